@@ -1,0 +1,82 @@
+"""A search: everything needed to run a study, validated, and nothing about how it goes.
+
+It travels as JSON inside the journal's first event, so a viewer or a resuming engine needs no search file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .space import Hyperparameter, Space, distribution_from_json, distribution_to_json
+
+TRIAL_SECONDS = 24 * 3600.0  # longer than any run people watch; a bound at all, so a hang ends some day
+SILENT_SECONDS = 600.0  # a first compile can take minutes; a hang lasts for ever
+GRACE_SECONDS = 10.0  # from asking a trial to stop until it is killed: time to save a checkpoint
+
+
+@dataclass(frozen=True)
+class Limits:
+    trial_seconds: float = TRIAL_SECONDS
+    silent_seconds: float = SILENT_SECONDS
+    grace_seconds: float = GRACE_SECONDS
+    memory_gb: float | None = None  # resident memory of a trial and its children; None: the machine's own
+
+
+@dataclass(frozen=True)
+class Search:
+    name: str
+    target: str  # "module:function"
+    objective: str
+    space: Space
+    direction: str = "minimize"
+    sampler: str = "random"
+    trials: int = 20
+    parallel: int = 1
+    seed: int = 0
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+    isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
+    folder: str = ""  # of the search file: the target is looked up here first
+
+    @property
+    def sign(self) -> int:
+        """+1 when smaller is better, -1 when larger is."""
+        return 1 if self.direction == "minimize" else -1
+
+    def to_json(self) -> dict[str, Any]:
+        record = {key: value for key, value in vars(self).items() if key not in ("space", "limits", "fixed")}
+        record["fixed"] = dict(self.fixed)
+        record["limits"] = asdict(self.limits)
+        record["space"] = [
+            {
+                "name": h.name,
+                "group": h.group,
+                "distribution": distribution_to_json(h.distribution),
+                "when": [[other, list(allowed)] for other, allowed in h.when],
+            }
+            for h in self.space
+        ]
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Search:
+        values = dict(record)
+        values["limits"] = Limits(**values["limits"])
+        values["space"] = space_from_json(values["space"])
+        return cls(**values)
+
+
+def space_from_json(records: list[Mapping[str, Any]]) -> Space:
+    return Space(
+        tuple(
+            Hyperparameter(
+                name=record["name"],
+                distribution=distribution_from_json(record["distribution"]),
+                group=record.get("group", ""),
+                when=tuple((other, tuple(allowed)) for other, allowed in record.get("when", [])),
+            )
+            for record in records
+        )
+    )

@@ -1,0 +1,145 @@
+"""The events of a study, and their form as one line of JSON.
+
+Everything anybody knows about a study is the list of these events. They are plain values: whatever an
+engine learns is written as one of them before anything else happens, and every viewer rebuilds its picture
+from them. `at` grows strictly within one trial, so (trial, at) names a measurement for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from .outcomes import Outcome, Reason
+
+Scalar = bool | int | float | str
+Params = dict[str, Any]  # hyperparameter name -> JSON value
+
+
+@dataclass(frozen=True)
+class StudyOpened:
+    """An engine took the study up, for the first time or again (`resumed`)."""
+
+    kind: ClassVar[str] = "study_opened"
+    at: float  # seconds since the epoch, as in every event
+    study: str
+    search: dict[str, Any]  # Search.to_json()
+    objective: str  # name of the measurement that is the loss
+    direction: str  # "minimize" or "maximize"
+    trials: int  # how many are planned in all
+    seed: int
+    pid: int  # of the engine
+    host: str = ""
+    resumed: bool = False
+    git_commit: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    kind: ClassVar[str] = "trial_started"
+    at: float
+    trial: int  # the trial's number, from 0
+    params: Params
+    seed: int
+    device: str = "cpu"
+    pid: int | None = None
+    process_started: float | None = None  # kernel ticks after boot; with pid it names one process for ever
+
+
+@dataclass(frozen=True)
+class TrialMeasured:
+    kind: ClassVar[str] = "trial_measured"
+    at: float
+    trial: int
+    step: int
+    values: dict[str, float]  # may hold nan and inf: not-a-number is news
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    kind: ClassVar[str] = "trial_ended"
+    at: float
+    trial: int
+    outcome: Outcome
+    reason: Reason | None = None  # None when finished
+    message: str = ""  # a sentence for a person
+    exit_code: int | None = None  # negative: the signal that killed it
+
+
+@dataclass(frozen=True)
+class StudyChanged:
+    """A viewer's request took effect: more trials, a pause, or its end."""
+
+    kind: ClassVar[str] = "study_changed"
+    at: float
+    trials: int | None = None  # planned in all, from now on
+    paused: bool | None = None
+    stopping: bool | None = None
+
+
+@dataclass(frozen=True)
+class StudyClosed:
+    """The engine let go in good order. `why`: completed, stopped or interrupted."""
+
+    kind: ClassVar[str] = "study_closed"
+    at: float
+    why: str
+    message: str = ""
+
+
+Event = StudyOpened | TrialStarted | TrialMeasured | TrialEnded | StudyChanged | StudyClosed
+
+_KINDS: dict[str, type] = {
+    cls.kind: cls for cls in (StudyOpened, TrialStarted, TrialMeasured, TrialEnded, StudyChanged, StudyClosed)
+}
+# Standard JSON has no nan or inf; MLflow's and every other reader would choke on Python's spelling of them.
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def encode(event: Event) -> str:
+    """One line of strict JSON, without the line end."""
+    record: dict[str, Any] = {"event": event.kind}
+    for f in fields(event):
+        value = getattr(event, f.name)
+        if value is None or value == "" or value == {}:
+            continue
+        record[f.name] = value
+    if isinstance(event, TrialMeasured):
+        record["values"] = {name: encode_number(v) for name, v in event.values.items()}
+    return json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode(line: str) -> Event | None:
+    """The event on a line; None for a kind that a newer version wrote (old viewers keep working).
+
+    Raises ValueError when the line is not an event at all.
+    """
+    record = json.loads(line)
+    if not isinstance(record, dict) or "event" not in record:
+        raise ValueError(f"not an event: {line[:80]!r}")
+    cls = _KINDS.get(record.pop("event"))
+    if cls is None:
+        return None
+    known = {f.name for f in fields(cls)}
+    record = {key: value for key, value in record.items() if key in known}
+    if cls is TrialMeasured:
+        record["values"] = {name: decode_number(v) for name, v in record.get("values", {}).items()}
+    if cls is TrialEnded:
+        record["outcome"] = Outcome(record["outcome"])
+        record["reason"] = Reason(record["reason"]) if record.get("reason") else None
+    try:
+        return cls(**record)
+    except TypeError as error:
+        raise ValueError(f"not an event: {line[:80]!r} ({error})") from error
+
+
+def encode_number(value: float) -> float | str:
+    """The number itself, or "nan", "inf", "-inf" where JSON has no number for it."""
+    return value if math.isfinite(value) else str(float(value))
+
+
+def decode_number(value: float | str) -> float:
+    return _NON_FINITE[value] if isinstance(value, str) else float(value)

@@ -1,0 +1,185 @@
+"""Where a study lives on disk, and whether anybody is running it.
+
+    mlruns/
+      mlflow.db, artifacts/          the published copy
+      <study>/
+        search.toml                  what was asked, as it was read
+        journal.jsonl                what happened
+        requests.jsonl               what viewers ask of the engine
+        lock                         held by the engine while it lives
+        engine.log, publisher.json   the engine's own words; how far MLflow has got
+        trials/<number>/log.txt      standard output and error of a trial
+        trials/<number>/traceback.txt
+        trials/<number>/out/         what the trial left: its artifacts
+
+Who is alive is a fact, not a guess: the engine holds an OS lock that falls when it dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from .journal import JournalReader
+from .snapshot import Snapshot, fold_all
+
+RESERVED = frozenset({"artifacts", "trash"})  # names MLflow's own folders take under mlruns/
+_PROBE_S = 1.0  # a viewer's probe holds the lock for microseconds; an engine waits this long for it
+_TAIL_BYTES = 65536
+
+
+class State(StrEnum):
+    RUNNING = "running"  # an engine holds the lock
+    DONE = "done"  # every planned trial has ended
+    STOPPED = "stopped"  # a person ended it early; `tuner resume` goes on
+    INTERRUPTED = "interrupted"  # the engine was killed; `tuner resume` goes on
+    EMPTY = "empty"  # no engine ever opened it
+
+
+class StudyBusy(Exception):
+    """Another engine runs this study."""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def search_file(self) -> Path:
+        return self.path / "search.toml"
+
+    @property
+    def requests(self) -> Path:
+        return self.path / "requests.jsonl"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def engine_log(self) -> Path:
+        return self.path / "engine.log"
+
+    @property
+    def publisher_state(self) -> Path:
+        return self.path / "publisher.json"
+
+    def trial(self, number: int) -> Path:
+        return self.path / "trials" / str(number)
+
+    def log(self, number: int) -> Path:
+        return self.trial(number) / "log.txt"
+
+    def traceback(self, number: int) -> Path:
+        return self.trial(number) / "traceback.txt"
+
+    def out(self, number: int) -> Path:
+        return self.trial(number) / "out"
+
+    def log_tail(self, number: int, lines: int = 20) -> list[str]:
+        """The last lines a trial printed, safe for a terminal: no control characters, no bad bytes."""
+        try:
+            with self.log(number).open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - _TAIL_BYTES))
+                text = file.read().decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        return [printable(line) for line in text.splitlines()[-lines:]]
+
+    def snapshot(self) -> Snapshot:
+        return fold_all(Snapshot(study=self.name), JournalReader(self.journal).read_all())
+
+    def engine_alive(self) -> bool:
+        """Whether an engine holds the lock at this moment."""
+        try:
+            fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+
+    def state(self, snapshot: Snapshot) -> State:
+        if self.engine_alive():
+            return State.RUNNING
+        if snapshot.opened_at is None:
+            return State.EMPTY
+        counts = snapshot.counts
+        if counts.running == 0 and counts.waiting == 0:
+            return State.DONE
+        # An engine that let go in good order said so; one that was killed could not.
+        return State.STOPPED if snapshot.closed_why == "stopped" else State.INTERRUPTED
+
+
+class StudyLock:
+    """The engine's hold on a study. Falls with the process; never inherited by one it starts."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        """Raises StudyBusy when another engine holds it."""
+        self._fd = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        deadline = time.monotonic() + _PROBE_S
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
+                    os.close(self._fd)
+                    raise StudyBusy(
+                        f"{folder.name}: an engine (process {holder or 'unknown'}) is running this study"
+                    ) from None
+                time.sleep(0.02)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def list_studies(root: Path) -> list[StudyFolder]:
+    """All studies under `root` (mlruns/), the one touched last first."""
+    if not root.is_dir():
+        return []
+    found = [StudyFolder(path) for path in root.iterdir() if (path / "journal.jsonl").is_file()]
+    return sorted(found, key=lambda folder: folder.journal.stat().st_mtime, reverse=True)
+
+
+def create_study(root: Path, name: str) -> StudyFolder:
+    """A new folder `<name>-<k>` with the first free k. Safe when two start at once."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+    root.mkdir(parents=True, exist_ok=True)
+    taken = [int(m[1]) for p in root.iterdir() if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))]
+    k = max(taken, default=0) + 1
+    while True:
+        try:
+            (root / f"{stem}-{k}").mkdir()
+            return StudyFolder(root / f"{stem}-{k}")
+        except FileExistsError:
+            k += 1
+
+
+def printable(text: str) -> str:
+    """`text` without what could move a terminal's cursor or change its colours."""
+    without_escapes = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]", "", text)
+    return "".join(c if c.isprintable() else " " if c == "\t" else "·" for c in without_escapes)

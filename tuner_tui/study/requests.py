@@ -1,0 +1,64 @@
+"""What viewers ask of a running engine: lines in `requests.jsonl`.
+
+A viewer never signals or kills an engine; it asks, and sees in the journal that the wish took effect. A file
+(rather than a socket) works over any file system, from a second login, and from a script with `echo`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+KINDS = ("stop", "stop_now", "pause", "continue", "add_trials", "kill_trial")
+
+
+@dataclass(frozen=True)
+class Request:
+    """`stop`: start nothing new, let trials end; `stop_now`: also stop the running ones."""
+
+    kind: str
+    number: int | None = None  # trials to add, or the trial to kill
+
+
+def ask(path: Path, request: Request) -> None:
+    """Append one request. Raises ValueError for a kind no engine knows."""
+    if request.kind not in KINDS:
+        raise ValueError(f"unknown request {request.kind!r}; choose one of {', '.join(KINDS)}")
+    line = json.dumps({"request": request.kind, "number": request.number, "at": time.time()}) + "\n"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(fd, line.encode())  # one short write: lines of two viewers never mix
+    finally:
+        os.close(fd)
+
+
+class RequestReader:
+    """Requests from now on: what was asked of an engine that died is not owed by the next."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = path.stat().st_size if path.exists() else 0
+
+    def read(self) -> list[Request]:
+        try:
+            if self.path.stat().st_size <= self.offset:
+                return []
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        found: list[Request] = []
+        for line in whole.splitlines():
+            try:
+                record = json.loads(line)
+                if record["request"] in KINDS:
+                    found.append(Request(record["request"], record.get("number")))
+            except (ValueError, KeyError, TypeError):
+                continue  # somebody else's scribble; nothing to obey
+        return found

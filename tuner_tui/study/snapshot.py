@@ -1,0 +1,204 @@
+"""What a study looks like at one moment, and the fold that builds it from events.
+
+`fold(snapshot, event) -> snapshot` is the only interpretation of the journal. Engine, screen, reports and
+the MLflow copy all use it, so they cannot disagree. Repeating an event changes nothing: a `TrialEnded` for
+a trial that has ended, or a measurement already taken, is passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from .events import (
+    Event,
+    Params,
+    StudyChanged,
+    StudyClosed,
+    StudyOpened,
+    TrialEnded,
+    TrialMeasured,
+    TrialStarted,
+)
+from .outcomes import Outcome, Reason
+
+
+@dataclass(frozen=True)
+class Trial:
+    number: int
+    params: Params
+    seed: int = 0
+    device: str = "cpu"
+    pid: int | None = None
+    process_started: float | None = None
+    started_at: float = 0.0
+    ended_at: float | None = None
+    outcome: Outcome | None = None  # None while it runs
+    reason: Reason | None = None
+    message: str = ""
+    exit_code: int | None = None
+    value: float | None = None  # the last finite objective
+    curve: tuple[tuple[int, float], ...] = ()  # (step, objective), non-finite readings included
+    latest: Mapping[str, float] = field(default_factory=dict)  # last reading of every measurement
+    steps: int = 0  # measurements taken
+    last_step: int | None = None
+    measured_at: float | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.outcome is None
+
+    @property
+    def not_a_number(self) -> bool:
+        """Whether its last objective was nan or infinite."""
+        return bool(self.curve) and not math.isfinite(self.curve[-1][1])
+
+    def seconds(self, now: float) -> float:
+        """How long it has run, or ran."""
+        return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at)
+
+
+@dataclass(frozen=True)
+class Counts:
+    planned: int = 0
+    running: int = 0
+    finished: int = 0
+    unfinished: int = 0
+    no_start: int = 0
+
+    @property
+    def ended(self) -> int:
+        return self.finished + self.unfinished + self.no_start
+
+    @property
+    def waiting(self) -> int:
+        return max(0, self.planned - self.ended - self.running)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    study: str = ""
+    search: Mapping[str, Any] = field(default_factory=dict)  # Search.to_json()
+    objective: str = ""
+    direction: str = "minimize"
+    planned: int = 0
+    seed: int = 0
+    trials: Mapping[int, Trial] = field(default_factory=dict)  # number -> Trial
+    opened_at: float | None = None
+    closed_at: float | None = None  # None while an engine has it, or after one was killed
+    closed_why: str = ""
+    paused: bool = False
+    stopping: bool = False
+    pid: int | None = None
+    host: str = ""
+    git_commit: str | None = None
+    version: int = 0  # events folded; equal versions of one study are equal snapshots
+
+    @property
+    def counts(self) -> Counts:
+        tally = {None: 0, Outcome.FINISHED: 0, Outcome.UNFINISHED: 0, Outcome.NO_START: 0}
+        for trial in self.trials.values():
+            tally[trial.outcome] += 1
+        return Counts(
+            planned=self.planned,
+            running=tally[None],
+            finished=tally[Outcome.FINISHED],
+            unfinished=tally[Outcome.UNFINISHED],
+            no_start=tally[Outcome.NO_START],
+        )
+
+    @property
+    def best(self) -> Trial | None:
+        """The finished trial with the best value: an unreliable result is never called best."""
+        finished = [t for t in self.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None]
+        return min(finished, key=self.rank, default=None)
+
+    def rank(self, trial: Trial) -> tuple[float, int]:
+        """Sort key: better first, trials without a value last, earlier first among equals."""
+        if trial.value is None:
+            return (math.inf, trial.number)
+        return (trial.value if self.direction == "minimize" else -trial.value, trial.number)
+
+
+def fold(snapshot: Snapshot, event: Event) -> Snapshot:
+    return fold_all(snapshot, (event,))
+
+
+def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
+    """Fold many events at once: the trial table is copied once, and a trial's curve grown once, per call."""
+    trials = dict(snapshot.trials)
+    study: dict[str, Any] = {}
+    readings: dict[int, list[TrialMeasured]] = {}
+    objective = snapshot.objective
+    count = 0
+    for event in events:
+        count += 1
+        match event:
+            case TrialMeasured():
+                readings.setdefault(event.trial, []).append(event)
+            case TrialStarted():
+                if event.trial not in trials:
+                    trials[event.trial] = Trial(
+                        number=event.trial,
+                        params=event.params,
+                        seed=event.seed,
+                        device=event.device,
+                        pid=event.pid,
+                        process_started=event.process_started,
+                        started_at=event.at,
+                    )
+            case TrialEnded():
+                if trial := trials.get(event.trial):
+                    trial = _measure(trial, readings.pop(event.trial, ()), objective)
+                    trials[event.trial] = _end(trial, event)
+            case StudyOpened():
+                objective = event.objective
+                # `--set trials=50` on resume may raise the plan; a shrunken one must not hide old trials.
+                study |= {
+                    "study": event.study, "search": event.search, "objective": objective,
+                    "direction": event.direction, "planned": event.trials, "seed": event.seed,
+                    "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
+                    "closed_at": None, "closed_why": "", "paused": False, "stopping": False,
+                }  # fmt: skip
+                study.setdefault("opened_at", snapshot.opened_at or event.at)
+            case StudyChanged():
+                changes = {"planned": event.trials, "paused": event.paused, "stopping": event.stopping}
+                study |= {key: value for key, value in changes.items() if value is not None}
+            case StudyClosed():
+                study |= {"closed_at": event.at, "closed_why": event.why}
+    for number, measured in readings.items():
+        if trial := trials.get(number):
+            trials[number] = _measure(trial, measured, objective)
+    return replace(snapshot, **study, trials=MappingProxyType(trials), version=snapshot.version + count)
+
+
+def _measure(trial: Trial, measured: Iterable[TrialMeasured], objective: str) -> Trial:
+    curve = list(trial.curve)
+    latest = dict(trial.latest)
+    value, steps, at, last_step = trial.value, trial.steps, trial.measured_at, trial.last_step
+    ended = trial.ended_at is not None
+    for event in measured:
+        if ended or (at is not None and event.at <= at):
+            continue  # a repeat of what is known: `at` grows strictly within a trial
+        if objective in event.values:
+            loss = event.values[objective]
+            curve.append((event.step, loss))
+            value = loss if math.isfinite(loss) else value
+        latest |= event.values
+        steps, at, last_step = steps + 1, event.at, event.step
+    return replace(
+        trial, curve=tuple(curve), latest=MappingProxyType(latest), value=value, steps=steps,
+        measured_at=at, last_step=last_step,
+    )  # fmt: skip
+
+
+def _end(trial: Trial, event: TrialEnded) -> Trial:
+    if trial.outcome is not None:
+        return trial
+    return replace(
+        trial, ended_at=event.at, outcome=event.outcome, reason=event.reason, message=event.message,
+        exit_code=event.exit_code,
+    )  # fmt: skip
