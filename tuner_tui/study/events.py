@@ -82,7 +82,7 @@ class StudyChanged:
 
 @dataclass(frozen=True)
 class StudyClosed:
-    """The engine let go in good order. `why`: completed, stopped or interrupted."""
+    """The engine let go in good order. `why`: completed, stopped, or failed (it could not run at all)."""
 
     kind: ClassVar[str] = "study_closed"
     at: float

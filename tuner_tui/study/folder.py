@@ -38,6 +38,7 @@ class State(StrEnum):
     DONE = "done"  # every planned trial has ended
     STOPPED = "stopped"  # a person ended it early; `tuner resume` goes on
     INTERRUPTED = "interrupted"  # the engine was killed; `tuner resume` goes on
+    FAILED = "failed"  # the engine could not run it at all: Snapshot.closed_message says why
     EMPTY = "empty"  # no engine ever opened it
 
 
@@ -126,7 +127,7 @@ class StudyFolder:
         if counts.running == 0 and counts.waiting == 0:
             return State.DONE
         # An engine that let go in good order said so; one that was killed could not.
-        return State.STOPPED if snapshot.closed_why == "stopped" else State.INTERRUPTED
+        return {"stopped": State.STOPPED, "failed": State.FAILED}.get(snapshot.closed_why, State.INTERRUPTED)
 
 
 class StudyLock:

@@ -89,7 +89,8 @@ class Snapshot:
     trials: Mapping[int, Trial] = field(default_factory=dict)  # number -> Trial
     opened_at: float | None = None
     closed_at: float | None = None  # None while an engine has it, or after one was killed
-    closed_why: str = ""
+    closed_why: str = ""  # completed, stopped or failed; "" after a kill
+    closed_message: str = ""
     paused: bool = False
     stopping: bool = False
     pid: int | None = None
@@ -161,14 +162,14 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                     "study": event.study, "search": event.search, "objective": objective,
                     "direction": event.direction, "planned": event.trials, "seed": event.seed,
                     "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
-                    "closed_at": None, "closed_why": "", "paused": False, "stopping": False,
+                    "closed_at": None, "closed_why": "", "closed_message": "", "paused": False, "stopping": False,
                 }  # fmt: skip
                 study.setdefault("opened_at", snapshot.opened_at or event.at)
             case StudyChanged():
                 changes = {"planned": event.trials, "paused": event.paused, "stopping": event.stopping}
                 study |= {key: value for key, value in changes.items() if value is not None}
             case StudyClosed():
-                study |= {"closed_at": event.at, "closed_why": event.why}
+                study |= {"closed_at": event.at, "closed_why": event.why, "closed_message": event.message}
     for number, measured in readings.items():
         if trial := trials.get(number):
             trials[number] = _measure(trial, measured, objective)
