@@ -1,0 +1,114 @@
+"""Training functions that end in every way a real one can. A trial's process runs these for real."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+def train(*, how: str = "returns", x: float = 1.0, steps: int = 3, seed: int = 0, out: str | None = None):
+    """Report `steps` losses, then end as `how` says. "…_early" ends before the first loss."""
+    if how.endswith("_early"):
+        end(how.removesuffix("_early"), out)
+        return
+    for step in range(steps):
+        yield {"step": step, "loss": x / (step + 1), "seed": seed}
+    end(how, out)
+    if how == "nan":
+        yield {"step": steps, "loss": float("nan")}
+        time.sleep(60)
+    if how == "inf":
+        yield {"step": steps, "loss": float("inf")}
+    if how == "words":
+        yield {"loss": "a lot"}
+
+
+def end(how: str, out: str | None) -> None:
+    match how:
+        case "raises":
+            raise ValueError("the learning rate\nis on fire")
+        case "sys_exit":
+            sys.exit(3)
+        case "sys_exit_0":
+            sys.exit(0)
+        case "os_exit":
+            os._exit(5)
+        case "segfault":
+            ctypes.string_at(0)
+        case "abort":
+            os.abort()
+        case "sigkill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "sigterm":
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        case "memory_error":
+            raise MemoryError("cannot allocate 12 GiB")
+        case "eats_memory":
+            hoard = []
+            while True:
+                hoard.append(bytearray(os.urandom(1 << 20)) * 16)
+        case "hangs" | "silent":
+            time.sleep(600)
+        case "hangs_deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+        case "holds_the_lock":
+            # PyDLL keeps the interpreter lock: no Python thread of this process runs any more
+            ctypes.PyDLL(None).sleep(600)
+        case "leaves_children":
+            subprocess.Popen(["sleep", "601"])
+            if os.fork() == 0:
+                time.sleep(602)
+                os._exit(0)
+        case "rubbish":
+            sys.stdout.buffer.write(bytes(range(256)) * 64)
+            sys.stdout.buffer.flush()
+            os.write(2, b"\x1b[31m\xff\xfe\x00 red \x1b[2J")
+        case "leaves_files":
+            assert out is not None
+            with open(os.path.join(out, "weights.bin"), "wb") as file:
+                file.write(b"w" * 1000)
+            raise RuntimeError("after saving")
+
+
+def forever(*, x: float = 1.0, seed: int = 0):
+    """Measures until it is told to stop; says so when its `finally` runs."""
+    try:
+        for step in range(10**9):
+            yield {"step": step, "loss": x}
+            time.sleep(0.02)
+    finally:
+        print("finally ran", flush=True)
+
+
+def number(*, x: float = 1.0) -> float:
+    return x * 2
+
+
+def mapping(*, x: float = 1.0) -> dict[str, float]:
+    return {"loss": x, "accuracy": 0.5}
+
+
+def sleeps(*, x: float = 1.0, seconds: float = 600.0) -> float:
+    try:
+        time.sleep(seconds)
+    finally:
+        print("finally ran", flush=True)
+    return x
+
+
+def other_name(*, x: float = 1.0):
+    yield {"los": x}
+
+
+def environment(*, device: str = "", x: float = 1.0):
+    print("device", device, "cuda", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    print("omp", os.environ.get("OMP_NUM_THREADS"), flush=True)
+    yield {"loss": x}
+
+
+def instant(*, x: float = 1.0) -> float:
+    return x

@@ -1,0 +1,11 @@
+"""Making it happen: one process per study asks the sampler, launches trials and writes the journal.
+
+run.py        a study from opening to closing: lock, publisher, signals, summary
+engine.py     the loop: ask, launch, listen, judge, write
+ending.py     how observed facts become an outcome, a reason and a sentence
+slots.py      which device and how many CPU threads a trial gets
+launcher.py   the seam to whatever runs trials: submit, events, stop
+local.py      the launcher for this machine
+warm.py       its fork server: imports the target once, forks a process a trial
+child.py      the trial's side: runs the target, reports over a pipe; imports nothing of ours
+"""

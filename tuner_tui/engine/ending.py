@@ -1,0 +1,99 @@
+"""From observed facts to an outcome, a reason and a sentence: the judgement on one ended trial.
+
+The facts are what the trial said, what the engine did to it, and how its process ended. Pure, so that every
+way to die can be tested as a table beside the tests that really kill.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..study.outcomes import Outcome, Reason, judge
+from .launcher import Exited
+
+
+@dataclass
+class Watched:
+    """What the engine knows of a running trial."""
+
+    started: float  # on the engine's monotonic clock, seconds
+    heard: float  # when it last measured something
+    finite: bool = False  # it has reported a finite objective
+    objective: float | None = None  # its last objective, finite or not
+    step: int = 0
+    names: set[str] = field(default_factory=set)  # measurements it has reported
+    last_word: Mapping[str, Any] | None = None
+    stopping: tuple[Reason, str] | None = None  # why the engine is ending it, and the sentence
+    kill_at: float | None = None  # when asking turns into killing
+
+
+def measured(watched: Watched, step: int, values: Mapping[str, float], objective: str, now: float) -> None:
+    watched.heard = now
+    watched.names |= values.keys()
+    watched.step = step
+    if objective in values:
+        watched.objective = values[objective]
+        watched.finite = watched.finite or math.isfinite(watched.objective)
+
+
+def ending(watched: Watched, exited: Exited, objective: str) -> tuple[Outcome, Reason | None, str]:
+    """(outcome, reason, sentence) of a trial that has exited."""
+    reason, sentence = _why(watched, exited, objective)
+    return judge(reason, watched.finite), reason, sentence
+
+
+def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | None, str]:
+    word = watched.last_word or {}
+    returned = word.get("end") == "returned" or (word.get("end") == "exit" and word.get("code") == 0)
+    if watched.stopping is not None and not returned:
+        return watched.stopping
+    if exited.cause == "out_of_memory":
+        return Reason.OUT_OF_MEMORY, "killed: out of memory"
+    if exited.cause == "launch":
+        return Reason.EXIT, exited.message
+    if returned:
+        return _returned(watched, objective)
+    if word.get("end") == "raised":
+        where = f" ({word['where']})" if word.get("where") else ""
+        sentence = (
+            f"{word['type']}: {word['message']}{where}" if word["message"] else f"{word['type']}{where}"
+        )
+        return (Reason.OUT_OF_MEMORY if word.get("memory") else Reason.EXCEPTION), sentence
+    if word.get("end") == "exit":
+        return Reason.EXIT, f"left with exit code {word['code']} (sys.exit)"
+    if exited.exit_code is None:
+        return Reason.EXIT, "its process vanished without a last word"
+    if exited.exit_code < 0:
+        return Reason.SIGNAL, f"killed by {signal_name(-exited.exit_code)}"
+    return Reason.EXIT, f"left with exit code {exited.exit_code} without a last word (os._exit?)"
+
+
+def _returned(watched: Watched, objective: str) -> tuple[Reason | None, str]:
+    if watched.objective is None:
+        reported = ", ".join(sorted(watched.names)) or "nothing"
+        return Reason.EXIT, f"ended without ever reporting {objective!r} (it reported: {reported})"
+    if not math.isfinite(watched.objective):
+        return Reason.DIVERGED, diverged(watched.objective, watched.step, objective)
+    return None, ""
+
+
+def diverged(value: float, step: int, objective: str) -> str:
+    return f"{objective} became {value} at step {step}"
+
+
+def signal_name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    plain = {
+        "SIGSEGV": "segmentation fault",
+        "SIGABRT": "abort",
+        "SIGBUS": "bus error",
+        "SIGFPE": "arithmetic",
+    }
+    return f"{name} ({plain[name]})" if name in plain else name

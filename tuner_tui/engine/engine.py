@@ -1,0 +1,251 @@
+"""The engine's loop: ask the sampler, launch trials, listen, judge, write the journal.
+
+Sampler, launcher, clock and journal are arguments, so this file is policy only: which trial comes next,
+when one has taken too long, what a request means. Whatever is learned goes into the journal before anything
+acts on it or anybody sees it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Protocol
+
+from ..search.search import Search
+from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
+from ..study.folder import StudyFolder
+from ..study.outcomes import Outcome, Reason
+from ..study.requests import Request
+from ..study.snapshot import Snapshot, fold_all
+from .ending import Watched, diverged, ending, measured
+from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
+from .slots import Slot
+
+TICK_S = 0.2  # how late a limit, a request or Ctrl-C may be noticed
+_KILL_AGAIN_S = 1.0  # a kill can meet a process that is just being forked
+
+
+class Sampler(Protocol):
+    def ask(self, number: int) -> dict[str, Any]: ...
+    def tell(self, number: int, params: dict[str, Any], value: float | None, outcome: Outcome) -> None: ...
+
+
+class Clock(Protocol):
+    def wall(self) -> float: ...
+    def monotonic(self) -> float: ...
+
+
+class SystemClock:
+    def wall(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Journal(Protocol):
+    def append(self, events: Iterable[Event]) -> None: ...
+
+
+@dataclass
+class _Trial:
+    params: dict[str, Any]
+    seed: int
+    slot: int
+    watched: Watched
+    journaled: bool = False  # its TrialStarted is written
+
+
+class Engine:
+    """Runs the trials of one opened study. `snapshot` is what the journal says so far."""
+
+    def __init__(
+        self,
+        search: Search,
+        folder: StudyFolder,
+        snapshot: Snapshot,
+        *,
+        launcher: Launcher,
+        sampler: Sampler,
+        journal: Journal,
+        slots: list[Slot],
+        path: list[str] | None = None,
+        clock: Clock | None = None,
+        requests: Callable[[], list[Request]] = list,
+        on_change: Callable[[Snapshot], None] = lambda snapshot: None,
+    ) -> None:
+        self.search = search
+        self.folder = folder
+        self.snapshot = snapshot
+        self._launcher = launcher
+        self._sampler = sampler
+        self._journal = journal
+        self._slots = slots
+        self._path = path or []
+        self._clock = clock or SystemClock()
+        self._requests = requests
+        self._on_change = on_change
+        self._running: dict[int, _Trial] = {}
+        self._next = 0
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    def run(self) -> Snapshot:
+        """Run until every planned trial has ended, or, once a stop is asked for, every running one."""
+        self._on_change(self.snapshot)
+        while True:
+            for request in self._requests():
+                self.obey(request)
+            self._fill_slots()
+            if not self._running:
+                if not self.snapshot.paused or self.snapshot.stopping:
+                    return self.snapshot
+                time.sleep(TICK_S)
+                continue
+            self._take(self._launcher.events(TICK_S))
+            self._enforce_limits()
+
+    def obey(self, request: Request) -> None:
+        """Carry out what a viewer, or Ctrl-C, asks."""
+        now = self._clock.wall()
+        match request.kind:
+            case "stop" | "stop_now":
+                if not self.snapshot.stopping:
+                    self._write([StudyChanged(now, stopping=True)])
+                if request.kind == "stop_now":
+                    for number in self._running:
+                        self._end(number, Reason.STOPPED, "stopped together with the study")
+            case "pause":
+                self._write([StudyChanged(now, paused=True)])
+            case "continue":
+                self._write([StudyChanged(now, paused=False)])
+            case "add_trials" if request.number and request.number > 0:
+                self._write([StudyChanged(now, trials=self.snapshot.planned + request.number)])
+            case "kill_trial" if request.number in self._running:
+                self._end(request.number, Reason.STOPPED, "stopped by a person")
+
+    def _fill_slots(self) -> None:
+        while not (self.snapshot.paused or self.snapshot.stopping):
+            taken = {trial.slot for trial in self._running.values()}
+            free = [i for i in range(len(self._slots)) if i not in taken]
+            while self._next in self.snapshot.trials or self._next in self._running:
+                self._next += 1
+            if not free or self._next >= self.snapshot.planned:
+                return
+            self._start(self._next, free[0])
+
+    def _start(self, number: int, slot_index: int) -> None:
+        slot = self._slots[slot_index]
+        params = {**self.search.fixed, **self._sampler.ask(number)}
+        seed = trial_seed(self.search.seed, number)
+        now = self._clock.monotonic()
+        self._running[number] = _Trial(params, seed, slot_index, Watched(started=now, heard=now))
+        memory = self.search.limits.memory_gb
+        self._launcher.submit(
+            Job(
+                trial=number,
+                target=self.search.target,
+                params=params,
+                objective=self.search.objective,
+                seed=seed,
+                folder=str(self.folder.trial(number).resolve()),
+                device=slot.device,
+                environment=slot.environment,
+                threads=slot.threads,
+                memory_bytes=None if memory is None else int(memory * 2**30),
+                path=self._path,
+            )
+        )
+
+    # -- listening -------------------------------------------------------------------------------------------
+
+    def _take(self, news: list[LauncherEvent]) -> None:
+        """Turn what the launcher heard into events of the study, and write them in one go."""
+        events: list[Event] = []
+        ended: list[int] = []
+        for item in news:
+            trial = self._running.get(item.trial)
+            if trial is None or item.trial in ended:
+                continue
+            match item:
+                case Started():
+                    events.append(self._started(trial, item))
+                case Said(message=message) if "values" in message:
+                    events.append(self._measured(trial, item))
+                case Said(message=message):
+                    trial.watched.last_word = message
+                    # It has said its last word; what is left is a normal exit, which may hang.
+                    self._kill_later(trial.watched)
+                case Exited():
+                    if not trial.journaled:
+                        events.append(self._started(trial, Started(item.trial, item.at)))
+                    outcome, reason, sentence = ending(trial.watched, item, self.search.objective)
+                    events.append(TrialEnded(item.at, item.trial, outcome, reason, sentence, item.exit_code))
+                    ended.append(item.trial)
+        if events:
+            self._write(events, tell=ended)
+
+    def _started(self, trial: _Trial, item: Started) -> TrialStarted:
+        trial.journaled = True
+        now = self._clock.monotonic()
+        trial.watched.started = trial.watched.heard = now  # its time runs from here, not from the queue
+        return TrialStarted(
+            at=item.at, trial=item.trial, params=trial.params, seed=trial.seed,
+            device=self._slots[trial.slot].label, pid=item.pid, process_started=item.process_started,
+        )  # fmt: skip
+
+    def _measured(self, trial: _Trial, item: Said) -> TrialMeasured:
+        values = {name: decode_number(v) for name, v in item.message["values"].items()}
+        step = item.message["step"]
+        measured(trial.watched, step, values, self.search.objective, self._clock.monotonic())
+        loss = values.get(self.search.objective)
+        # nan never comes back, so the trial's time is better given to another. inf sometimes does (an
+        # overflow in the first steps): it counts as divergence only where the trial ends with it.
+        if loss is not None and loss != loss:
+            self._end(item.trial, Reason.DIVERGED, diverged(loss, step, self.search.objective))
+        return TrialMeasured(at=item.message["at"], trial=item.trial, step=step, values=values)
+
+    def _write(self, events: list[Event], tell: list[int] | None = None) -> None:
+        self._journal.append(events)
+        self.snapshot = fold_all(self.snapshot, events)
+        for number in tell or ():
+            del self._running[number]
+            trial = self.snapshot.trials[number]
+            assert trial.outcome is not None
+            self._sampler.tell(number, trial.params, trial.value, trial.outcome)
+        self._on_change(self.snapshot)
+
+    # -- ending ----------------------------------------------------------------------------------------------
+
+    def _enforce_limits(self) -> None:
+        now, limits = self._clock.monotonic(), self.search.limits
+        for number, trial in self._running.items():
+            watched = trial.watched
+            if watched.kill_at is not None and now >= watched.kill_at:
+                self._launcher.stop(number, now=True)
+                watched.kill_at = now + _KILL_AGAIN_S
+            elif not trial.journaled or watched.stopping or watched.last_word:
+                continue
+            elif now - watched.started > limits.trial_seconds:
+                self._end(number, Reason.TIMEOUT, f"took longer than {limits.trial_seconds:g} s")
+            elif now - watched.heard > limits.silent_seconds:
+                self._end(number, Reason.SILENT, f"measured nothing for {limits.silent_seconds:g} s")
+
+    def _end(self, number: int, reason: Reason, sentence: str) -> None:
+        """Ask a trial to end, and remember why; it is killed when the grace period is over."""
+        watched = self._running[number].watched
+        if watched.stopping is None and watched.last_word is None:
+            watched.stopping = (reason, sentence)
+            self._launcher.stop(number)
+            self._kill_later(watched)
+
+    def _kill_later(self, watched: Watched) -> None:
+        watched.kill_at = self._clock.monotonic() + self.search.limits.grace_seconds
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The seed a trial gets: a function of the study's seed and its number alone (below 2**31)."""
+    digest = blake2b(f"{study_seed}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % 2**31

@@ -1,0 +1,87 @@
+"""The seam between the engine and whatever runs trials.
+
+An engine knows nothing of processes: it submits jobs, listens for events and asks for stops. A launcher
+knows nothing of samplers, journals or limits. Anything that passes `tests/engine/launcher_contract.py` can
+stand here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one trial needs, as plain JSON values: it may travel to another machine."""
+
+    trial: int
+    target: str  # "module:function"
+    params: Mapping[str, Any]
+    objective: str
+    seed: int
+    folder: str  # of the trial: log.txt, traceback.txt and out/ are written here
+    device: str = "cpu"  # what the target is told: "cpu" or "cuda"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1  # CPU threads it may use
+    memory_bytes: int | None = None  # resident, with all its children; more ends it as out_of_memory
+    path: Sequence[str] = ()  # where the target's module is looked up, before everything else
+
+
+@dataclass(frozen=True)
+class Started:
+    """The trial has a process."""
+
+    trial: int
+    at: float
+    pid: int | None = None
+    process_started: float | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """The trial sent a message: a measurement, or its last word (see child.py)."""
+
+    trial: int
+    message: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Exited:
+    """The trial's process, and all it started, is gone. The last event of a trial, always sent.
+
+    `exit_code` is negative for a signal, None when unknown. `cause` is what only the launcher can know:
+    "out_of_memory", or "launch" when the trial never got a process (then `message` says why).
+    """
+
+    trial: int
+    at: float
+    exit_code: int | None
+    cause: str = ""
+    message: str = ""
+
+
+LauncherEvent = Started | Said | Exited
+
+
+class Launcher(Protocol):
+    def submit(self, job: Job) -> None:
+        """Start a trial soon. Never blocks for long and never raises for one bad job: it sends `Exited`."""
+        ...
+
+    def events(self, timeout: float) -> list[LauncherEvent]:
+        """What happened since the last call; waits at most `timeout` seconds for something to happen."""
+        ...
+
+    def stop(self, trial: int, *, now: bool = False) -> None:
+        """Ask a trial to end at its next measurement; `now`: end it and all it started at once."""
+        ...
+
+    def close(self) -> None:
+        """End everything still running and let go of all resources."""
+        ...
+
+
+class BadTarget(Exception):
+    """The target can't be imported or can't take the search's hyperparameters; str() says what to do."""

@@ -1,0 +1,405 @@
+"""The launcher for this machine: every trial a process of its own, from the warm fork server or a fresh one.
+
+Who gets which news how:
+  - a measurement: the trial's own pipe;
+  - a death: the trial's pidfd, and the exit status, which only a parent may read. Forked trials become
+    children of this process because it declares itself the reaper of its descendants (Linux's child
+    subreaper), so killing the fork server changes nothing for them;
+  - our own death: each trial's lifeline (lifeline.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..study.processes import STUDY_VARIABLE, kill_survivors, start_ticks
+from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_READ_BYTES = 1 << 16
+_MEMORY_CHECK_S = 0.25  # a runaway allocation fills a few GB in this time, not a machine
+_LAUNCH_TRIES = 3  # the server can be killed while it starts a trial; thrice in a row is no accident
+_LAST_WORDS_S = 1.0  # how long the killed companions of a trial may take to vanish
+
+
+def can_fork() -> bool:
+    """Whether this system has all a fork server needs (Linux 5.3 or later)."""
+    return sys.platform == "linux" and hasattr(os, "pidfd_open")
+
+
+@dataclass
+class _Process:
+    """A trial that has been submitted, as the launcher sees it."""
+
+    job: Job
+    pipe: int  # our end: messages come out of it
+    life: int  # our end: closing it kills the trial
+    oom_kills: int
+    pid: int | None = None
+    pidfd: int | None = None
+    tries: int = 1
+    unread: bytes = b""
+    cause: str = ""
+
+
+@dataclass
+class LocalLauncher:
+    """Runs the jobs of one study. `isolation`: "fork" or "spawn"."""
+
+    study: Path
+    target: str
+    path: Sequence[str] = ()
+    isolation: str = "fork"
+    environment: Mapping[str, str] = field(default_factory=dict)  # thread counts: read when imported
+
+    def __post_init__(self) -> None:
+        if self.isolation == "fork" and not can_fork():
+            self.isolation = "spawn"
+        self._selector = selectors.DefaultSelector()
+        self._processes: dict[int, _Process] = {}
+        self._news: list[LauncherEvent] = []
+        self._groups: set[int] = set()  # of ended trials, whose last members are not reaped yet
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._ready = False
+        self._memory_checked_at = 0.0
+        if can_fork():
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    # -- the seam --------------------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        folder = Path(job.folder)
+        (folder / "out").mkdir(parents=True, exist_ok=True)
+        (folder / "log.txt").touch()
+        self._launch(job, tries=1)
+
+    def events(self, timeout: float) -> list[LauncherEvent]:
+        if self._news:
+            timeout = 0.0
+        if any(p.pid is not None and p.pidfd is None for p in self._processes.values()):
+            timeout = min(timeout, 0.05)  # no pidfds on this system: look by ourselves
+        for key, _ in self._selector.select(timeout):
+            kind, trial = key.data
+            if kind == "control":
+                self._hear_server()
+            elif (process := self._processes.get(trial)) is None:
+                continue
+            elif kind == "pipe":
+                self._hear(process)
+            else:
+                self._bury(process)
+        for process in [p for p in self._processes.values() if p.pid is not None and p.pidfd is None]:
+            if os.waitid(os.P_PID, process.pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                self._bury(process)
+        self._check_memory()
+        self._reap_groups()
+        news, self._news = self._news, []
+        return news
+
+    def stop(self, trial: int, *, now: bool = False) -> None:
+        process = self._processes.get(trial)
+        if process is None:
+            return
+        if process.pid is None:
+            if now:  # still queued, or just being forked: losing its lifeline ends it
+                self._fail(process, "stopped before it started")
+            return
+        _signal_group(process.pid) if now else os.kill(process.pid, signal.SIGTERM)
+
+    def close(self) -> None:
+        for process in list(self._processes.values()):
+            self.stop(process.job.trial, now=True)
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while self._processes and time.monotonic() < deadline:
+            self.events(0.05)
+        self._close_server()
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+        kill_survivors(self.study)  # what left its group to outlive its trial
+        self._reap_groups()
+        self._selector.close()
+
+    # -- what a launcher of this kind can tell beforehand ----------------------------------------------------
+
+    def signature(self) -> dict[str, Any]:
+        """Import the target and return `child.describe` of it. Raises BadTarget."""
+        self._start_server()
+        assert self._control is not None
+        self._control.setblocking(True)
+        facts = self._control.recv(_READ_BYTES)
+        self._control.setblocking(False)
+        if not facts:
+            status = self._server.wait() if self._server else None
+            raise BadTarget(f"importing {self.target!r} ended its process (exit status {status})")
+        described = json.loads(facts)
+        if "error" in described:
+            raise BadTarget(f"{self.target!r} can't be imported: {described['error']}")
+        self._ready = True
+        if self.isolation == "spawn":
+            self._close_server()
+        return described
+
+    # -- starting --------------------------------------------------------------------------------------------
+
+    def _launch(self, job: Job, tries: int) -> None:
+        pipe, pipe_there = os.pipe()
+        life_there, life = os.pipe()
+        os.set_blocking(pipe, False)
+        process = _Process(job, pipe, life, _oom_kills(), tries=tries)
+        self._processes[job.trial] = process
+        try:
+            if self.isolation == "spawn":
+                self._spawn(process, pipe_there, life_there)
+                return
+            self._start_server()
+            assert self._control is not None
+            socket.send_fds(self._control, [json.dumps(_message(job)).encode()], [pipe_there, life_there])
+        except (BrokenPipeError, ConnectionResetError):
+            self._server_died()  # launches this one again as well
+        except (OSError, TypeError, ValueError) as error:  # too long a message, no more descriptors
+            self._fail(process, f"could not start a process: {error}")
+        finally:
+            os.close(pipe_there)
+            os.close(life_there)
+
+    def _start_server(self) -> None:
+        if self._control is not None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        life_there, life = os.pipe()
+        first = json.dumps({"target": self.target, "path": list(self.path)})
+        try:
+            with (self.study / "engine.log").open("ab") as log:
+                self._server = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "tuner_tui.engine.warm",
+                     str(theirs.fileno()), str(life_there), first],
+                    pass_fds=[theirs.fileno(), life_there], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    env=self._environment(), start_new_session=True,
+                )  # fmt: skip
+        finally:
+            theirs.close()
+            os.close(life_there)
+        self._server_life = life  # open as long as we live
+        self._control = ours
+        self._ready = False
+        ours.setblocking(False)
+        self._selector.register(ours, selectors.EVENT_READ, ("control", -1))
+
+    def _spawn(self, process: _Process, pipe_there: int, life_there: int) -> None:
+        with (Path(process.job.folder) / "log.txt").open("ab") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tuner_tui.engine.fresh", str(pipe_there), str(life_there)],
+                pass_fds=[pipe_there, life_there], stdin=subprocess.PIPE, stdout=log, stderr=log,
+                env={**self._environment(), **process.job.environment}, start_new_session=True,
+            )  # fmt: skip
+        assert started.stdin is not None
+        try:
+            started.stdin.write((json.dumps(_message(process.job)) + "\n").encode())
+            started.stdin.close()
+        except BrokenPipeError:
+            pass  # dead already; its exit status says more
+        started.returncode = 0  # we reap it ourselves; Popen must not warn about it
+        self._has_process(process, started.pid)
+
+    def _environment(self) -> dict[str, str]:
+        return (
+            dict(os.environ)
+            | dict(self.environment)
+            | {
+                STUDY_VARIABLE: str(self.study.resolve()),
+                "PYTHONUNBUFFERED": "1",
+                # else a torch.cuda.is_available() at import would wake CUDA in the server
+                "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+            }
+        )
+
+    def _has_process(self, process: _Process, pid: int) -> None:
+        process.pid = pid
+        trial = process.job.trial
+        if hasattr(os, "pidfd_open"):
+            process.pidfd = os.pidfd_open(pid)
+            self._selector.register(process.pidfd, selectors.EVENT_READ, ("pidfd", trial))
+        self._selector.register(process.pipe, selectors.EVENT_READ, ("pipe", trial))
+        self._news.append(Started(trial, time.time(), pid, start_ticks(pid)))
+
+    # -- listening -------------------------------------------------------------------------------------------
+
+    def _hear_server(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._server_died()
+            return
+        answer = json.loads(data)
+        if "trial" not in answer:  # a server started anew introduces itself
+            self._ready = True
+            if "error" in answer:
+                for process in [p for p in self._processes.values() if p.pid is None]:
+                    self._fail(process, f"{self.target!r} can no longer be imported: {answer['error']}")
+            return
+        process = self._processes.get(answer["trial"])
+        if process is None:
+            return
+        if "error" in answer:
+            self._fail(process, answer["error"])
+        else:
+            self._has_process(process, answer["pid"])
+
+    def _server_died(self) -> None:
+        """Its running trials are ours and go on; those it was about to start are launched again."""
+        self._close_server()
+        for process in [p for p in self._processes.values() if p.pid is None]:
+            self._forget(process)  # closes the lifeline: if it was forked after all, it dies now
+            if process.tries < _LAUNCH_TRIES:
+                self._launch(process.job, process.tries + 1)
+            else:
+                self._processes[process.job.trial] = process
+                self._fail(process, f"the fork server died {_LAUNCH_TRIES} times while starting it")
+
+    def _close_server(self) -> None:
+        if self._control is not None:
+            self._selector.unregister(self._control)
+            self._control.close()
+            self._control = None
+            os.close(self._server_life)
+        if self._server is not None:
+            try:
+                self._server.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+            self._server = None
+
+    def _hear(self, process: _Process) -> None:
+        try:
+            data = os.read(process.pipe, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self._selector.unregister(process.pipe)  # it closed its end; its death will be seen by the pidfd
+            return
+        *lines, process.unread = (process.unread + data).split(b"\n")
+        for line in lines:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # the target wrote into a descriptor that is not its own
+            if isinstance(message, dict):
+                self._news.append(Said(process.job.trial, message))
+
+    def _bury(self, process: _Process) -> None:
+        """The process has ended: end its companions, read its last words and its exit status."""
+        pid = process.pid
+        assert pid is not None
+        _signal_group(pid)  # before it is reaped: until then its group's number can't belong to a stranger
+        try:
+            _, status = os.waitpid(pid, 0)
+            code: int | None = os.waitstatus_to_exitcode(status)
+        except ChildProcessError:
+            code = None
+        self._groups.add(pid)
+        while process.pipe in self._selector.get_map():
+            before = len(self._news)
+            self._hear(process)
+            if len(self._news) == before:
+                break
+        cause = process.cause
+        if not cause and code == -signal.SIGKILL and _oom_kills() > process.oom_kills:
+            cause = "out_of_memory"
+        self._forget(process)
+        self._news.append(Exited(process.job.trial, time.time(), code, cause))
+
+    def _check_memory(self) -> None:
+        limited = [
+            p for p in self._processes.values() if p.pid is not None and p.job.memory_bytes is not None
+        ]
+        now = time.monotonic()
+        if not limited or now - self._memory_checked_at < _MEMORY_CHECK_S:
+            return
+        self._memory_checked_at = now
+        resident = _resident_bytes_by_group()
+        for process in limited:
+            if resident.get(process.pid or 0, 0) > (process.job.memory_bytes or 0):
+                process.cause = "out_of_memory"
+                self.stop(process.job.trial, now=True)
+
+    def _reap_groups(self) -> None:
+        for group in list(self._groups):
+            try:
+                while os.waitpid(-group, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                self._groups.discard(group)
+
+    def _fail(self, process: _Process, message: str) -> None:
+        self._forget(process)
+        self._news.append(Exited(process.job.trial, time.time(), None, "launch", message))
+
+    def _forget(self, process: _Process) -> None:
+        self._processes.pop(process.job.trial, None)
+        for fd in (process.pipe, process.pidfd):
+            if fd is not None:
+                if fd in self._selector.get_map():
+                    self._selector.unregister(fd)
+                os.close(fd)
+        os.close(process.life)
+
+
+def _message(job: Job) -> dict[str, Any]:
+    return {
+        "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
+        "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
+        "environment": dict(job.environment), "path": list(job.path),
+    }  # fmt: skip
+
+
+def _signal_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # PermissionError: only zombies are left (macOS)
+
+
+def _oom_kills() -> int:
+    """How often the kernel has killed for want of memory since boot."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def _resident_bytes_by_group() -> dict[int, int]:
+    page = os.sysconf("SC_PAGE_SIZE")
+    total: dict[int, int] = {}
+    for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue
+        rest = stat[stat.rindex(")") + 2 :].split()
+        group, pages = int(rest[2]), int(rest[21])
+        total[group] = total.get(group, 0) + pages * page
+    return total

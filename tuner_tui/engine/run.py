@@ -1,0 +1,256 @@
+"""One study from opening to closing: the lock, the dead of last time, the publisher, signals, the summary.
+
+The order matters and is the reason for this file: lock, bury, open, check the target, run, stop everything
+started, summarise, close, let the publisher catch up.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ..search.sampler import make_sampler
+from ..search.search import Search
+from ..study.bury import bury
+from ..study.events import StudyClosed, StudyOpened
+from ..study.folder import StudyFolder, StudyLock
+from ..study.journal import JournalWriter
+from ..study.processes import kill_survivors
+from ..study.requests import Request, RequestReader
+from ..study.snapshot import Snapshot, fold_all
+from .engine import Engine
+from .launcher import BadTarget
+from .local import LocalLauncher
+from .slots import Slot
+
+PUBLISHER_DRAIN_S = 600.0  # a server can be restarted in this time; `tuner publish` does the rest
+_PROGRESS_S = 0.5
+
+
+@dataclass(frozen=True)
+class Ran:
+    snapshot: Snapshot
+    interrupted: bool  # by Ctrl-C or a signal
+
+
+def run_study(
+    folder: StudyFolder,
+    search: Search,
+    slots: list[Slot],
+    *,
+    path: list[str],
+    publisher: Sequence[str] | None = None,
+    on_change: Callable[[Snapshot], None] = lambda snapshot: None,
+    note: Callable[[str], None] = lambda text: None,
+    summarise: Callable[[StudyFolder, Snapshot], None] = lambda folder, snapshot: None,
+) -> Ran:
+    """Run `search` in `folder` until it is done or told to stop; go on where an earlier engine left off.
+
+    `publisher` is the command that copies the journal to MLflow; it lives as long as its standard input is
+    open. Raises StudyBusy when another engine has the study, BadTarget when the target can't be run (the
+    study is then closed as failed).
+    """
+    lock = StudyLock(folder)
+    signals = _Signals(note)
+    try:
+        kill_survivors(folder.path)
+        bury(folder, lock)
+        before = folder.snapshot()
+        opened = _opened(folder, search, resumed=before.opened_at is not None)
+        requests = RequestReader(folder.requests)
+        journal = JournalWriter(folder.journal)
+        journal.append([opened])
+        snapshot = fold_all(before, [opened])
+        on_change(snapshot)
+        copy = _Publisher(publisher, folder)
+        launcher = LocalLauncher(
+            folder.path, search.target, path, isolation=search.isolation, environment=slots[0].environment
+        )
+
+        def asked() -> list[Request]:
+            copy.tend()
+            return signals.take() + requests.read()
+
+        try:
+            check_target(search, launcher.signature())
+            engine = Engine(
+                search, folder, snapshot, launcher=launcher,
+                sampler=make_sampler(search, past=snapshot.trials.values()),
+                journal=journal, slots=slots, path=path, requests=asked, on_change=on_change,
+            )  # fmt: skip
+            with signals.caught():
+                snapshot = engine.run()
+                launcher.close()
+                summarise(folder, snapshot)
+                why = "stopped" if snapshot.counts.waiting else "completed"
+                journal.append([closed := StudyClosed(time.time(), why)])
+                snapshot = fold_all(snapshot, [closed])
+                on_change(snapshot)
+        except BadTarget as error:
+            journal.append([StudyClosed(time.time(), "failed", str(error))])
+            raise
+        except KeyboardInterrupt:  # before the first trial: signals are caught from then on
+            journal.append([StudyClosed(time.time(), "stopped", "interrupted while importing the target")])
+            signals.count += 1
+        finally:
+            launcher.close()
+            journal.close()
+            lock.release()
+            copy.finish(note)
+        return Ran(snapshot, interrupted=signals.count > 0)
+    finally:
+        lock.release()
+
+
+def check_target(search: Search, signature: Mapping[str, object]) -> None:
+    """Raise BadTarget when the target can't be called with what the search gives it."""
+    names = set(_strings(signature["names"]))
+    given = set(search.space.names) | set(search.fixed)
+    problems: list[str] = []
+    if not signature["any"]:
+        for name in sorted(given - names):
+            problems.append(f"{search.target} takes no {name!r}; it takes {', '.join(sorted(names))}")
+    conditional = {h.name for h in search.space if h.when}
+    for name in _strings(signature["required"]):
+        if name in ("seed", "device", "out"):
+            continue
+        if name not in given:
+            problems.append(f"{search.target} needs {name!r}: add it to [space] or [fixed]")
+        elif name in conditional:
+            problems.append(f"{search.target} needs {name!r}, which has a `when`: give it a default")
+    if problems:
+        raise BadTarget("\n".join(problems))
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+class _Signals:
+    """Ctrl-C once: start nothing new. Twice, or a polite kill: stop the running trials too."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self.count = 0
+        self._note = note
+        self._asked: list[Request] = []
+
+    def take(self) -> list[Request]:
+        asked, self._asked = self._asked, []
+        return asked
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        handlers = {number: signal.signal(number, self._on) for number in _caught_signals()}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _on(self, number: int, frame: object) -> None:
+        self.count += 1
+        if number == signal.SIGINT and self.count == 1:
+            self._asked.append(Request("stop"))
+            self._note("no new trials; waiting for the running ones (Ctrl-C again stops them)")
+        else:
+            self._asked.append(Request("stop_now"))
+            self._note("stopping the running trials")
+
+
+def _caught_signals() -> list[int]:
+    wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    # A detached engine is started with SIGHUP ignored, and must stay deaf to it.
+    return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+class _Publisher:
+    """The process that copies the journal to MLflow, kept alive while the study runs."""
+
+    def __init__(self, command: Sequence[str] | None, folder: StudyFolder) -> None:
+        self._command = command
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self.tend()
+
+    def tend(self) -> None:
+        """Start it when it is not running: it goes on where its predecessor was killed."""
+        if self._command is None or (self._process is not None and self._process.poll() is None):
+            return
+        now = time.monotonic()
+        if self._process is not None and now - self._started < 5.0:  # it fails at once: do not spin
+            return
+        self._started = now
+        with (self._folder.path / "publisher.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def finish(self, note: Callable[[str], None]) -> None:
+        """Let it carry the rest to MLflow. It goes on by itself when we are not let wait for it."""
+        if self._process is None or self._process.stdin is None:
+            return
+        self._process.stdin.close()
+        said = False
+        deadline = time.monotonic() + PUBLISHER_DRAIN_S
+        try:
+            while self._process.poll() is None and time.monotonic() < deadline:
+                try:
+                    self._process.wait(_PROGRESS_S if said else 2.0)
+                except subprocess.TimeoutExpired:
+                    if not said:
+                        note("copying the rest to MLflow (Ctrl-C leaves that to the background)")
+                    said = True
+        except KeyboardInterrupt:
+            note(f"left in the background; `tuner publish {self._folder.name}` makes sure")
+
+
+def _opened(folder: StudyFolder, search: Search, *, resumed: bool) -> StudyOpened:
+    return StudyOpened(
+        at=time.time(), study=folder.name, search=search.to_json(), objective=search.objective,
+        direction=search.direction, trials=search.trials, seed=search.seed, pid=os.getpid(),
+        host=platform.node(), resumed=resumed, git_commit=_git_commit(search.folder or "."),
+        versions=_versions(),
+    )  # fmt: skip
+
+
+def _git_commit(folder: str) -> str | None:
+    """The commit the target's folder is at, with "-dirty" when it is not quite that."""
+    try:
+        described = subprocess.run(
+            ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("tuner-tui", "torch", "optuna", "mlflow"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
+
+
+def python_path(search: Search) -> list[str]:
+    """Where the target's module is looked up first: beside the search file, then where we were started.
+
+    A built-in search belongs to the installed packages: a user's own `models/` must not get in its way.
+    """
+    installed = Path(__file__).resolve().parents[2]
+    folder = Path(search.folder)
+    if folder in (installed / "models" / "searches", installed / "meta" / "searches"):
+        return [str(installed)]
+    return list(dict.fromkeys([search.folder or ".", str(Path.cwd())]))

@@ -1,0 +1,73 @@
+"""Where trials run: a study has as many slots as trials run at once, each with its device and CPU share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Slot:
+    label: str = "cpu"  # what people see: "cpu" or "cuda:1"
+    device: str = "cpu"  # what the target is told; it sees one GPU only, so that one is always "cuda"
+    threads: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_slots(parallel: int, gpus: Sequence[int], cores: int | None = None) -> list[Slot]:
+    """`parallel` slots, dealt round the GPUs (several may share one), CPU cores shared out evenly."""
+    threads = max(1, (cores or available_cores()) // parallel)
+    shares = {
+        name: str(threads)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    }
+    if not gpus:
+        return [Slot(threads=threads, environment=shares | {"CUDA_VISIBLE_DEVICES": ""})] * parallel
+    return [
+        Slot(f"cuda:{gpu}", "cuda", threads, shares | {"CUDA_VISIBLE_DEVICES": str(gpu)})
+        for gpu in (gpus[i % len(gpus)] for i in range(parallel))
+    ]
+
+
+def available_cores() -> int:
+    """Cores this process may use (an affinity mask or a batch system may allow fewer than exist)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse_gpus(text: str) -> list[int]:
+    """ "auto": all there are; "none": the CPU; "0,1": these. Raises ValueError with a sentence."""
+    if text == "none":
+        return []
+    present = present_gpus()
+    if text == "auto":
+        return present
+    try:
+        wanted = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--gpus {text}: write auto, none, or numbers such as 0,1") from None
+    missing = [gpu for gpu in wanted if gpu not in present]
+    if missing:
+        there = ", ".join(map(str, present)) or "none"
+        raise ValueError(f"--gpus {text}: GPU {missing[0]} is not on this machine (present: {there})")
+    return wanted
+
+
+def present_gpus() -> list[int]:
+    """Numbers of the GPUs here, asked of NVIDIA's management library: asking CUDA itself would wake it."""
+    try:
+        import pynvml  # type: ignore[import-not-found]
+
+        pynvml.nvmlInit()
+        try:
+            return list(range(pynvml.nvmlDeviceGetCount()))
+        finally:
+            pynvml.nvmlShutdown()
+    except Exception:  # not installed, or no driver
+        pass
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return list(range(sum(line.startswith("GPU ") for line in listing.stdout.splitlines())))
