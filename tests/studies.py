@@ -268,7 +268,7 @@ def huge_range_snapshot() -> Snapshot:
 
 
 def odd_space_snapshot() -> Snapshot:
-    """One option, thirty options, options that are lists, a single integer, a range of one point, wide letters."""
+    """One option, thirty options, lists as options, a single integer, a range of one point, wide letters."""
     space = Space(
         (
             Hyperparameter("only", Choice(("one",))),

@@ -1,0 +1,244 @@
+"""One panel as lines of text: the one door to plotext.
+
+plotext draws the frame, the ticks and the points. Everything it does badly is taken off it: scales (its log
+axis breaks on a second build), limits, the choice of ticks, the reduction of points to cells. It is given
+whole cells to fill, in a figure of its own for every panel (its global figure is not safe between threads),
+and its size clamp to the terminal is off. Colours go in as numbers that stand for our styles, so nothing has
+to be read back out of escape codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from .cells import Cells, place, reduce
+from .charts import Axis, Scatter
+from .labels import FILLER, clean, cut, fit, shorten
+from .signs import FRAME, LINES, PLAIN_LINES, SELECTED, SELECTED_LINE, TEXT, TITLE, line_level
+from .ticks import Tick
+
+LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
+LEAST_HEIGHT = 6
+ROWS_PER_TICK = 2  # at least: labels on neighbouring rows read as one block
+
+
+@dataclass(frozen=True)
+class Run:
+    """Characters in one style, a rich one: "#4f9ff0", "bold reverse", "" for the terminal's own."""
+
+    text: str
+    style: str
+
+
+Line = tuple[Run, ...]
+
+
+class Canvas(NamedTuple):
+    """Where in a panel the points are. `left` and `top` in cells; the frame lies outside."""
+
+    left: int
+    top: int
+    columns: int
+    rows: int
+    frame: bool  # whether there are axes about it
+    numbers: bool  # whether the axes are labelled
+
+
+def canvas(scatter: Scatter, width: int, height: int, *, title: bool = True) -> Canvas:
+    """The place of the points in a panel of that size; no columns or rows when it is too small for any."""
+    top = 1 if title and height > 1 else 0
+    body = height - top
+    if width >= LEAST_WIDTH and height >= LEAST_HEIGHT:
+        gutter = max((len(tick.label) for ticks in scatter.y.ladder for tick in ticks), default=0)
+        gutter = min(gutter, width // 3)
+        return Canvas(gutter + 1, top, width - gutter - 1, body - 2, True, True)
+    if width >= 4 and body >= 3:
+        return Canvas(1, top, width - 1, body - 1, True, False)
+    return Canvas(0, top, 0, 0, False, False)
+
+
+def draw_panel(
+    scatter: Scatter,
+    width: int,
+    height: int,
+    *,
+    selected: int | None = None,
+    color: bool = True,
+    title: bool = True,
+) -> tuple[Line, ...]:
+    """`height` lines, each `width` cells wide. Without `color` every style is "" and signs alone speak."""
+    if width < 1 or height < 1:
+        return tuple(() for _ in range(max(height, 0)))
+    area = canvas(scatter, width, height, title=title)
+    lines: list[Line] = []
+    if area.top or (title and height == 1):
+        lines.append((Run(fit(scatter.name, width), TITLE if color else ""),))
+    if area.columns < 2 or area.rows < 2:
+        lines += [(Run(" " * width, ""),)] * (height - len(lines))
+        return tuple(lines)
+    cells = reduce(scatter, area.columns, area.rows)
+    styles = _Styles(color)
+    glyphs: dict[tuple[int, int], tuple[str, int]] = {}
+    _put_lines(glyphs, cells, styles, color)
+    for cell, (_, sign) in cells.points.items():
+        glyphs[cell] = (sign.glyph, styles.number(sign.style))
+    if selected is not None:
+        _put_selected(glyphs, scatter, cells, selected, styles)
+    return tuple(lines + _plot(scatter, area, width, height - len(lines), glyphs, styles))
+
+
+def trial_at(
+    scatter: Scatter, width: int, height: int, column: int, row: int, *, title: bool = True
+) -> int | None:
+    """The trial drawn at a cell of `draw_panel(scatter, width, height)`, or the nearest; None: nothing near.
+
+    Column and row count from the upper left of the panel, as a mouse reports them.
+    """
+    if width < 1 or height < 1:
+        return None
+    area = canvas(scatter, width, height, title=title)
+    if area.columns < 2 or area.rows < 2:
+        return None
+    from_bottom = area.top + area.rows - 1 - row
+    return reduce(scatter, area.columns, area.rows).near(column - area.left, from_bottom)
+
+
+class _Styles:
+    """Numbers for styles, as plotext takes colours from 0 to 255."""
+
+    def __init__(self, color: bool) -> None:
+        self._color = color
+        self._numbers: dict[str, int] = {}
+
+    def number(self, style: str) -> int:
+        return self._numbers.setdefault(style if self._color else "", len(self._numbers))
+
+    def names(self) -> list[str]:
+        return list(self._numbers)
+
+
+def _put_lines(glyphs: dict, cells: Cells, styles: _Styles, color: bool) -> None:
+    levels = LINES if color else PLAIN_LINES
+    most = cells.most
+    for column, trials in cells.lines.items():
+        sign = levels[line_level(len(trials), most, len(levels))]
+        drawn = (sign.glyph, styles.number(sign.style))
+        for row in range(cells.rows):
+            glyphs[column, row] = drawn
+
+
+def _put_selected(glyphs: dict, scatter: Scatter, cells: Cells, selected: int, styles: _Styles) -> None:
+    mark = next((mark for mark in scatter.marks if mark.trial == selected), None)
+    if mark is None:
+        return
+    column = place(mark.x, scatter.x, cells.columns)
+    if mark.y is not None:
+        glyphs[column, place(mark.y, scatter.y, cells.rows)] = (
+            SELECTED.glyph, styles.number(SELECTED.style),
+        )  # fmt: skip
+        return
+    for row in range(cells.rows):
+        if (column, row) not in cells.points:
+            glyphs[column, row] = (SELECTED_LINE.glyph, styles.number(SELECTED_LINE.style))
+
+
+def _plot(
+    scatter: Scatter, area: Canvas, width: int, height: int, glyphs: dict, styles: _Styles
+) -> list[Line]:
+    from plotext._figure import _figure_class  # late: nobody pays for it who draws nothing
+
+    frame, text = styles.number(FRAME), styles.number(TEXT)
+    figure = _figure_class()
+    figure._limit_size(False, False)
+    figure.plot_size(width, height)
+    figure.xaxes(True, False)
+    figure.yaxes(True, False)
+    figure.ticks_color(frame)
+    figure.xlim(0, area.columns - 1)
+    figure.ylim(0, area.rows - 1)
+    x_ticks: list[tuple[int, str]] = []
+    if area.numbers:
+        x_ticks = _x_ticks(scatter.x, area)
+        figure.xticks([column for column, _ in x_ticks], [" "] * len(x_ticks))
+        y_ticks = _y_ticks(scatter.y, area)
+        figure.yticks(
+            [place(tick.position, scatter.y, area.rows) for tick in y_ticks],
+            [cut(tick.label, area.left - 1).rjust(area.left - 1) for tick in y_ticks],
+        )
+    else:
+        figure.xticks([], [])
+        figure.yticks([], [])
+    if glyphs:
+        figure.scatter(
+            [column for column, _ in glyphs], [row for _, row in glyphs],
+            marker=[glyph for glyph, _ in glyphs.values()], color=[style for _, style in glyphs.values()],
+        )  # fmt: skip
+    figure.build()
+    matrix = figure.monitor.matrix
+    for column, label in x_ticks:  # plotext would shift them to where it finds room
+        matrix.add_horizontal_string(area.left + _start(column, label, area.columns), 0, label, text)
+    return _read(matrix, styles.names())
+
+
+def _read(matrix, names: list[str]) -> list[Line]:
+    """plotext's cells as runs of one style, top row first."""
+    lines: list[Line] = []
+    for row in range(matrix.rows - 1, -1, -1):
+        runs: list[Run] = []
+        start, held = 0, None
+        markers, colors = matrix.marker[row], matrix.fullground[row]
+        for column, style in enumerate(colors):
+            if style != held:
+                if column:
+                    runs.append(Run("".join(markers[start:column]).replace(FILLER, ""), _name(names, held)))
+                start, held = column, style
+        runs.append(Run("".join(markers[start:]).replace(FILLER, ""), _name(names, held)))
+        lines.append(tuple(runs))
+    return lines
+
+
+def _name(names: list[str], style) -> str:
+    return names[style] if isinstance(style, int) else ""
+
+
+def _y_ticks(axis: Axis, area: Canvas) -> tuple[Tick, ...]:
+    """The finest set whose labels do not crowd; the ends of the coarsest when even that does."""
+    for ticks in reversed(axis.ladder):
+        rows = [place(tick.position, axis, area.rows) for tick in ticks]
+        if all(b - a >= ROWS_PER_TICK for a, b in pairwise(rows)):
+            return ticks
+    coarsest = axis.ladder[0] if axis.ladder else axis.ticks
+    return (coarsest[0], coarsest[-1]) if area.rows > ROWS_PER_TICK else coarsest[:1]
+
+
+def _x_ticks(axis: Axis, area: Canvas) -> list[tuple[int, str]]:
+    """(column, label) of the finest set whose labels stand apart."""
+    if axis.scale == "categorical":
+        room = max(area.columns // max(len(axis.ticks), 1) - 1, 1)
+        labels = shorten([tick.label for tick in axis.ticks], room)
+        placed = [(place(t.position, axis, area.columns), s) for t, s in zip(axis.ticks, labels, strict=True)]
+        return _thin(placed, area.columns)
+    for ticks in reversed(axis.ladder):
+        placed = [(place(tick.position, axis, area.columns), clean(tick.label)) for tick in ticks]
+        if len(_thin(placed, area.columns)) == len(placed):
+            return placed
+    return _thin(placed, area.columns) if axis.ladder else []
+
+
+def _start(column: int, label: str, columns: int) -> int:
+    """Where a label centred under a column begins; inside the canvas when it can be."""
+    return max(min(column - len(label) // 2, columns - len(label)), 0)
+
+
+def _thin(placed: list[tuple[int, str]], columns: int) -> list[tuple[int, str]]:
+    """Those of the labels, from the left, that stand apart from the last one kept."""
+    kept: list[tuple[int, str]] = []
+    end = -2
+    for column, label in placed:
+        start = _start(column, label, columns)
+        if start >= end + 2 or not kept:
+            kept.append((column, label))
+            end = start + len(label) - 1
+    return kept

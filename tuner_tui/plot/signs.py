@@ -1,0 +1,70 @@
+"""The signs a trial is drawn with: which character, which colour, and which sign wins a cell.
+
+Shape carries the meaning and colour repeats it, so that a plot survives a colour-blind reader, a CI log and
+a monochrome terminal. Colours are of middling lightness: they read on black and on white.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Sign(NamedTuple):
+    glyph: str  # one cell wide
+    style: str  # a rich style
+    rank: int  # the higher wins a cell that several trials share
+
+
+FINISHED = Sign("●", "#3f8fe8", 3)
+UNFINISHED = Sign("▲", "#f08c00", 4)
+RUNNING = Sign("○", "#7f93a8", 2)
+BEST = Sign("★", "bold #12a5c9", 5)
+DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss
+INFINITE = Sign("∞", "#f08c00", 1)  # and at the top edge, above it
+SELECTED = Sign("◆", "bold reverse", 6)
+SELECTED_LINE = Sign("║", "bold", 0)  # a trial that never started, over the whole height
+
+# A loss beyond the axis: an arrow at that edge, whose form still says how the trial ended.
+BEYOND = {
+    ("finished", "high"): Sign("↑", FINISHED.style, FINISHED.rank),
+    ("finished", "low"): Sign("↓", FINISHED.style, FINISHED.rank),
+    ("unfinished", "high"): Sign("⇑", UNFINISHED.style, UNFINISHED.rank),
+    ("unfinished", "low"): Sign("⇓", UNFINISHED.style, UNFINISHED.rank),
+    ("running", "high"): Sign("⇡", RUNNING.style, RUNNING.rank),
+    ("running", "low"): Sign("⇣", RUNNING.style, RUNNING.rank),
+}
+
+# Never started, from few to many in one column. In a panel with at most so many in any column a level is a
+# count; above, it is the share of the fullest column, so that a region where trials die stands out.
+LINES = (
+    Sign("│", "#8f4a4a", 0),
+    Sign("│", "#b84a48", 0),
+    Sign("│", "#e04a45", 0),
+    Sign("┃", "#f0443e", 0),
+    Sign("┃", "bold #ff3b30", 0),
+)
+PLAIN_LINES = tuple(Sign(glyph, "", 0) for glyph in "│┃▌█")
+
+FRAME = "#808080"
+TEXT = "#8a8a8a"
+TITLE = "bold"
+
+
+def line_level(count: int, most: int, levels: int) -> int:
+    """0 .. levels - 1 for `count` lines in a column when the fullest column holds `most`; never falls."""
+    if most <= levels:
+        return count - 1
+    return -(-count * levels // most) - 1
+
+
+def sign_of(kind: str, *, diverged: bool = False, edge: str = "", best: bool = False) -> Sign:
+    """The sign of a trial that has a height."""
+    if best:
+        return BEST
+    if edge:
+        return BEYOND[kind, edge]
+    if diverged:
+        return DIVERGED
+    if kind == "finished":
+        return FINISHED
+    return UNFINISHED if kind == "unfinished" else RUNNING

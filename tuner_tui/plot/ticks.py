@@ -1,0 +1,106 @@
+"""Round numbers along an axis.
+
+An axis can be drawn 20 or 200 cells wide, so it carries a ladder: sets of ticks from coarse to fine, each of
+them round by itself (1-2-5 in every decade, or whole decades). Whoever draws takes the finest that fits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+MOST_TICKS = 40  # of one set; no panel has room for more
+USUAL_TICKS = 7  # what a middling panel holds
+LARGEST = 1e300  # beyond it, differences overflow a float
+
+
+class Tick(NamedTuple):
+    position: float  # on the axis: already the logarithm, or the place of the option
+    label: str
+
+
+Ladder = tuple[tuple[Tick, ...], ...]  # coarse to fine, never empty, no set of it empty
+
+
+def number(value: float) -> str:
+    """A number as short as it can be read: 0.05, 2000, 1e-5, 2.5e6."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    plain = f"{value:.6g}"
+    if "e" not in plain and len(plain.lstrip("-")) <= 5:
+        return plain
+    mantissa, _, exponent = f"{value:.5e}".partition("e")
+    short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return short if "e" in plain or len(short) < len(plain) else plain
+
+
+def usual(ladder: Ladder) -> tuple[Tick, ...]:
+    """The set of a ladder that suits a middling panel."""
+    fitting = [ticks for ticks in ladder if len(ticks) <= USUAL_TICKS]
+    return fitting[-1] if fitting else ladder[0]
+
+
+def linear_ladder(low: float, high: float, *, whole: bool = False) -> Ladder:
+    """Ticks at multiples of 1, 2 or 5 times a power of ten within [low, high]; `whole`: integers only."""
+    sets: list[tuple[Tick, ...]] = []
+    for step in _steps(high - low, max(abs(low), abs(high)), whole):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first + 1 > MOST_TICKS:
+            break
+        ticks = tuple(
+            Tick(value, number(value)) for value in (_tidy(k, step) for k in range(first, last + 1))
+        )
+        if len(ticks) >= 2 and len({tick.label for tick in ticks}) == len(ticks):
+            sets.append(ticks)
+    if sets:
+        return tuple(sets)
+    middle = low + (high - low) / 2
+    value = float(round(middle)) if whole and abs(middle) < LARGEST else float(f"{middle:.4g}")
+    return ((Tick(min(max(value, low), high), number(value)),),)
+
+
+def log_ladder(low: float, high: float) -> Ladder:
+    """Ticks between 10**low and 10**high: decades, then 1-2-5; round steps where neither has two."""
+    sets: list[tuple[Tick, ...]] = []
+    for stride in (100, 50, 20, 10, 5, 2, 1):
+        first, last = math.ceil(low / stride - 1e-9), math.floor(high / stride + 1e-9)
+        if 2 <= last - first + 1 <= MOST_TICKS:
+            sets.append(tuple(_log_tick(1, k * stride) for k in range(first, last + 1)))
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    if 3 * len(decades) <= MOST_TICKS:
+        ticks = (_log_tick(digit, decade) for decade in decades for digit in (1, 2, 5))
+        inside = tuple(tick for tick in ticks if low - 1e-9 <= tick.position <= high + 1e-9)
+        if len(inside) >= 2:
+            sets.append(inside)
+    if sets:
+        return tuple(sets)
+    if low > -300 and high < 300:
+        ladder = linear_ladder(10**low, 10**high)
+        return tuple(
+            tuple(Tick(min(max(math.log10(t.position), low), high), t.label) for t in ticks if t.position > 0)
+            for ticks in ladder
+        )
+    middle = (low + high) / 2
+    return ((Tick(middle, f"1e{round(middle)}"),),)
+
+
+def _steps(span: float, largest: float, whole: bool) -> list[float]:
+    """1-2-5 steps from one as wide as `span` down to where labels could no longer differ."""
+    if not span > 0:
+        return []
+    finest = max(span / MOST_TICKS / 2, largest * 1e-5)  # labels show six digits
+    steps: list[float] = []
+    for decade in range(math.floor(math.log10(span)), math.floor(math.log10(finest)) - 1, -1):
+        steps += [step for digit in (5, 2, 1) if finest <= (step := float(f"{digit}e{decade}")) <= span]
+    return [step for step in steps if step >= 1] if whole else steps
+
+
+def _tidy(k: int, step: float) -> float:
+    """k * step without the float's last-digit noise (3 * 0.1)."""
+    return float(f"{k * step:.12g}")
+
+
+def _log_tick(digit: int, decade: int) -> Tick:
+    # By its text, not by 10**decade: that would be 0 below 1e-323.
+    label = number(float(f"{digit}e{decade}")) if -300 < decade < 300 else f"{digit}e{decade}"
+    return Tick(decade + math.log10(digit), label)
