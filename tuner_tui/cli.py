@@ -1,0 +1,471 @@
+"""The verbs. Each imports what it needs inside itself, so that `tuner --help` answers at once.
+
+Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from .launch import Plan
+    from .search.search import Search
+    from .study.folder import StudyFolder
+
+BAD_INPUT = 2
+
+app = typer.Typer(
+    name="tuner",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Hyperparameter searches in the terminal.
+
+    Without a verb: the list of studies; attach to one, start one, watch it. A sweep belongs to no terminal:
+    closing this one, or losing the line, leaves it running.
+
+    \b
+      tuner sweep                      the built-in caption search, live
+      tuner sweep my.toml              your own search file
+      tuner sweep --headless --fail-if 'best > 0.5'       the same in CI
+    """,
+)
+
+Root = Annotated[
+    Path, typer.Option("--mlruns", envvar="TUNER_MLRUNS", help="Folder of the studies and of MLflow's store.")
+]
+StudyName = Annotated[
+    str | None,
+    typer.Argument(metavar="[STUDY]", help="A study's name or its beginning; default: the last one."),
+]
+Headless = Annotated[
+    bool,
+    typer.Option("--headless", help="No screen: a progress bar, or plain lines where there is no terminal."),
+]
+Trials = Annotated[int | None, typer.Option("--trials", min=1, help="How many trials in all.")]
+Parallel = Annotated[int | None, typer.Option("--parallel", "-p", min=1, help="How many trials at once.")]
+Gpus = Annotated[
+    str | None,
+    typer.Option("--gpus", help="auto (all there are), none, or numbers such as 0,1. Trials go round them."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri", help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db."
+    ),
+]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if", help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%'. Repeatable."
+    ),
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
+Junit = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown report to this file.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR is obeyed as well.")]
+
+_HERE = Path("mlruns")
+
+
+@app.callback(invoke_without_command=True)
+def studies(context: typer.Context, root: Root = _HERE) -> None:
+    if context.invoked_subcommand is None:
+        _open_screen(root, None)
+    os.environ["TUNER_MLRUNS"] = str(root)  # `tuner --mlruns DIR sweep` means what it says
+
+
+@app.command()
+def sweep(
+    search: Annotated[
+        str | None,
+        typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="KEY=VALUE over the file: a key of it, or a hyperparameter to fix. Repeatable."
+        ),
+    ] = None,
+    trials: Trials = None,
+    parallel: Parallel = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")] = None,
+    gpus: Gpus = None,
+    tracking_uri: TrackingUri = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the study; a number is added.")] = None,
+    headless: Headless = False,
+    json: Json = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
+    fail_if: FailIf = None,
+    no_color: NoColor = False,
+    root: Root = _HERE,
+) -> None:
+    """Start a study: draw trials from a search file and run them.
+
+    On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
+    here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
+    """
+    from .launch import Plan, open_study, run_detached
+    from .search.builtin import find_search
+    from .search.file import load_search
+    from .search.problems import SearchError
+
+    overrides = list(settings or [])
+    overrides += [
+        f"{key}={value}" for key, value in (("trials", trials), ("seed", seed)) if value is not None
+    ]
+    conditions = _conditions(fail_if)
+    try:
+        source = find_search(search, Path.cwd())
+        plan = Plan(load_search(source, overrides), gpus or "auto", tracking_uri, parallel)
+    except SearchError as error:
+        _refuse(str(error))
+    _check_gpus(plan.gpus)
+    reports = (json, junit, markdown)
+    folder = open_study(root, plan, source, name)
+    if headless or any(reports) or conditions or not _terminal():
+        _run_headless(folder, plan.search, conditions, reports, no_color)
+    run_detached(folder)
+    _open_screen(root, folder)
+
+
+@app.command()
+def resume(
+    study: StudyName = None,
+    trials: Trials = None,
+    parallel: Parallel = None,
+    gpus: Gpus = None,
+    tracking_uri: TrackingUri = None,
+    headless: Headless = False,
+    json: Json = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
+    fail_if: FailIf = None,
+    no_color: NoColor = False,
+    root: Root = _HERE,
+) -> None:
+    """Go on with a study that was stopped, whose engine was killed, or that should get more trials.
+
+    Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
+    would have had.
+    """
+    from .launch import run_detached
+
+    folder = _study(root, study)
+    plan = _changed_plan(folder, trials, parallel, gpus, tracking_uri)
+    conditions = _conditions(fail_if)
+    reports = (json, junit, markdown)
+    if folder.engine_alive():
+        _refuse(f"{folder.name} is running; `tuner` shows it")
+    plan.save(folder)
+    if headless or any(reports) or conditions or not _terminal():
+        _run_headless(folder, plan.search, conditions, reports, no_color)
+    run_detached(folder)
+    _open_screen(root, folder)
+
+
+@app.command()
+def plot(
+    study: StudyName = None,
+    save: Annotated[
+        list[Path] | None,
+        typer.Option("--save", help="Write the picture to this .png or .svg file. Repeatable."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", min=20, help="Columns; default: the terminal's.")
+    ] = None,
+    no_color: NoColor = False,
+    root: Root = _HERE,
+) -> None:
+    """Print a study's scatterplots once, and save them as PNG or SVG."""
+    import shutil
+
+    from .plot.page import page
+
+    folder = _study(root, study)
+    bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
+    if bad:
+        _refuse(f"--save {bad[0]}: the name must end in .png or .svg")
+    snapshot = folder.snapshot()
+    print(page(snapshot, width or shutil.get_terminal_size((120, 40)).columns, color=_color(no_color)))
+    if save:
+        from .plot.picture import save_picture
+
+        for path in save:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_picture(snapshot, path)
+            print(path, file=sys.stderr)
+
+
+@app.command("list")
+def list_(root: Root = _HERE) -> None:
+    """List the studies: state, counts, best, newest first."""
+    from .study.folder import list_studies
+
+    for folder in list_studies(root):
+        snapshot = folder.snapshot()
+        counts, best = snapshot.counts, snapshot.best
+        value = (
+            f"best {best.value:.4g} (trial {best.number})"
+            if best and best.value is not None
+            else "no best yet"
+        )
+        print(
+            f"{folder.name:<28} {folder.state(snapshot):<12} {counts.ended}/{counts.planned} ended: "
+            f"{counts.finished} finished, {counts.unfinished} unfinished, {counts.no_start} never started; "
+            f"{value}"
+        )
+
+
+@app.command()
+def check(
+    search: Annotated[str | None, typer.Argument(help="A search file or a built-in search.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as for sweep.")] = None,
+    draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
+) -> None:
+    """Check a search file and its target, and show the first trials it would run. Starts nothing."""
+    from .search.builtin import find_search
+    from .search.file import load_search
+    from .search.problems import SearchError
+    from .search.sampler import make_sampler
+
+    try:
+        source = find_search(search, Path.cwd())
+        loaded = load_search(source, settings or [])
+    except SearchError as error:
+        _refuse(str(error))
+    _check_target(loaded)
+    print(f"{source}: {loaded.trials} trials of {loaded.target} over {len(loaded.space)} hyperparameters")
+    sampler = make_sampler(loaded)
+    for number in range(min(draw, loaded.trials)):
+        params = "  ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in sampler.ask(number).items()
+        )
+        print(f"  trial {number}: {params}")
+
+
+@app.command()
+def stop(
+    study: StudyName = None,
+    now: Annotated[bool, typer.Option("--now", help="Stop the running trials too.")] = False,
+    root: Root = _HERE,
+) -> None:
+    """Ask a running study to start no more trials. `tuner resume` goes on later."""
+    from .study.requests import Request, ask
+
+    folder = _study(root, study)
+    if not folder.engine_alive():
+        _refuse(f"{folder.name} is not running")
+    ask(folder.requests, Request("stop_now" if now else "stop"))
+    print(f"{folder.name}: asked to stop" + ("" if now else "; running trials may end first"))
+
+
+@app.command()
+def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Root = _HERE) -> None:
+    """Copy to MLflow what it does not have yet (after a server was away, or to another server)."""
+    from .record.publisher import publish as copy
+    from .record.uri import tracking_uri as resolve
+
+    folder = _study(root, study)
+    uri = tracking_uri or _plan(folder).tracking_uri
+    raise typer.Exit(copy(folder, resolve(root, uri)))
+
+
+@app.command()
+def mlflow(
+    port: Annotated[int, typer.Option("--port", help="Taken from here upwards when it is in use.")] = 5000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    tracking_uri: TrackingUri = None,
+    root: Root = _HERE,
+) -> None:
+    """Open the MLflow UI on the recorded runs. Ctrl-C ends it."""
+    from .record.ui import open_mlflow_ui
+    from .record.uri import tracking_uri as resolve
+
+    raise typer.Exit(open_mlflow_ui(root, resolve(root, tracking_uri), host, port))
+
+
+@app.command("engine", hidden=True)
+def engine(path: Path) -> None:
+    """What a detached study runs; not for people."""
+    from .engine.launcher import BadTarget
+    from .launch import run_here
+    from .study.folder import StudyBusy, StudyFolder
+
+    try:
+        run_here(StudyFolder(path), note=lambda text: print(text, flush=True))
+    except (BadTarget, StudyBusy, ValueError) as error:
+        _refuse(str(error))
+
+
+# -- what several verbs share --------------------------------------------------------------------------------
+
+
+def _run_headless(folder: StudyFolder, search: Search, conditions, reports, no_color: bool) -> NoReturn:
+    """Run to the end in this process, report, and leave with the documented exit code."""
+    from .engine.launcher import BadTarget
+    from .launch import run_here
+    from .report.exit_codes import exit_code
+    from .report.progress import Printer
+    from .report.text import summary
+    from .study.folder import StudyBusy
+
+    printer = Printer(sys.stdout, color=False if no_color else None)
+    try:
+        ran = run_here(folder, on_change=printer.update, note=printer.note)
+    except (BadTarget, StudyBusy, ValueError) as error:
+        printer.close()
+        _refuse(str(error))
+    printer.close()
+    print(summary(ran.snapshot, width=_width(), color=_color(no_color), folder=folder))
+    verdicts = [condition.holds(ran.snapshot) for condition in conditions]
+    for verdict in verdicts:
+        print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
+    _write_reports(ran.snapshot, folder, reports)
+    if ran.interrupted and ran.snapshot.counts.waiting:
+        print(f"interrupted; `tuner resume {folder.name}` goes on")
+    sys.exit(exit_code(ran.snapshot, verdicts, ran.interrupted))
+
+
+def _write_reports(snapshot, folder: StudyFolder, reports) -> None:
+    from .report.machine import write_json, write_junit, write_markdown
+
+    json, junit, markdown = reports
+    try:
+        if json:
+            write_json(snapshot, json)
+        if junit:
+            write_junit(snapshot, junit, folder=folder)
+        if markdown:
+            write_markdown(snapshot, markdown)
+    except OSError as error:
+        _refuse(f"the report could not be written: {error}")
+
+
+def _open_screen(root: Path, attach: StudyFolder | None) -> None:
+    if not _terminal():
+        _refuse("the screen needs a terminal; `tuner sweep --headless` runs without one")
+    from .launch import launch, run_detached
+    from .ui.app import run_tui
+
+    run_tui(root, launch=lambda text: launch(root, text), resume=run_detached, attach=attach)
+
+
+def _study(root: Path, name: str | None) -> StudyFolder:
+    """The study called `name`, or the only one that begins so, or the newest."""
+    from .study.folder import list_studies
+
+    found = list_studies(root)
+    if not found:
+        _refuse(f"no studies in {root}; `tuner sweep` starts one")
+    if name is None:
+        return found[0]
+    exact = [folder for folder in found if folder.name == name]
+    begins = exact or [folder for folder in found if folder.name.startswith(name)]
+    if len(begins) == 1:
+        return begins[0]
+    names = ", ".join(folder.name for folder in (begins or found)[:8])
+    _refuse(f"{name!r} is {'more than one study' if begins else 'no study'} in {root}; there is {names}")
+
+
+def _plan(folder: StudyFolder) -> Plan:
+    from .launch import Plan
+
+    try:
+        return Plan.load(folder)
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _changed_plan(
+    folder: StudyFolder, trials: int | None, parallel: int | None, gpus: str | None, uri: str | None
+) -> Plan:
+    """The plan an engine left, with what a resume changes. Trials added while it ran are kept."""
+    from dataclasses import replace
+
+    plan, snapshot = _plan(folder), folder.snapshot()
+    planned = trials or max(plan.search.trials, snapshot.planned)
+    if planned < len(snapshot.trials):
+        _refuse(f"--trials {planned}: {folder.name} has had {len(snapshot.trials)} trials already")
+    changed = replace(
+        plan,
+        search=replace(plan.search, trials=planned),
+        parallel=parallel or plan.parallel,
+        gpus=gpus or plan.gpus,
+        tracking_uri=uri or plan.tracking_uri,
+    )
+    _check_gpus(changed.gpus)
+    if snapshot.opened_at and not snapshot.counts.running and planned == len(snapshot.trials):
+        _refuse(f"{folder.name} is done: all {planned} trials have ended; `--trials N` adds more")
+    return changed
+
+
+def _check_gpus(text: str) -> None:
+    from .engine.slots import parse_gpus
+
+    try:
+        parse_gpus(text)
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _check_target(search: Search) -> None:
+    import tempfile
+
+    from .engine.launcher import BadTarget
+    from .engine.local import LocalLauncher
+    from .engine.run import check_target, python_path
+
+    with tempfile.TemporaryDirectory() as folder:
+        launcher = LocalLauncher(Path(folder), search.target, python_path(search))
+        try:
+            check_target(search, launcher.signature())
+        except BadTarget as error:
+            _refuse(str(error))
+        finally:
+            launcher.close()
+
+
+def _conditions(texts: list[str] | None) -> list:
+    from .report.fail_if import parse_condition
+
+    try:
+        return [parse_condition(text) for text in texts or ()]
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _color(no_color: bool) -> bool:
+    return not no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty()
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 40)).columns
+
+
+def _refuse(message: str) -> NoReturn:
+    for line in message.splitlines():
+        print(f"tuner: {line}", file=sys.stderr)
+    sys.exit(BAD_INPUT)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
