@@ -48,6 +48,7 @@ class Axis:
     high: float
     ticks: tuple[Tick, ...]
     ladder: Ladder = ()  # sets of ticks from coarse to fine; `ticks` is one of them
+    step: float = 0.0  # between places, when the axis has few: a crowd may be spread out between them
 
 
 @dataclass(frozen=True)
@@ -154,16 +155,18 @@ def _numeric_axis(name: str, distribution: Float | Int) -> Axis:
         ladder = log_ladder(low, high)
         return Axis(name, "log", low, high, usual(ladder), ladder)
     margin = (high - low) * MARGIN or (0.5 if whole else max(abs(low) * 0.1, 0.1))
+    step = 0.0
     if isinstance(distribution, Int) and high - low < FEW_INTEGERS * distribution.step:
-        margin = distribution.step / 2
+        step = float(distribution.step)
+        margin = step / 2
     # Ticks stand only where values can be drawn: a batch size of 0 on the axis would be an untruth.
     ladder = linear_ladder(low, high, whole=whole)
-    return Axis(name, "linear", low - margin, high + margin, usual(ladder), ladder)
+    return Axis(name, "linear", low - margin, high + margin, usual(ladder), ladder, step)
 
 
 def _categorical_axis(name: str, options: dict[Any, str]) -> Axis:
     ticks = tuple(Tick(float(place), label) for place, label in enumerate(options.values()))
-    return Axis(name, "categorical", -0.5, len(options) - 0.5, ticks, (ticks,))
+    return Axis(name, "categorical", -0.5, len(options) - 0.5, ticks, (ticks,), 1.0)
 
 
 def _options(options: Iterable[Any], seen: Iterable[Any]) -> dict[Any, str]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from rich.cells import cell_len
+
 from .cells import Cells, place, reduce
 from .charts import Axis, Scatter
 from .labels import FILLER, clean, cut, fit, shorten
@@ -21,6 +23,7 @@ from .ticks import Tick
 
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
 LEAST_HEIGHT = 6
+LABEL_GAP = 4  # cells between numbers: fewer ticks, read at a glance
 ROWS_PER_TICK = 2  # at least: labels on neighbouring rows read as one block
 
 
@@ -74,7 +77,8 @@ def draw_panel(
     area = canvas(scatter, width, height, title=title)
     lines: list[Line] = []
     if area.top or (title and height == 1):
-        lines.append((Run(fit(scatter.name, width), TITLE if color else ""),))
+        name = fit(scatter.name, width - area.left) if area.numbers else fit(scatter.name, width)
+        lines.append(_title(name, width, TITLE if color else ""))
     if area.columns < 2 or area.rows < 2:
         lines += [(Run(" " * width, ""),)] * (height - len(lines))
         return tuple(lines)
@@ -105,6 +109,12 @@ def trial_at(
     return reduce(scatter, area.columns, area.rows).near(column - area.left, from_bottom)
 
 
+def _title(name: str, width: int, style: str) -> Line:
+    """Above the axis, not above its numbers."""
+    indent = width - cell_len(name)
+    return (Run(" " * indent, ""), Run(name, style)) if indent else (Run(name, style),)
+
+
 class _Styles:
     """Numbers for styles, as plotext takes colours from 0 to 255."""
 
@@ -133,12 +143,10 @@ def _put_selected(glyphs: dict, scatter: Scatter, cells: Cells, selected: int, s
     mark = next((mark for mark in scatter.marks if mark.trial == selected), None)
     if mark is None:
         return
-    column = place(mark.x, scatter.x, cells.columns)
     if mark.y is not None:
-        glyphs[column, place(mark.y, scatter.y, cells.rows)] = (
-            SELECTED.glyph, styles.number(SELECTED.style),
-        )  # fmt: skip
+        glyphs[cells.cell_of(mark, scatter)] = (SELECTED.glyph, styles.number(SELECTED.style))
         return
+    column = place(mark.x, scatter.x, cells.columns)
     for row in range(cells.rows):
         if (column, row) not in cells.points:
             glyphs[column, row] = (SELECTED_LINE.glyph, styles.number(SELECTED_LINE.style))
@@ -219,12 +227,12 @@ def _x_ticks(axis: Axis, area: Canvas) -> list[tuple[int, str]]:
         room = max(area.columns // max(len(axis.ticks), 1) - 1, 1)
         labels = shorten([tick.label for tick in axis.ticks], room)
         placed = [(place(t.position, axis, area.columns), s) for t, s in zip(axis.ticks, labels, strict=True)]
-        return _thin(placed, area.columns)
+        return _apart(placed, area.columns, 1)
     for ticks in reversed(axis.ladder):
         placed = [(place(tick.position, axis, area.columns), clean(tick.label)) for tick in ticks]
-        if len(_thin(placed, area.columns)) == len(placed):
+        if len(_apart(placed, area.columns, LABEL_GAP)) == len(placed):
             return placed
-    return _thin(placed, area.columns) if axis.ladder else []
+    return _apart(placed, area.columns, 1) if axis.ladder else []
 
 
 def _start(column: int, label: str, columns: int) -> int:
@@ -232,13 +240,13 @@ def _start(column: int, label: str, columns: int) -> int:
     return max(min(column - len(label) // 2, columns - len(label)), 0)
 
 
-def _thin(placed: list[tuple[int, str]], columns: int) -> list[tuple[int, str]]:
-    """Those of the labels, from the left, that stand apart from the last one kept."""
+def _apart(placed: list[tuple[int, str]], columns: int, gap: int) -> list[tuple[int, str]]:
+    """Those of the labels, from the left, with at least `gap` cells between them."""
     kept: list[tuple[int, str]] = []
-    end = -2
+    free = 0
     for column, label in placed:
         start = _start(column, label, columns)
-        if start >= end + 2 or not kept:
+        if start >= free:
             kept.append((column, label))
-            end = start + len(label) - 1
+            free = start + len(label) + gap
     return kept

@@ -18,7 +18,7 @@ class Sign(NamedTuple):
 FINISHED = Sign("●", "#3f8fe8", 3)
 UNFINISHED = Sign("▲", "#f08c00", 4)
 RUNNING = Sign("○", "#7f93a8", 2)
-BEST = Sign("★", "bold #12a5c9", 5)
+BEST = Sign("★", "bold #14b86a", 5)
 DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss
 INFINITE = Sign("∞", "#f08c00", 1)  # and at the top edge, above it
 SELECTED = Sign("◆", "bold reverse", 6)
@@ -37,10 +37,10 @@ BEYOND = {
 # Never started, from few to many in one column. In a panel with at most so many in any column a level is a
 # count; above, it is the share of the fullest column, so that a region where trials die stands out.
 LINES = (
-    Sign("│", "#8f4a4a", 0),
-    Sign("│", "#b84a48", 0),
-    Sign("│", "#e04a45", 0),
-    Sign("┃", "#f0443e", 0),
+    Sign("│", "#6e3c3c", 0),
+    Sign("│", "#96423f", 0),
+    Sign("│", "#c44640", 0),
+    Sign("┃", "#dc4038", 0),
     Sign("┃", "bold #ff3b30", 0),
 )
 PLAIN_LINES = tuple(Sign(glyph, "", 0) for glyph in "│┃▌█")
@@ -57,14 +57,13 @@ def line_level(count: int, most: int, levels: int) -> int:
     return -(-count * levels // most) - 1
 
 
-def sign_of(kind: str, *, diverged: bool = False, edge: str = "", best: bool = False) -> Sign:
+_USUAL = {"finished": FINISHED, "unfinished": UNFINISHED, "running": RUNNING}
+
+
+def sign_of(kind: str, diverged: bool = False, edge: str = "", best: bool = False) -> Sign:
     """The sign of a trial that has a height."""
     if best:
         return BEST
     if edge:
         return BEYOND[kind, edge]
-    if diverged:
-        return DIVERGED
-    if kind == "finished":
-        return FINISHED
-    return UNFINISHED if kind == "unfinished" else RUNNING
+    return DIVERGED if diverged else _USUAL[kind]
