@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
 from .outcomes import Outcome, Reason
@@ -104,8 +104,9 @@ def encode(event: Event) -> str:
     record: dict[str, Any] = {"event": event.kind}
     for f in fields(event):
         value = getattr(event, f.name)
-        if value is None or value == "" or value == {}:
-            continue
+        optional = f.default is not MISSING or f.default_factory is not MISSING
+        if optional and (value is None or value == "" or value == {}):
+            continue  # what has no default must be there to be read back: a trial may have no parameters
         record[f.name] = value
     if isinstance(event, TrialMeasured):
         record["values"] = {name: encode_number(v) for name, v in event.values.items()}

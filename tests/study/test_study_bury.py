@@ -1,0 +1,106 @@
+"""What a dead engine leaves behind is killed and written down, by whoever holds the lock."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuner_tui.study.bury import MESSAGE, bury
+from tuner_tui.study.events import StudyOpened, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.folder import StudyFolder, StudyLock
+from tuner_tui.study.journal import JournalWriter
+from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.study.processes import is_zombie, start_ticks
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    (tmp_path / "dead-1").mkdir()
+    return StudyFolder(tmp_path / "dead-1")
+
+
+def write(folder: StudyFolder, *events) -> None:
+    journal = JournalWriter(folder.journal)
+    opened = StudyOpened(1.0, folder.name, {}, "loss", "minimize", trials=5, seed=0, pid=1)
+    journal.append([opened, *events])
+    journal.close()
+
+
+def sleeper(*, leader: bool) -> subprocess.Popen[bytes]:
+    """A process that sleeps, having started another one that does; it leads a group of its own or not."""
+    code = "import subprocess as s, time; s.Popen(['sleep', '60']); print('up', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=leader)
+    assert process.stdout and process.stdout.readline()
+    return process
+
+
+def test_each_running_trial_gets_the_outcome_its_losses_earned(folder: StudyFolder) -> None:
+    write(
+        folder,
+        TrialStarted(2.0, 0, {}, seed=0), TrialMeasured(3.0, 0, 0, {"loss": 0.5}),
+        TrialStarted(2.0, 1, {}, seed=1), TrialMeasured(3.0, 1, 0, {"loss": math.nan}),
+        TrialStarted(2.0, 2, {}, seed=2), TrialMeasured(3.0, 2, 0, {"other": 1.0}),
+        TrialStarted(2.0, 3, {}, seed=3), TrialEnded(3.0, 3, Outcome.NO_START, Reason.EXIT),
+    )  # fmt: skip
+    lock = StudyLock(folder)
+    buried = bury(folder, lock)
+
+    assert [(e.trial, e.outcome) for e in buried if isinstance(e, TrialEnded)] == [
+        (0, Outcome.UNFINISHED),
+        (1, Outcome.NO_START),
+        (2, Outcome.NO_START),
+    ]
+    snapshot = folder.snapshot()
+    assert snapshot.counts.running == 0
+    assert snapshot.trials[0].message == MESSAGE and snapshot.trials[0].reason is Reason.INTERRUPTED
+    assert snapshot.trials[3].reason is Reason.EXIT  # it was dead already
+    assert bury(folder, lock) == []  # nobody is buried twice
+    lock.release()
+
+
+def test_an_end_is_later_than_the_last_measurement_even_when_the_clock_went_back(folder: StudyFolder) -> None:
+    ahead = time.time() + 3600
+    write(folder, TrialStarted(ahead - 1, 0, {}, seed=0), TrialMeasured(ahead, 0, 0, {"loss": 0.5}))
+    [ended] = bury(folder, StudyLock(folder))
+    assert ended.at > ahead
+
+
+def test_a_surviving_trial_dies_with_what_it_started(folder: StudyFolder) -> None:
+    trial = sleeper(leader=True)
+    write(folder, TrialStarted(2.0, 0, {}, seed=0, pid=trial.pid, process_started=start_ticks(trial.pid)))
+    bury(folder, StudyLock(folder))
+    assert trial.wait(5) == -9
+    with pytest.raises(ProcessLookupError):  # its group is empty too
+        for _ in range(100):
+            os.killpg(trial.pid, 0)
+            time.sleep(0.02)
+
+
+def test_a_stranger_with_the_pid_of_a_trial_lives(folder: StudyFolder) -> None:
+    stranger = sleeper(leader=True)
+    ticks = start_ticks(stranger.pid)
+    assert ticks is not None
+    write(
+        folder,
+        TrialStarted(2.0, 0, {}, seed=0, pid=stranger.pid, process_started=ticks - 100),
+        TrialStarted(2.0, 1, {}, seed=1, pid=stranger.pid),  # no start time: nobody can tell who that is
+    )
+    bury(folder, StudyLock(folder))
+    assert start_ticks(stranger.pid) == ticks and not is_zombie(stranger.pid)
+    os.killpg(stranger.pid, 9)
+    stranger.wait()
+
+
+def test_burying_needs_the_lock(folder: StudyFolder) -> None:
+    write(folder, TrialStarted(2.0, 0, {}, seed=0))
+    lock = StudyLock(folder)
+    lock.release()
+    with pytest.raises(ValueError, match="lock"):
+        bury(folder, lock)
+    assert folder.snapshot().counts.running == 1
