@@ -155,7 +155,7 @@ def _numeric_axis(name: str, distribution: Float | Int) -> Axis:
         ladder = log_ladder(low, high)
         return Axis(name, "log", low, high, usual(ladder), ladder)
     margin = (high - low) * MARGIN or (0.5 if whole else max(abs(low) * 0.1, 0.1))
-    step = 0.0
+    step = 0.0 if high > low else 2 * margin
     if isinstance(distribution, Int) and high - low < FEW_INTEGERS * distribution.step:
         step = float(distribution.step)
         margin = step / 2

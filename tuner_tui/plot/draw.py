@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from rich.cells import cell_len
-
 from .cells import Cells, place, reduce
 from .charts import Axis, Scatter
-from .labels import FILLER, clean, cut, fit, shorten
+from .labels import FILLER, clean, cut, shorten
 from .signs import FRAME, LINES, PLAIN_LINES, SELECTED, SELECTED_LINE, TEXT, TITLE, line_level
 from .ticks import Tick
 
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
 LEAST_HEIGHT = 6
-LABEL_GAP = 4  # cells between numbers: fewer ticks, read at a glance
+LABEL_GAP = 3  # cells between numbers: fewer ticks, read at a glance
+LEAST_LABEL = 5  # cells for the name of an option and a gap: fewer say nothing
 ROWS_PER_TICK = 2  # at least: labels on neighbouring rows read as one block
 
 
@@ -77,8 +76,7 @@ def draw_panel(
     area = canvas(scatter, width, height, title=title)
     lines: list[Line] = []
     if area.top or (title and height == 1):
-        name = fit(scatter.name, width - area.left) if area.numbers else fit(scatter.name, width)
-        lines.append(_title(name, width, TITLE if color else ""))
+        lines.append(_title(scatter, area, width, color))
     if area.columns < 2 or area.rows < 2:
         lines += [(Run(" " * width, ""),)] * (height - len(lines))
         return tuple(lines)
@@ -109,10 +107,21 @@ def trial_at(
     return reduce(scatter, area.columns, area.rows).near(column - area.left, from_bottom)
 
 
-def _title(name: str, width: int, style: str) -> Line:
-    """Above the axis, not above its numbers."""
-    indent = width - cell_len(name)
-    return (Run(" " * indent, ""), Run(name, style)) if indent else (Run(name, style),)
+def _title(scatter: Scatter, area: Canvas, width: int, color: bool) -> Line:
+    """The name, above the axis rather than above its numbers, and how many trials had no value for it."""
+    indent = area.left if area.numbers else 0
+    name = cut(clean(scatter.name), width - indent)
+    note = f"  {scatter.absent} without" if scatter.absent else ""
+    if len(name) + len(note) > width - indent:
+        note = ""
+    blank = " " * (width - indent - len(name) - len(note))
+    runs = (
+        Run(" " * indent, ""),
+        Run(name.replace(FILLER, ""), TITLE if color else ""),
+        Run(note, TEXT if color else ""),
+        Run(blank, ""),
+    )
+    return tuple(run for run in runs if run.text)
 
 
 class _Styles:
@@ -224,9 +233,10 @@ def _y_ticks(axis: Axis, area: Canvas) -> tuple[Tick, ...]:
 def _x_ticks(axis: Axis, area: Canvas) -> list[tuple[int, str]]:
     """(column, label) of the finest set whose labels stand apart."""
     if axis.scale == "categorical":
-        room = max(area.columns // max(len(axis.ticks), 1) - 1, 1)
-        labels = shorten([tick.label for tick in axis.ticks], room)
-        placed = [(place(t.position, axis, area.columns), s) for t, s in zip(axis.ticks, labels, strict=True)]
+        every = -(-LEAST_LABEL * len(axis.ticks) // area.columns)  # of so many options only one is named
+        ticks = axis.ticks[:: max(every, 1)]
+        labels = shorten([tick.label for tick in ticks], max(area.columns // len(ticks) - 1, 1))
+        placed = [(place(t.position, axis, area.columns), s) for t, s in zip(ticks, labels, strict=True)]
         return _apart(placed, area.columns, 1)
     for ticks in reversed(axis.ladder):
         placed = [(place(tick.position, axis, area.columns), clean(tick.label)) for tick in ticks]

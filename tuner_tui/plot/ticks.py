@@ -23,11 +23,11 @@ Ladder = tuple[tuple[Tick, ...], ...]  # coarse to fine, never empty, no set of 
 
 
 def number(value: float) -> str:
-    """A number as short as it can be read: 0.05, 2000, 1e-5, 2.5e6."""
+    """A number as short as it can be read: 0.05, 2000, 1e-3, 2.5e6."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     plain = f"{value:.6g}"
-    if "e" not in plain and len(plain.lstrip("-")) <= 5:
+    if "e" not in plain and len(plain.lstrip("-")) <= 4:
         return plain
     mantissa, _, exponent = f"{value:.5e}".partition("e")
     short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

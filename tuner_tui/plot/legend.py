@@ -1,0 +1,55 @@
+"""What the signs mean and how many there are of each: the line under every grid, on screen and on paper.
+
+The counts are of the whole study, so they agree with every other place that counts trials. The notes say what
+a look at the points alone would miss: trials at an edge of the chart, or in no panel yet.
+"""
+
+from __future__ import annotations
+
+from ..study.snapshot import Snapshot
+from . import signs
+from .draw import Line, Run
+from .loss import edges
+from .ticks import number
+
+
+def legend(snapshot: Snapshot, *, color: bool = True) -> Line:
+    """`● 17 finished  ▲ 4 unfinished  │ 3 never started  ○ 2 running  ★ best 0.42 (trial 7)`."""
+    counts = snapshot.counts
+    entries = [
+        (signs.FINISHED, f"{counts.finished} finished"),
+        (signs.UNFINISHED, f"{counts.unfinished} unfinished"),
+        (signs.LINES[-3], f"{counts.no_start} never started"),
+    ]
+    if counts.running:
+        entries.append((signs.RUNNING, f"{counts.running} running"))
+    if diverged := edges(snapshot).diverged:
+        entries.append((signs.DIVERGED, f"{diverged} diverged"))
+    if (best := snapshot.best) and best.value is not None:
+        entries.append((signs.BEST, f"best {number(best.value)} (trial {best.number})"))
+    runs: list[Run] = []
+    for sign, words in entries:
+        runs.append(Run(sign.glyph, sign.style if color else ""))
+        runs.append(Run(f" {words}  ", ""))
+    return (*runs[:-1], Run(runs[-1].text.rstrip(), ""))
+
+
+def notes(snapshot: Snapshot) -> tuple[str, ...]:
+    """One sentence for everything a reader of the points could not see."""
+    found = edges(snapshot)
+    said: list[str] = []
+    if found.diverged:
+        said.append(
+            f"{_trials(found.diverged)} diverged: × at the last finite loss, ∞ at the top edge above it"
+        )
+    if found.not_positive:
+        said.append(f"{_trials(found.not_positive)} at or below zero: ↓ at the bottom edge of a log axis")
+    if found.above:
+        said.append(f"{_trials(found.above)} far above the others: ↑ at the top edge")
+    if found.below:
+        said.append(f"{_trials(found.below)} far below the others: ↓ at the bottom edge")
+    return tuple(said)
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial" if count == 1 else f"{count} trials"

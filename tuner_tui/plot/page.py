@@ -1,0 +1,118 @@
+"""The whole grid as text: what `tuner plot` prints, and what stands at the end of a headless run.
+
+Panels are grouped as the search file groups them. How many stand side by side is decided here, for the screen
+as well.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from ..study.snapshot import Snapshot
+from .charts import Scatter, scatters
+from .draw import Line, Run, draw_panel
+from .labels import fit
+from .legend import legend, notes
+from .signs import TEXT
+
+PANEL_WIDTH = 34  # at least: 27 integers side by side, and the numbers of the y axis
+WIDEST = 60  # a lone panel wider than that only spreads its points thin
+PANEL_HEIGHT = 13  # ten rows of points: three decades at a third of a decade each
+GAP = 2  # cells between panels
+HEADING = "bold #808080"
+
+
+def columns_for(width: int) -> int:
+    """How many panels fit side by side."""
+    return max((width + GAP) // (PANEL_WIDTH + GAP), 1)
+
+
+def panel_width_for(width: int) -> int:
+    """How wide each of them then is."""
+    columns = columns_for(width)
+    return max(min((width - GAP * (columns - 1)) // columns, WIDEST), 1)
+
+
+def page(snapshot: Snapshot, width: int, *, color: bool = True, height: int | None = None) -> str:
+    """The grid with its legend and notes. `height`: of one panel. Lines are at most `width` cells wide.
+
+    With `color` the text holds ANSI escapes (24-bit colours); without, none.
+    """
+    width = max(width, 1)
+    lines = page_lines(snapshot, width, color=color, height=height)
+    return "\n".join(_ansi(line) if color else _plain(line) for line in lines) + "\n"
+
+
+def page_lines(
+    snapshot: Snapshot, width: int, *, color: bool = True, height: int | None = None
+) -> tuple[Line, ...]:
+    """The same as lines of runs, for a screen or a picture of one."""
+    lines: list[Line] = [_headline(snapshot, width, color)]
+    found = scatters(snapshot)
+    for group, members in groupby(found, key=lambda scatter: scatter.group):
+        lines.append(())
+        if group:
+            lines.append(_heading(group, width, color))
+        lines += _rows(list(members), width, height or PANEL_HEIGHT, color)
+    lines.append(())
+    lines += _wrap(legend(snapshot, color=color), width)
+    for note in notes(snapshot):
+        lines.append((Run(fit(note, width).rstrip(), TEXT if color else ""),))
+    return tuple(lines)
+
+
+def _headline(snapshot: Snapshot, width: int, color: bool) -> Line:
+    direction = "larger is better" if snapshot.direction == "maximize" else "smaller is better"
+    text = f"{snapshot.study}  {snapshot.objective}, {direction}" if snapshot.objective else snapshot.study
+    name = fit(text, width).rstrip()
+    cut = min(len(snapshot.study), len(name))
+    return (Run(name[:cut], "bold" if color else ""), Run(name[cut:], TEXT if color else ""))
+
+
+def _heading(group: str, width: int, color: bool) -> Line:
+    name = fit(group, width).rstrip()
+    rule = " " + "─" * (width - len(name) - 1) if len(name) + 2 < width else ""
+    return (Run(name, HEADING if color else ""), Run(rule, "#606060" if color else ""))
+
+
+def _rows(members: list[Scatter], width: int, height: int, color: bool) -> list[Line]:
+    columns, panel = columns_for(width), panel_width_for(width)
+    lines: list[Line] = []
+    for start in range(0, len(members), columns):
+        panels = [draw_panel(s, panel, height, color=color) for s in members[start : start + columns]]
+        for row in zip(*panels, strict=True):
+            line: list[Run] = []
+            for place, part in enumerate(row):
+                line += [Run(" " * GAP, "")] * bool(place)
+                line += part
+            lines.append(tuple(line))
+    return lines
+
+
+def _wrap(legend: Line, width: int) -> list[Line]:
+    """A legend on as many lines as it needs; a sign stays with its words."""
+    lines: list[Line] = []
+    line: list[Run] = []
+    used = 0
+    for sign, words in zip(legend[::2], legend[1::2], strict=True):
+        needed = len(sign.text) + len(words.text.rstrip())
+        if line and used + needed > width:
+            lines.append(tuple(line))
+            line, used = [], 0
+        line += [sign, words]
+        used += len(sign.text) + len(words.text)
+    return [*lines, tuple(line)]
+
+
+def _plain(line: Line) -> str:
+    return "".join(run.text for run in line).rstrip()
+
+
+def _ansi(line: Line) -> str:
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    return "".join(
+        Style.parse(run.style).render(run.text, color_system=ColorSystem.TRUECOLOR) if run.style else run.text
+        for run in line
+    ).rstrip()
