@@ -6,10 +6,10 @@ It travels as JSON inside the journal's first event, so a viewer or a resuming e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .space import Hyperparameter, Space, distribution_from_json, distribution_to_json
+from .space import Hyperparameter, Space, distribution_from_json, distribution_to_json, frozen, plain
 
 TRIAL_SECONDS = 24 * 3600.0  # longer than any run people watch; a bound at all, so a hang ends some day
 SILENT_SECONDS = 600.0  # a first compile can take minutes; a hang lasts for ever
@@ -54,7 +54,7 @@ class Search:
                 "name": h.name,
                 "group": h.group,
                 "distribution": distribution_to_json(h.distribution),
-                "when": [[other, list(allowed)] for other, allowed in h.when],
+                "when": [[other, [plain(value) for value in allowed]] for other, allowed in h.when],
             }
             for h in self.space
         ]
@@ -62,8 +62,10 @@ class Search:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Search:
-        values = dict(record)
-        values["limits"] = Limits(**values["limits"])
+        """The search again. Keys that a newer version wrote are passed over: old viewers keep working."""
+        values = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        limits = {f.name for f in fields(Limits)}
+        values["limits"] = Limits(**{k: v for k, v in values.get("limits", {}).items() if k in limits})
         values["space"] = space_from_json(values["space"])
         return cls(**values)
 
@@ -75,8 +77,18 @@ def space_from_json(records: list[Mapping[str, Any]]) -> Space:
                 name=record["name"],
                 distribution=distribution_from_json(record["distribution"]),
                 group=record.get("group", ""),
-                when=tuple((other, tuple(allowed)) for other, allowed in record.get("when", [])),
+                when=tuple(
+                    (other, tuple(frozen(value) for value in allowed))
+                    for other, allowed in record.get("when", [])
+                ),
             )
             for record in records
         )
     )
+
+
+LIMIT_KEYS = tuple(f.name for f in fields(Limits))
+# The keys of a search file that stand above its tables.
+SCALAR_KEYS = tuple(
+    f.name for f in fields(Search) if f.name not in ("space", "fixed", "limits", "folder")
+)  # fmt: skip

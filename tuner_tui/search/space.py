@@ -6,8 +6,10 @@ any sampling. An order is kept: the order of the search file is the order of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 
@@ -17,6 +19,16 @@ class Float:
     high: float
     log: bool = False
     step: float | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps fit between low and high. Only for a distribution that has a step."""
+        return math.floor((Decimal(repr(self.high)) - Decimal(repr(self.low))) / Decimal(repr(self.step)))
+
+    def on_step(self, value: float) -> float:
+        """The value of the steps nearest to `value`, counted in decimals: 0.3, not 0.30000000000000004."""
+        k = min(max(0, round((value - self.low) / (self.step or 1.0))), self.steps)
+        return float(Decimal(repr(self.low)) + k * Decimal(repr(self.step)))
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,14 @@ class Hyperparameter:
 
     def applies(self, params: Mapping[str, Any]) -> bool:
         """Whether it has a value in a trial whose other values are `params` (fixed ones included)."""
-        return all(other in params and params[other] in allowed for other, allowed in self.when)
+        return all(other in params and frozen(params[other]) in allowed for other, allowed in self.when)
 
 
 @dataclass(frozen=True)
 class Space:
     hyperparameters: tuple[Hyperparameter, ...] = ()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Hyperparameter]:
         return iter(self.hyperparameters)
 
     def __len__(self) -> int:
@@ -80,7 +92,7 @@ def distribution_to_json(distribution: Distribution) -> dict[str, Any]:
         case Int(low, high, log, step):
             return {"type": "int", "low": low, "high": high, "log": log, "step": step}
         case Choice(options):
-            return {"type": "choice", "options": list(options)}
+            return {"type": "choice", "options": [plain(option) for option in options]}
 
 
 def distribution_from_json(record: Mapping[str, Any]) -> Distribution:
@@ -90,6 +102,16 @@ def distribution_from_json(record: Mapping[str, Any]) -> Distribution:
         case "int":
             return Int(record["low"], record["high"], record["log"], record["step"])
         case "choice":
-            return Choice(tuple(tuple(o) if isinstance(o, list) else o for o in record["options"]))
+            return Choice(tuple(frozen(option) for option in record["options"]))
         case other:
             raise ValueError(f"unknown distribution {other!r}")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON gives it back: an option that is a tuple is a list to the outside."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def frozen(value: Any) -> Any:
+    """The value as a `Choice` or a condition holds it: a list as a tuple."""
+    return tuple(value) if isinstance(value, list) else value

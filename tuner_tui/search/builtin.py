@@ -1,0 +1,47 @@
+"""Finds the search file a person means by a word: a path, the name of a built-in one, or nothing at all.
+
+The built-in searches lie beside the workloads they are for. Those are found as neighbours of this package and
+not by importing `models`: a user may have a `models` package of their own, and ours would wake torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .problems import Problem, SearchError, nearest
+
+DEFAULT_FILE = "tuner.toml"  # in the current folder; like a Makefile, it needs no naming
+DEFAULT_BUILTIN = "caption"
+_ROOT = Path(__file__).resolve().parents[2]
+_WORKLOADS = ("models", "meta")
+
+
+def builtin_searches() -> dict[str, Path]:
+    """Name -> file of the searches that come with the tuner, in order of their names."""
+    files = (path for room in _WORKLOADS for path in (_ROOT / room / "searches").glob("*.toml"))
+    return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
+
+
+def find_search(name_or_path: str | None, cwd: Path) -> Path:
+    """The file for what was typed; for None ./tuner.toml if there is one, else the built-in `caption`.
+
+    A file goes before a built-in search of the same name. Raises SearchError when there is neither.
+    """
+    builtin = builtin_searches()
+    if name_or_path is None:
+        default = cwd / DEFAULT_FILE
+        if default.is_file():
+            return default
+        name_or_path = DEFAULT_BUILTIN
+    path = cwd / Path(name_or_path).expanduser()
+    try:
+        if path.is_file():
+            return path
+    except ValueError:  # a NUL in it
+        pass
+    if name_or_path in builtin:
+        return builtin[name_or_path]
+    hint = nearest(name_or_path, builtin)
+    names = ", ".join(builtin) or "none"
+    message = f"no such file, and no built-in search of that name{hint} (built in: {names})"
+    raise SearchError([Problem(name_or_path, "", message)])

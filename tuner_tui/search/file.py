@@ -1,0 +1,243 @@
+"""A search file becomes a `Search`, or a `SearchError` that says everything that is wrong with it.
+
+The file is TOML, so people can comment it and keep it in git. Nothing is guessed: an unknown key is an error,
+because a misspelt limit that is passed over is a limit that is not there.
+"""
+
+from __future__ import annotations
+
+import copy
+import keyword
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .conditions import Entry, resolve
+from .distributions import is_distribution, is_number, is_scalar, misspelt_kind, read_distribution
+from .overrides import apply_overrides
+from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
+from .sampler import SAMPLERS
+from .search import LIMIT_KEYS, SCALAR_KEYS, Limits, Search
+from .space import Hyperparameter, Space
+
+TABLES = ("space", "fixed", "limits")
+DIRECTIONS = ("minimize", "maximize")
+ISOLATIONS = ("fork", "spawn")
+_LARGEST_SEED = 2**63 - 1  # what every reader of JSON and every database column takes
+# MLflow takes parameters of these names only; refusing others here costs less than losing them there.
+_NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
+
+
+def load_search(path: Path | str, overrides: Sequence[str] = ()) -> Search:
+    """The search in a file, with `key=value` overrides. Raises SearchError, also when it can't be read."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
+        raise SearchError([Problem(str(path), "", message)]) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"can't be read: {reason}; check the path"
+        raise SearchError([Problem(str(path), "", message)]) from None
+    return parse_search(text, str(path), overrides)
+
+
+def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Search:
+    """The search in `text`. `source` is its path: named in messages, and the folder targets are looked up in.
+
+    Raises SearchError with all problems at once.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SearchError([_syntax_problem(source, error)]) from None
+    findings = Findings(source)
+    raw = copy.deepcopy(raw)
+    apply_overrides(raw, overrides, findings)
+    search = _read(raw, Path(source), findings)
+    if findings.problems:
+        raise SearchError(findings.problems)
+    return search
+
+
+def _syntax_problem(source: str, error: Exception) -> Problem:
+    message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    message, _, where = message.partition(" (at ")
+    place = where.rstrip(")")
+    return Problem(source, place, f"not valid TOML: {message[:1].lower()}{message[1:]}; correct it there")
+
+
+def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
+    _refuse_unknown(raw, (), (*SCALAR_KEYS, *TABLES), findings)
+    tables = {key: _table(raw, key, findings) for key in TABLES}
+    fixed = _read_fixed(tables["fixed"], findings)
+    return Search(
+        name=_text(raw, "name", path.stem or "study", findings),
+        target=_target(raw, findings),
+        objective=_text(raw, "objective", "loss", findings),
+        space=Space(tuple(_read_space(tables["space"], fixed, findings))),
+        direction=_one_of(raw, "direction", DIRECTIONS, findings),
+        sampler=_one_of(raw, "sampler", tuple(SAMPLERS), findings),
+        trials=_whole(raw, "trials", Search.trials, 1, findings),
+        parallel=_whole(raw, "parallel", Search.parallel, 1, findings),
+        seed=_whole(raw, "seed", Search.seed, 0, findings),
+        fixed={name: value for name, value in fixed.items() if value is not None},
+        limits=_read_limits(tables["limits"], findings),
+        isolation=_one_of(raw, "isolation", ISOLATIONS, findings),
+        folder=str(path.absolute().parent),
+    )
+
+
+def _refuse_unknown(table: dict[str, Any], keys: Keys, known: Sequence[str], findings: Findings) -> None:
+    for key in table:
+        if key in known:
+            continue
+        if keys and key in SCALAR_KEYS:
+            remedy = "; it belongs above the first [table] of the file"
+        elif not keys and key in LIMIT_KEYS:
+            remedy = "; it belongs under [limits]"
+        else:
+            remedy = nearest(key, known) or f"; the keys are {', '.join(known)}"
+        findings.add((*keys, key), f"unknown key{remedy}")
+
+
+def _table(raw: dict[str, Any], key: str, findings: Findings) -> dict[str, Any]:
+    value = raw.get(key, {})
+    if isinstance(value, dict):
+        return value
+    findings.add((key,), f"{show(value)} is not a table; write [{key}] and its keys below")
+    return {}
+
+
+def _text(raw: dict[str, Any], key: str, default: str, findings: Findings) -> str:
+    value = raw.get(key, default)
+    if isinstance(value, str) and value.strip() and value.isprintable():
+        return value
+    findings.add((key,), f"{show(value)} is not a name; write text in quotes, on one line")
+    return default
+
+
+def _one_of(raw: dict[str, Any], key: str, options: tuple[str, ...], findings: Findings) -> str:
+    """One of `options`, the first of them by default."""
+    value = raw.get(key, options[0])
+    if value in options and isinstance(value, str):
+        return value
+    hint = nearest(value, options) if isinstance(value, str) else ""
+    findings.add((key,), f"unknown {key} {show(value)}; choose {' or '.join(options)}{hint}")
+    return options[0]
+
+
+def _whole(raw: dict[str, Any], key: str, default: int, least: int, findings: Findings) -> int:
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int):
+        findings.add((key,), f"{show(value)} is not a whole number; write {key} = {default}, say")
+    elif not least <= value <= _LARGEST_SEED:
+        bound = f"at least {least}" if value < least else "below 2**63"
+        findings.add((key,), f"{show(value)} is out of range; it must be {bound}")
+    else:
+        return value
+    return default
+
+
+def _target(raw: dict[str, Any], findings: Findings) -> str:
+    if "target" not in raw:
+        findings.add(("target",), 'missing; name the training function: target = "module:function"')
+        return ""
+    value = raw["target"]
+    remedy = 'write "module:function"'
+    if isinstance(value, str):
+        module, colon, function = value.partition(":")
+        parts = [*module.split("."), function]
+        is_name = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+        if colon and is_name and not module.endswith(".py"):
+            return value
+        if "/" in module or module.endswith(".py"):
+            guess = module.removesuffix(".py").strip("./").replace("/", ".")
+            remedy = f'name the module, not its file: "{guess}:{function or "train"}"'
+        elif not colon and value.isidentifier():
+            remedy = f'write "{value}:function", the function in that module'
+    findings.add(("target",), f"{show(value)} names no function; {remedy}")
+    return ""
+
+
+def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
+    _refuse_unknown(table, ("limits",), LIMIT_KEYS, findings)
+    good: dict[str, float] = {}
+    for key in LIMIT_KEYS:
+        if key not in table:
+            continue
+        value, unit = table[key], "gigabytes" if key == "memory_gb" else "seconds"
+        if not is_number(value) or not 0 < value < 1e15:  # 1e15 s: beyond any clock; also refuses nan and inf
+            wrong = "is not a number" if not is_number(value) else "is out of range"
+            findings.add(("limits", key), f"{show(value)} {wrong}; write {unit} above 0, or leave it out")
+        else:
+            good[key] = float(value)
+    return Limits(**good)
+
+
+def _read_fixed(table: dict[str, Any], findings: Findings) -> dict[str, Any]:
+    """Name -> value; None for a value that is wrong, so that its name is known all the same."""
+    good: dict[str, Any] = {}
+    for name, value in table.items():
+        keys = ("fixed", name)
+        good[name] = None
+        if isinstance(value, dict):
+            inner = f"{name}.{next(iter(value), '')}"
+            findings.add(keys, f'is a table; for a name with a dot quote the name: "{inner}"')
+        elif not all(is_scalar(item) for item in (value if isinstance(value, list) else [value])):
+            findings.add(keys, f"{show(value)} is not a finite number, text, a boolean or a list of these")
+        elif _is_name(name, keys, findings):
+            good[name] = value
+    return good
+
+
+def _read_space(table: dict[str, Any], fixed: dict[str, Any], findings: Findings) -> list[Hyperparameter]:
+    entries: list[Entry] = []
+    first: dict[str, Keys] = {}
+    for group, name, value, keys in _walk(table, findings):
+        if name in first:
+            findings.add(keys, f"the name stands in {dotted(first[name])} too; names are unique over groups")
+        elif name in fixed:
+            findings.add(keys, f"{name} is in [fixed] too; keep it in one of the two")
+        if group and name in SCALAR_KEYS and is_scalar(value):
+            findings.add(keys, f"{name} = {show(value)} belongs above the first [table] of the file")
+            continue
+        first.setdefault(name, keys)
+        distribution = read_distribution(value, keys, findings)
+        if _is_name(name, keys, findings) and distribution is not None and first[name] == keys:
+            when = value.get("when") if isinstance(value, dict) else None
+            entries.append(Entry(Hyperparameter(name, distribution, group), when, keys))
+    in_order = {entry.hyperparameter.name for entry in entries}
+    broken = frozenset(first) - in_order | frozenset(name for name, value in fixed.items() if value is None)
+    usable = {name: value for name, value in fixed.items() if value is not None and name not in first}
+    return resolve(entries, usable, broken, findings)
+
+
+def _walk(table: dict[str, Any], findings: Findings) -> Iterator[tuple[str, str, Any, Keys]]:
+    """Every entry of [space] as (group, name, value, where it stands)."""
+    for key, value in table.items():
+        if not isinstance(value, dict) or is_distribution(value):
+            yield "", key, value, ("space", key)
+        elif not value:
+            findings.add(("space", key), "is empty; give it a hyperparameter, or remove it")
+        elif wrong := misspelt_kind(value):
+            findings.add(("space", key), f"unknown key {show(wrong[0])}; did you mean {wrong[1]}?")
+        else:
+            for name, inner in value.items():
+                yield key, name, inner, ("space", key, name)
+
+
+def _is_name(name: str, keys: Keys, findings: Findings) -> bool:
+    """Whether MLflow can keep a parameter of that name; adds a problem if not."""
+    if (
+        _NAME.fullmatch(name)
+        and posixpath.normpath(name) == name
+        and name[0] not in "/ "
+        and name[:2] != ".."
+    ):
+        return True
+    findings.add(keys, f"{show(name)} is no name; use letters, digits and _ . - : / (up to 250)")
+    return False
