@@ -49,7 +49,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Exited:
-    """The trial's process, and all it started, is gone. The last event of a trial, always sent.
+    """The trial's process has ended, and all it started was killed. The last event of a trial, always sent.
 
     `exit_code` is negative for a signal, None when unknown. `cause` is what only the launcher can know:
     "out_of_memory", or "launch" when the trial never got a process (then `message` says why).

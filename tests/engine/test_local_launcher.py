@@ -1,0 +1,138 @@
+"""The local launcher, both ways, against the contract, and what only it must survive: its server's death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from launcher_contract import HERE, LauncherContract, assert_vanishes, until_exited, wait_for
+
+from tuner_tui.engine.launcher import BadTarget, Exited, Job, Said, Started
+from tuner_tui.engine.local import LocalLauncher
+from tuner_tui.study.processes import start_ticks
+
+
+class TestForked(LauncherContract):
+    isolation = "fork"
+
+    @pytest.fixture
+    def launcher(self, tmp_path: Path):
+        launcher = LocalLauncher(tmp_path, "ways_to_end:train", [HERE], isolation=self.isolation)
+        yield launcher
+        launcher.close()
+
+
+class TestSpawned(TestForked):
+    isolation = "spawn"
+
+
+@pytest.fixture
+def forked(tmp_path: Path):
+    launcher = LocalLauncher(tmp_path, "ways_to_end:train", [HERE])
+    yield launcher
+    launcher.close()
+
+
+def a_job(tmp_path: Path, trial: int, function: str = "train", **params) -> Job:
+    target = f"ways_to_end:{function}"
+    return Job(trial, target, params, "loss", 7, str(tmp_path / str(trial)), path=[HERE])
+
+
+def test_killing_the_server_ends_no_trial_and_starts_the_next_on_a_new_one(forked, tmp_path):
+    forked.submit(a_job(tmp_path, 0, "forever"))
+    wait_for(forked, lambda news: any(isinstance(i, Said) for i in news))
+    os.kill(forked._server.pid, signal.SIGKILL)
+    forked.submit(a_job(tmp_path, 1, how="sys_exit"))
+    news = until_exited(forked, {1})
+    assert next(i for i in news if isinstance(i, Exited)).exit_code == 3
+    wait_for(forked, lambda news: any(isinstance(i, Said) and i.trial == 0 for i in news))
+    forked.stop(0)
+    assert until_exited(forked, {0})[-1].exit_code == 0  # a true exit code, not 255
+
+
+def test_a_trial_lost_with_its_server_is_launched_again(forked, tmp_path):
+    forked.signature()
+    os.kill(forked._server.pid, signal.SIGSTOP)  # it will never answer
+    forked.submit(a_job(tmp_path, 0, how="returns"))
+    os.kill(forked._server.pid, signal.SIGKILL)
+    news = until_exited(forked, {0})
+    assert [type(i) for i in news].count(Started) == 1
+    assert news[-1].exit_code == 0
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+@pytest.mark.parametrize("how", ["forever", "holds_the_lock"])
+def test_trials_die_with_a_killed_engine(tmp_path, isolation, how):
+    """A real engine-side process is SIGKILLed; its trial must be gone, even one that holds the GIL."""
+    script = f"""
+import sys, time
+sys.path.insert(0, {HERE!r})
+from pathlib import Path
+from test_local_launcher import a_job, LocalLauncher, HERE
+tmp = Path({str(tmp_path)!r})
+launcher = LocalLauncher(tmp, "ways_to_end:train", [HERE], isolation={isolation!r})
+how = {how!r}
+launcher.submit(a_job(tmp, 0, "forever") if how == "forever" else a_job(tmp, 0, how=how))
+said = 0
+while said < 3:
+    for item in launcher.events(0.2):
+        if type(item).__name__ == "Started":
+            print(item.pid, flush=True)
+        said += type(item).__name__ == "Said"
+print("running", flush=True)
+time.sleep(600)
+"""
+    engine = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert engine.stdout is not None
+    pid = int(engine.stdout.readline())
+    assert engine.stdout.readline() == "running\n"
+    assert start_ticks(pid) is not None
+    engine.kill()
+    engine.wait()
+    assert_vanishes(pid)
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("no_such_module:train", "No module named 'no_such_module'"),
+        ("ways_to_end:no_such_function", "has no 'no_such_function'"),
+        ("ways_to_end:os", "not a function"),
+        ("broken_module:train", "broken_module.py:1"),
+        ("leaving_module:train", "SystemExit"),
+    ],
+)
+def test_a_target_that_cannot_be_imported_says_why(tmp_path, target, sentence):
+    (tmp_path / "broken_module.py").write_text("1 / 0\n")
+    (tmp_path / "leaving_module.py").write_text("import sys\nsys.exit('no main guard')\n")
+    launcher = LocalLauncher(tmp_path, target, [str(tmp_path), HERE])
+    try:
+        with pytest.raises(BadTarget, match=sentence):
+            launcher.signature()
+    finally:
+        launcher.close()
+
+
+def test_a_target_that_kills_its_own_import_says_so(tmp_path):
+    (tmp_path / "dying_module.py").write_text("import os\nos._exit(9)\n")
+    launcher = LocalLauncher(tmp_path, "dying_module:train", [str(tmp_path)])
+    try:
+        with pytest.raises(BadTarget, match="exit status 9"):
+            launcher.signature()
+    finally:
+        launcher.close()
+
+
+def test_the_users_module_wins_over_a_built_in_of_the_same_name(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("")
+    (tmp_path / "models" / "train.py").write_text("def train(*, mine=1):\n    return 1.0\n")
+    launcher = LocalLauncher(tmp_path, "models.train:train", [str(tmp_path)])
+    try:
+        assert launcher.signature()["names"] == ["mine"]
+    finally:
+        launcher.close()
