@@ -6,6 +6,7 @@ A new launcher (a cluster's, say) subclasses `LauncherContract` and returns itse
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ class LauncherContract:
         measured = [m for m in messages if "values" in m]
         assert {m["values"]["seed"] for m in measured} == {7.0}
         times = [m["at"] for m in measured]
-        assert all(a < b for a, b in zip(times, times[1:], strict=False))
+        assert all(a < b for a, b in pairwise(times))
 
     @pytest.mark.parametrize(
         ("how", "code", "word"),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 def train(*, how: str = "returns", x: float = 1.0, steps: int = 3, seed: int = 0, out: str | None = None):
@@ -57,7 +58,8 @@ def end(how: str, out: str | None) -> None:
             time.sleep(600)
         case "holds_the_lock":
             # PyDLL keeps the interpreter lock: no Python thread of this process runs any more
-            ctypes.PyDLL(None).sleep(600)
+            while True:
+                ctypes.PyDLL(None).sleep(600)
         case "leaves_children":
             subprocess.Popen(["sleep", "601"])
             if os.fork() == 0:
@@ -69,8 +71,7 @@ def end(how: str, out: str | None) -> None:
             os.write(2, b"\x1b[31m\xff\xfe\x00 red \x1b[2J")
         case "leaves_files":
             assert out is not None
-            with open(os.path.join(out, "weights.bin"), "wb") as file:
-                file.write(b"w" * 1000)
+            (Path(out) / "weights.bin").write_bytes(b"w" * 1000)
             raise RuntimeError("after saving")
 
 

@@ -23,7 +23,6 @@ from ..study.bury import bury
 from ..study.events import StudyClosed, StudyOpened
 from ..study.folder import StudyFolder, StudyLock
 from ..study.journal import JournalWriter
-from ..study.processes import kill_survivors
 from ..study.requests import Request, RequestReader
 from ..study.snapshot import Snapshot, fold_all
 from .engine import Engine
@@ -61,7 +60,6 @@ def run_study(
     lock = StudyLock(folder)
     signals = _Signals(note)
     try:
-        kill_survivors(folder.path)
         bury(folder, lock)
         before = folder.snapshot()
         opened = _opened(folder, search, resumed=before.opened_at is not None)
