@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .charts import Axis, Mark, Scatter
-from .signs import INFINITE, Sign, sign_of
+from .signs import INFINITE, USUAL, Sign, sign_of
 
 NEAR_COLUMNS = 2  # how far from a click a mark may be; cells are about twice as high as wide
 NEAR_ROWS = 1
@@ -65,8 +65,13 @@ class Cells:
 
 
 def place(position: float, axis: Axis, count: int) -> int:
-    """The cell, 0 .. count - 1, of a position on an axis."""
-    return min(max(int((position - axis.low) / (axis.high - axis.low) * count), 0), count - 1)
+    """The cell, 0 .. count - 1, of a position within the limits of an axis."""
+    return int((position - axis.low) * _scale(axis, count))
+
+
+def _scale(axis: Axis, count: int) -> float:
+    """Cells for a unit of the axis, a hair less: its upper end belongs to the last cell."""
+    return count / (axis.high - axis.low) * (1 - 1e-12)
 
 
 def reduce(scatter: Scatter, columns: int, rows: int) -> Cells:
@@ -77,38 +82,37 @@ def reduce(scatter: Scatter, columns: int, rows: int) -> Cells:
     """
     points: dict[tuple[int, int], Cell] = {}
     lines: dict[int, list[int]] = {}
-    x_low, y_low = scatter.x.low, scatter.y.low
-    x_scale = columns / (scatter.x.high - x_low)
-    y_scale = rows / (scatter.y.high - y_low)
-    right, top = columns - 1, rows - 1
+    x_low, x_scale = scatter.x.low, _scale(scatter.x, columns)
+    y_low, y_scale = scatter.y.low, _scale(scatter.y, rows)
     spread = int(scatter.x.step * x_scale * SPREAD)
-    marks = sorted(scatter.marks, key=_rank, reverse=True) if spread else scatter.marks
     crowds: dict[tuple[int, int], int] = {}
-    for trial, kind, x, y, diverged, edge, best in marks:
+    for trial, kind, x, y, diverged, edge, best in (
+        _important_first(scatter.marks) if spread else scatter.marks
+    ):
         column = int((x - x_low) * x_scale)
-        if column > right:
-            column = right
         if y is None:
             lines.setdefault(column, []).append(trial)
             continue
-        row = int((y - y_low) * y_scale)
-        if row > top:
-            row = top
-        if diverged and (column, top) not in points:
-            points[column, top] = Cell(trial, INFINITE)
-        cell = (column, row)
+        cell = (column, int((y - y_low) * y_scale))
+        if diverged:
+            points.setdefault((column, rows - 1), Cell(trial, INFINITE))
         if spread:
-            crowd = crowds.get(cell, 0)
-            crowds[cell] = crowd + 1
+            crowds[cell] = crowd = crowds.get(cell, -1) + 1
+            if crowd > 2 * spread:
+                continue  # all places are taken, by trials no less important
             aside = (crowd + 1) // 2
-            if aside <= spread:
-                cell = (column - aside if crowd % 2 else column + aside, row)
-        sign = sign_of(kind, diverged, edge, best)
+            cell = (column - aside if crowd % 2 else column + aside, cell[1])
+        sign = sign_of(kind, diverged, edge, best) if diverged or edge or best else USUAL[kind]
         held = points.get(cell)
-        if held is None or sign.rank > held.sign.rank:
+        if held is None or sign[2] > held[1][2]:
             points[cell] = Cell(trial, sign)
     return Cells(columns, rows, points, lines)
 
 
-def _rank(mark: Mark) -> int:
-    return sign_of(mark.kind, mark.diverged, mark.edge, mark.best).rank if mark.y is not None else 0
+def _important_first(marks: tuple[Mark, ...]) -> list[Mark]:
+    """In the order of the signs' ranks: the middle of a crowd is for those."""
+    best = [mark for mark in marks if mark[6]]
+    unfinished = [mark for mark in marks if mark[1] == "unfinished"]
+    finished = [mark for mark in marks if mark[1] == "finished" and not mark[6]]
+    rest = [mark for mark in marks if mark[1] == "running" or mark[1] == "no_start"]
+    return best + unfinished + finished + rest

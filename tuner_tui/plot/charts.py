@@ -11,8 +11,10 @@ mark lies within the limits of its axes. `loss.py` says how the loss axis is cho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from typing import Any, Literal, NamedTuple
 
 from ..search.search import space_from_json
@@ -73,76 +75,113 @@ class Scatter:
 def scatters(snapshot: Snapshot) -> tuple[Scatter, ...]:
     """One scatter for each hyperparameter of the search; none when no search is known yet."""
     space = space_from_json(snapshot.search.get("space") or [])
-    trials = list(snapshot.trials.values())
     losses = loss_scale(snapshot)
     y = Axis(
         snapshot.objective, "log" if losses.log else "linear", losses.low, losses.high,
         usual(losses.ladder), losses.ladder,
     )  # fmt: skip
-    best = snapshot.best
-    heights = [_height(trial, losses, best is not None and trial.number == best.number) for trial in trials]
-    return tuple(_scatter(hyperparameter, y, trials, heights) for hyperparameter in space)
+    best = snapshot.best.number if snapshot.best else None
+    trials = list(snapshot.trials.values())
+    # A trial that runs and has no loss yet is in no panel: there is nothing to say about it.
+    shown = [t for t in trials if not t.running or t.value is not None]
+    heights = _Heights.of(shown, losses, best)
+    return tuple(_scatter(hyperparameter, y, trials, shown, heights) for hyperparameter in space)
 
 
-class _Height(NamedTuple):
-    """What of a mark is the same in every panel."""
+class _Heights(NamedTuple):
+    """What is the same in every panel, a column for each field of Mark but x."""
 
-    kind: Kind
-    y: float | None
-    diverged: bool
-    edge: Edge
-    best: bool
+    trials: list[int]
+    kinds: list[Kind]
+    ys: list[float | None]
+    diverged: list[bool]
+    edges: list[Edge]
+    best: list[bool]
+
+    @classmethod
+    def of(cls, trials: list[Trial], losses: LossScale, best: int | None) -> _Heights:
+        kinds: list[Kind] = [_kind(trial) for trial in trials]
+        places = [
+            losses.place(t.value) if t.value is not None and kind != "no_start" else _LINE
+            for t, kind in zip(trials, kinds, strict=True)
+        ]
+        return cls(
+            [trial.number for trial in trials],
+            kinds,
+            [y for y, _ in places],
+            [t.not_a_number and y is not None for t, (y, _) in zip(trials, places, strict=True)],
+            [edge for _, edge in places],
+            [trial.number == best for trial in trials],
+        )
 
 
-def _height(trial: Trial, losses: LossScale, best: bool) -> _Height | None:
-    """None while a trial runs and has no loss yet: there is nothing to say about it."""
-    if trial.value is None or trial.outcome is Outcome.NO_START:
-        return None if trial.running else _Height("no_start", None, False, "", False)
-    kind: Kind = "running"
-    if trial.outcome is Outcome.FINISHED:
-        kind = "finished"
-    elif trial.outcome is Outcome.UNFINISHED:
-        kind = "unfinished"
-    y, edge = losses.place(trial.value)
-    return _Height(kind, y, trial.not_a_number, edge, best)
+_LINE: tuple[None, Edge] = (None, "")
+
+
+def _kind(trial: Trial) -> Kind:
+    if trial.outcome is None:
+        return "running"
+    if trial.value is None:
+        return "no_start"  # whatever its end is called: without a loss it has no height
+    match trial.outcome:
+        case Outcome.FINISHED:
+            return "finished"
+        case Outcome.UNFINISHED:
+            return "unfinished"
+        case _:
+            return "no_start"
 
 
 def _scatter(
-    hyperparameter: Hyperparameter, y: Axis, trials: list[Trial], heights: list[_Height | None]
+    hyperparameter: Hyperparameter, y: Axis, trials: list[Trial], shown: list[Trial], heights: _Heights
 ) -> Scatter:
     name, distribution = hyperparameter.name, hyperparameter.distribution
-    marks: list[Mark] = []
-    absent = 0
+    values = [trial.params.get(name, _ABSENT) for trial in shown]
     if isinstance(distribution, Choice):
-        options = _options(distribution.options, (t.params[name] for t in trials if name in t.params))
+        options = _options(distribution.options, (v for v in values if v is not _ABSENT))
         x = _categorical_axis(name, options)
-        places = {key: float(place) for place, key in enumerate(options)}
+        xs = _option_places(values, options)
     else:
         x = _numeric_axis(name, distribution)
-        places = {}
-    low, high, log = x.low, x.high, x.scale == "log"
-    for trial, height in zip(trials, heights, strict=True):
-        value = trial.params.get(name, _ABSENT)
-        place = places.get(_key(value)) if places else _number_place(value, low, high, log)
-        if value is _ABSENT or place is None:
-            absent += 1
-        elif height is not None:
-            marks.append(Mark(trial.number, height[0], place, *height[1:]))
-    return Scatter(name, hyperparameter.group, x, y, tuple(marks), absent)
+        xs = _number_places(values, x)
+    columns = zip(
+        heights.trials, heights.kinds, xs, heights.ys, heights.diverged, heights.edges, heights.best,
+        strict=True,
+    )  # fmt: skip
+    marks = tuple(map(_mark, compress(columns, [place is not None for place in xs])))
+    running = sum(name not in t.params for t in trials if t.running and t.value is None)
+    return Scatter(name, hyperparameter.group, x, y, marks, len(shown) - len(marks) + running)
 
 
 _ABSENT = object()
+_mark = partial(tuple.__new__, Mark)  # Mark._make without its check: half the time of all scatters went there
 
 
-def _number_place(value: Any, low: float, high: float, log: bool) -> float | None:
-    """Where a number stands; at the end of the axis when an older search had a wider range."""
+def _number_places(values: list[Any], axis: Axis) -> Sequence[float | None]:
+    """Where numbers stand; at the end of the axis when an older search had a wider range."""
+    try:  # the usual case, several times faster: plain numbers inside the range
+        places = [math.log10(v) for v in values] if axis.scale == "log" else [v + 0.0 for v in values]
+        if not places or (
+            axis.low <= min(places) and max(places) <= axis.high and math.isfinite(sum(places))
+        ):
+            return places
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return [_number_place(value, axis) for value in values]
+
+
+def _number_place(value: Any, axis: Axis) -> float | None:
     if not isinstance(value, (int, float)) or math.isnan(value):
         return None
-    if log:
-        place = math.log10(min(value, LARGEST)) if value > 0 else low
-    else:
-        place = min(max(value, -LARGEST), LARGEST)
-    return float(min(max(place, low), high))
+    place = min(max(value, -LARGEST), LARGEST)
+    if axis.scale == "log":
+        place = math.log10(place) if place > 0 else axis.low
+    return float(min(max(place, axis.low), axis.high))
+
+
+def _option_places(values: list[Any], options: dict[Any, str]) -> list[float | None]:
+    places = {key: float(place) for place, key in enumerate(options)}
+    return [None if value is _ABSENT else places[_key(value)] for value in values]
 
 
 def _numeric_axis(name: str, distribution: Float | Int) -> Axis:

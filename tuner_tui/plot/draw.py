@@ -9,14 +9,15 @@ to be read back out of escape codes.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from .cells import Cells, place, reduce
+from .cells import place, reduce
 from .charts import Axis, Scatter
 from .labels import FILLER, clean, cut, shorten
-from .signs import FRAME, LINES, PLAIN_LINES, SELECTED, SELECTED_LINE, TEXT, TITLE, line_level
+from .signs import FRAME, LINES, PLAIN_LINES, SELECTED, SELECTED_LINE, TEXT, TITLE, Sign, line_level
 from .ticks import Tick
 
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
@@ -81,14 +82,19 @@ def draw_panel(
         lines += [(Run(" " * width, ""),)] * (height - len(lines))
         return tuple(lines)
     cells = reduce(scatter, area.columns, area.rows)
-    styles = _Styles(color)
-    glyphs: dict[tuple[int, int], tuple[str, int]] = {}
-    _put_lines(glyphs, cells, styles, color)
-    for cell, (_, sign) in cells.points.items():
-        glyphs[cell] = (sign.glyph, styles.number(sign.style))
-    if selected is not None:
-        _put_selected(glyphs, scatter, cells, selected, styles)
-    return tuple(lines + _plot(scatter, area, width, height - len(lines), glyphs, styles))
+    levels = LINES if color else PLAIN_LINES
+    most = cells.most
+    columns = {
+        column: levels[line_level(len(trials), most, len(levels))] for column, trials in cells.lines.items()
+    }
+    points = {cell: sign for cell, (_, sign) in cells.points.items()}
+    mark = None if selected is None else next((m for m in scatter.marks if m.trial == selected), None)
+    if mark and mark.y is None:
+        columns[place(mark.x, scatter.x, area.columns)] = SELECTED_LINE
+    elif mark:
+        points[cells.cell_of(mark, scatter)] = SELECTED
+    lines += _plot(scatter, area, width, height - len(lines), points, columns, _Styles(color))
+    return tuple(lines)
 
 
 def trial_at(
@@ -138,65 +144,66 @@ class _Styles:
         return list(self._numbers)
 
 
-def _put_lines(glyphs: dict, cells: Cells, styles: _Styles, color: bool) -> None:
-    levels = LINES if color else PLAIN_LINES
-    most = cells.most
-    for column, trials in cells.lines.items():
-        sign = levels[line_level(len(trials), most, len(levels))]
-        drawn = (sign.glyph, styles.number(sign.style))
-        for row in range(cells.rows):
-            glyphs[column, row] = drawn
-
-
-def _put_selected(glyphs: dict, scatter: Scatter, cells: Cells, selected: int, styles: _Styles) -> None:
-    mark = next((mark for mark in scatter.marks if mark.trial == selected), None)
-    if mark is None:
-        return
-    if mark.y is not None:
-        glyphs[cells.cell_of(mark, scatter)] = (SELECTED.glyph, styles.number(SELECTED.style))
-        return
-    column = place(mark.x, scatter.x, cells.columns)
-    for row in range(cells.rows):
-        if (column, row) not in cells.points:
-            glyphs[column, row] = (SELECTED_LINE.glyph, styles.number(SELECTED_LINE.style))
-
-
 def _plot(
-    scatter: Scatter, area: Canvas, width: int, height: int, glyphs: dict, styles: _Styles
+    scatter: Scatter,
+    area: Canvas,
+    width: int,
+    height: int,
+    points: dict[tuple[int, int], Sign],
+    columns: dict[int, Sign],
+    styles: _Styles,
 ) -> list[Line]:
-    from plotext._figure import _figure_class  # late: nobody pays for it who draws nothing
-
+    figure = _figure()
     frame, text = styles.number(FRAME), styles.number(TEXT)
-    figure = _figure_class()
-    figure._limit_size(False, False)
+    figure.clear_data()
     figure.plot_size(width, height)
-    figure.xaxes(True, False)
-    figure.yaxes(True, False)
     figure.ticks_color(frame)
     figure.xlim(0, area.columns - 1)
     figure.ylim(0, area.rows - 1)
-    x_ticks: list[tuple[int, str]] = []
-    if area.numbers:
-        x_ticks = _x_ticks(scatter.x, area)
-        figure.xticks([column for column, _ in x_ticks], [" "] * len(x_ticks))
-        y_ticks = _y_ticks(scatter.y, area)
-        figure.yticks(
-            [place(tick.position, scatter.y, area.rows) for tick in y_ticks],
-            [cut(tick.label, area.left - 1).rjust(area.left - 1) for tick in y_ticks],
-        )
-    else:
-        figure.xticks([], [])
-        figure.yticks([], [])
-    if glyphs:
-        figure.scatter(
-            [column for column, _ in glyphs], [row for _, row in glyphs],
-            marker=[glyph for glyph, _ in glyphs.values()], color=[style for _, style in glyphs.values()],
-        )  # fmt: skip
-    figure.build()
+    x_ticks = _x_ticks(scatter.x, area) if area.numbers else []
+    y_ticks = _y_ticks(scatter.y, area) if area.numbers else ()
+    gutter = area.left - 1
+    figure.xticks([column for column, _ in x_ticks], [" "] * len(x_ticks))
+    figure.yticks(
+        [place(tick.position, scatter.y, area.rows) for tick in y_ticks],
+        [cut(tick.label, gutter).rjust(gutter) for tick in y_ticks],
+    )
+    points = points or {(0, 0): Sign(" ", TEXT, 0)}  # without data plotext draws no axes
+    figure.scatter(
+        [column for column, _ in points],
+        [row for _, row in points],
+        marker=[sign.glyph for sign in points.values()],
+        color=[styles.number(sign.style) for sign in points.values()],
+    )
+    figure._set_sizes()
+    figure._build_matrix()  # what build() does, but for the escape codes, which cost as much again
     matrix = figure.monitor.matrix
+    bottom = matrix.rows - area.rows
+    for column, sign in columns.items():
+        style = styles.number(sign.style)
+        for row in range(bottom, matrix.rows):
+            if matrix.marker[row][area.left + column] == " ":
+                matrix.insert_element(area.left + column, row, sign.glyph, style)
     for column, label in x_ticks:  # plotext would shift them to where it finds room
         matrix.add_horizontal_string(area.left + _start(column, label, area.columns), 0, label, text)
     return _read(matrix, styles.names())
+
+
+_of_thread = (
+    threading.local()
+)  # plotext's figures are not safe between threads; a new one costs a millisecond
+
+
+def _figure():
+    if not hasattr(_of_thread, "figure"):
+        from plotext._figure import _figure_class  # late: nobody pays for it who draws nothing
+
+        figure = _figure_class()
+        figure._limit_size(False, False)
+        figure.xaxes(True, False)
+        figure.yaxes(True, False)
+        _of_thread.figure = figure
+    return _of_thread.figure
 
 
 def _read(matrix, names: list[str]) -> list[Line]:

@@ -22,15 +22,20 @@ GAP = 2  # cells between panels
 HEADING = "bold #808080"
 
 
-def columns_for(width: int) -> int:
-    """How many panels fit side by side."""
-    return max((width + GAP) // (PANEL_WIDTH + GAP), 1)
+def columns_for(width: int, most: int | None = None) -> int:
+    """How many panels stand side by side. `most`: in the largest group; more columns would stay empty."""
+    fitting = max((width + GAP) // (PANEL_WIDTH + GAP), 1)
+    return fitting if most is None else max(min(fitting, most), 1)
 
 
-def panel_width_for(width: int) -> int:
+def panel_width_for(width: int, columns: int) -> int:
     """How wide each of them then is."""
-    columns = columns_for(width)
     return max(min((width - GAP * (columns - 1)) // columns, WIDEST), 1)
+
+
+def groups(found: tuple[Scatter, ...]) -> list[tuple[str, list[Scatter]]]:
+    """The panels under their headings: neighbours of the search file stay together."""
+    return [(name, list(members)) for name, members in groupby(found, key=lambda scatter: scatter.group)]
 
 
 def page(snapshot: Snapshot, width: int, *, color: bool = True, height: int | None = None) -> str:
@@ -48,12 +53,12 @@ def page_lines(
 ) -> tuple[Line, ...]:
     """The same as lines of runs, for a screen or a picture of one."""
     lines: list[Line] = [_headline(snapshot, width, color)]
-    found = scatters(snapshot)
-    for group, members in groupby(found, key=lambda scatter: scatter.group):
-        lines.append(())
-        if group:
-            lines.append(_heading(group, width, color))
-        lines += _rows(list(members), width, height or PANEL_HEIGHT, color)
+    found = groups(scatters(snapshot))
+    columns = columns_for(width, max((len(members) for _, members in found), default=1))
+    for name, members in found:
+        if name:
+            lines += [(), _heading(name, width, color)]
+        lines += _rows(members, columns, panel_width_for(width, columns), height or PANEL_HEIGHT, color)
     lines.append(())
     lines += _wrap(legend(snapshot, color=color), width)
     for note in notes(snapshot):
@@ -75,11 +80,12 @@ def _heading(group: str, width: int, color: bool) -> Line:
     return (Run(name, HEADING if color else ""), Run(rule, "#606060" if color else ""))
 
 
-def _rows(members: list[Scatter], width: int, height: int, color: bool) -> list[Line]:
-    columns, panel = columns_for(width), panel_width_for(width)
+def _rows(members: list[Scatter], columns: int, width: int, height: int, color: bool) -> list[Line]:
     lines: list[Line] = []
     for start in range(0, len(members), columns):
-        panels = [draw_panel(s, panel, height, color=color) for s in members[start : start + columns]]
+        panels = [draw_panel(s, width, height, color=color) for s in members[start : start + columns]]
+        if start or not members[0].group:
+            lines.append(())
         for row in zip(*panels, strict=True):
             line: list[Run] = []
             for place, part in enumerate(row):

@@ -57,7 +57,7 @@ def line_level(count: int, most: int, levels: int) -> int:
     return -(-count * levels // most) - 1
 
 
-_USUAL = {"finished": FINISHED, "unfinished": UNFINISHED, "running": RUNNING}
+USUAL = {"finished": FINISHED, "unfinished": UNFINISHED, "running": RUNNING}
 
 
 def sign_of(kind: str, diverged: bool = False, edge: str = "", best: bool = False) -> Sign:
@@ -66,4 +66,4 @@ def sign_of(kind: str, diverged: bool = False, edge: str = "", best: bool = Fals
         return BEST
     if edge:
         return BEYOND[kind, edge]
-    return DIVERGED if diverged else _USUAL[kind]
+    return DIVERGED if diverged else USUAL[kind]
