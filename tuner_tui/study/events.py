@@ -110,7 +110,8 @@ def encode(event: Event) -> str:
         record[f.name] = value
     if isinstance(event, TrialMeasured):
         record["values"] = {name: encode_number(v) for name, v in event.values.items()}
-    return json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    line = json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return line.encode(errors="replace").decode()  # a message may hold half a character (a lone surrogate)
 
 
 def decode(line: str) -> Event | None:
@@ -118,23 +119,28 @@ def decode(line: str) -> Event | None:
 
     Raises ValueError when the line is not an event at all.
     """
-    record = json.loads(line)
-    if not isinstance(record, dict) or "event" not in record:
-        raise ValueError(f"not an event: {line[:80]!r}")
-    cls = _KINDS.get(record.pop("event"))
-    if cls is None:
-        return None
+    try:
+        record = json.loads(line)
+        return _from_record(record) if record["event"] in _KINDS else None
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not an event: {line[:80]!r} ({error})") from error
+
+
+def _from_record(record: dict[str, Any]) -> Event:
+    cls = _KINDS[record["event"]]
     known = {f.name for f in fields(cls)}
     record = {key: value for key, value in record.items() if key in known}
     if cls is TrialMeasured:
-        record["values"] = {name: decode_number(v) for name, v in record.get("values", {}).items()}
+        record["values"] = {name: decode_number(v) for name, v in record["values"].items()}
     if cls is TrialEnded:
         record["outcome"] = Outcome(record["outcome"])
         record["reason"] = Reason(record["reason"]) if record.get("reason") else None
-    try:
-        return cls(**record)
-    except TypeError as error:
-        raise ValueError(f"not an event: {line[:80]!r} ({error})") from error
+    event = cls(**record)
+    if type(event.at) not in (int, float) or type(getattr(event, "trial", 0)) is not int:
+        raise ValueError(f"not an event: at {event.at!r}, trial {getattr(event, 'trial', None)!r}")
+    if isinstance(event, TrialStarted) and not isinstance(event.params, dict):
+        raise ValueError(f"not an event: params {event.params!r}")
+    return event
 
 
 def encode_number(value: float) -> float | str:

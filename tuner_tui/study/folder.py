@@ -28,9 +28,9 @@ from pathlib import Path
 from .journal import JournalReader
 from .snapshot import Snapshot, fold_all
 
-RESERVED = frozenset({"artifacts", "trash"})  # names MLflow's own folders take under mlruns/
 _PROBE_S = 1.0  # a viewer's probe holds the lock for microseconds; an engine waits this long for it
 _TAIL_BYTES = 65536
+_LONGEST_STEM = 100  # file systems take names of 255 bytes; a number and MLflow's own prefixes join it
 
 
 class State(StrEnum):
@@ -172,7 +172,7 @@ def list_studies(root: Path) -> list[StudyFolder]:
 
 def create_study(root: Path, name: str) -> StudyFolder:
     """A new folder `<name>-<k>` with the first free k. Safe when two start at once."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST_STEM].strip("-.") or "study"
     root.mkdir(parents=True, exist_ok=True)
     taken = [int(m[1]) for p in root.iterdir() if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))]
     k = max(taken, default=0) + 1

@@ -87,7 +87,7 @@ class JournalReader:
                     continue
                 try:
                     event = decode(line.decode())
-                except (ValueError, KeyError):
+                except ValueError:
                     self.damaged += 1
                     continue
                 if event is not None:

@@ -28,8 +28,11 @@ def ask(path: Path, request: Request) -> None:
     if request.kind not in KINDS:
         raise ValueError(f"unknown request {request.kind!r}; choose one of {', '.join(KINDS)}")
     line = json.dumps({"request": request.kind, "number": request.number, "at": time.time()}) + "\n"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            line = "\n" + line  # behind half a line (a full disk, echo -n) ours would be lost with it
         os.write(fd, line.encode())  # one short write: lines of two viewers never mix
     finally:
         os.close(fd)
@@ -57,8 +60,9 @@ class RequestReader:
         for line in whole.splitlines():
             try:
                 record = json.loads(line)
-                if record["request"] in KINDS:
-                    found.append(Request(record["request"], record.get("number")))
-            except (ValueError, KeyError, TypeError):
+                kind, number = record["request"], record.get("number")
+                if kind in KINDS and (number is None or type(number) is int):
+                    found.append(Request(kind, number))
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # somebody else's scribble; nothing to obey
         return found

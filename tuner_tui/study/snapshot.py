@@ -138,7 +138,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
     for event in events:
         count += 1
         match event:
-            case TrialMeasured():
+            case TrialMeasured() if event.trial in trials:
                 readings.setdefault(event.trial, []).append(event)
             case TrialStarted():
                 if event.trial not in trials:
@@ -162,7 +162,8 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                     "study": event.study, "search": event.search, "objective": objective,
                     "direction": event.direction, "planned": event.trials, "seed": event.seed,
                     "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
-                    "closed_at": None, "closed_why": "", "closed_message": "", "paused": False, "stopping": False,
+                    "closed_at": None, "closed_why": "", "closed_message": "",
+                    "paused": False, "stopping": False,
                 }  # fmt: skip
                 study.setdefault("opened_at", snapshot.opened_at or event.at)
             case StudyChanged():
