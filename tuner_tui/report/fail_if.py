@@ -1,0 +1,120 @@
+"""`--fail-if CONDITION`: when a sweep that ran to its end should nevertheless fail a CI job.
+
+A condition is one comparison: a quantity, an operator, a number.
+
+    best > 0.5         best, median or worst value of the finished trials
+    finished < 10      finished, unfinished, no_start, or failed (unfinished + no_start)
+    no_start > 20%     the same, as a share of the ended trials
+
+What can't be judged counts as held: a job must not pass because there was nothing to look at.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from ..study.outcomes import Outcome
+from ..study.snapshot import Counts, Snapshot
+
+VALUES = ("best", "median", "worst")
+COUNTS = ("finished", "unfinished", "no_start", "failed")
+OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+EXAMPLES = "'best > 0.5', 'no_start > 20%', 'finished < 10'"
+
+_FORM = re.compile(
+    r"\s*(?P<quantity>[A-Za-z_]+)\s*(?P<operator>[<>=!]+)"
+    r"\s*(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(?P<percent>%?)\s*"
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    holds: bool
+    sentence: str  # what was compared and found, for a person
+
+
+@dataclass(frozen=True)
+class Condition:
+    quantity: str
+    operator: str
+    limit: float
+    percent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.operator} {self.limit:.15g}{'%' if self.percent else ''}"
+
+    def holds(self, snapshot: Snapshot) -> Verdict:
+        if self.quantity in VALUES:
+            return self._value_holds(snapshot)
+        return self._count_holds(snapshot.counts)
+
+    def _value_holds(self, snapshot: Snapshot) -> Verdict:
+        finished = [t for t in snapshot.trials.values() if t.outcome is Outcome.FINISHED]
+        ranked = sorted((t for t in finished if t.value is not None), key=snapshot.rank)
+        values = [t.value for t in ranked if t.value is not None]
+        if not values:
+            return Verdict(True, f"{self} counts as held: no trial finished, so there is no {self.quantity}")
+        if self.quantity == "median":
+            value = median(values)
+            found = f"the median of {len(values)} finished trials is {value:.10g}"
+        else:
+            trial = ranked[0] if self.quantity == "best" else ranked[-1]
+            value = values[0] if self.quantity == "best" else values[-1]
+            found = f"the {self.quantity} is {value:.10g} (trial {trial.number})"
+        return self._verdict(OPERATORS[self.operator](value, self.limit), found)
+
+    def _count_holds(self, counts: Counts) -> Verdict:
+        count = {
+            "finished": counts.finished,
+            "unfinished": counts.unfinished,
+            "no_start": counts.no_start,
+            "failed": counts.unfinished + counts.no_start,
+        }[self.quantity]
+        if not self.percent:
+            return self._verdict(
+                OPERATORS[self.operator](count, self.limit), f"{count} of {counts.ended} ended trials"
+            )
+        if counts.ended == 0:
+            return Verdict(True, f"{self} counts as held: no trial ended, so there is no share")
+        found = f"{count} of {counts.ended} ended trials, {100 * count / counts.ended:.1f}%"
+        # Multiplied out, not divided: 1 of 3 against 33.3% must not hang on how a third is rounded.
+        return self._verdict(OPERATORS[self.operator](100 * count, self.limit * counts.ended), found)
+
+    def _verdict(self, holds: bool, found: str) -> Verdict:
+        return Verdict(holds, f"{self} {'holds' if holds else 'does not hold'}: {found}")
+
+
+def parse_condition(text: str) -> Condition:
+    """The condition in `text`. Raises ValueError with a sentence that names it and shows examples."""
+    match = _FORM.fullmatch(text)
+    if not match:
+        raise _wrong(text, "it must be a quantity, an operator and a number")
+    quantity, sign = match["quantity"], match["operator"]
+    limit, percent = float(match["number"]), bool(match["percent"])
+    if quantity not in VALUES + COUNTS:
+        raise _wrong(text, f"{quantity!r} is none of {', '.join(VALUES + COUNTS)}")
+    if sign not in OPERATORS:
+        raise _wrong(text, f"{sign!r} is none of {', '.join(OPERATORS)}")
+    if not math.isfinite(limit):
+        raise _wrong(text, "its number is too large")
+    if percent and quantity in VALUES:
+        raise _wrong(text, f"a share of the trials can't be compared with {quantity}")
+    if percent and not 0 <= limit <= 100:
+        raise _wrong(text, "a share lies between 0% and 100%")
+    return Condition(quantity, sign, limit, percent)
+
+
+def _wrong(text: str, what: str) -> ValueError:
+    return ValueError(f"--fail-if {text!r}: {what}; for example {EXAMPLES}")

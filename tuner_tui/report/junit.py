@@ -1,0 +1,88 @@
+"""A sweep as a JUnit file, which every CI service shows as a list of tests.
+
+A trial is a test case: unfinished is a failure (the test ran and went wrong), never started an error (it
+could not run), still running is skipped. Trials that failed carry the end of their log.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+from ..study.folder import StudyFolder
+from ..study.outcomes import Outcome
+from ..study.snapshot import Snapshot, Trial
+from .atomic import write_text
+from .words import brief_params, number, one_line, trial_seconds, why
+
+LOG_LINES = 20  # what fits a CI service's pop-up; the log itself is kept in the study's folder
+# XML 1.0 has no way to write other characters, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_junit(snapshot: Snapshot, path: Path | str, folder: StudyFolder | None = None) -> None:
+    """With `folder`, trials that did not finish have the end of their log. Raises ReportNotWritten."""
+    root = junit(snapshot, folder)
+    ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
+
+
+def junit(snapshot: Snapshot, folder: StudyFolder | None = None) -> ElementTree.Element:
+    counts = snapshot.counts
+    trials = sorted(snapshot.trials.values(), key=lambda t: t.number)
+    sums = {
+        "name": _clean(snapshot.study) or "study",
+        "tests": str(len(trials)),
+        "failures": str(counts.unfinished),
+        "errors": str(counts.no_start),
+        "skipped": str(counts.running),
+        "time": f"{sum(trial_seconds(t) or 0.0 for t in trials):.3f}",
+    }
+    started = datetime.fromtimestamp(snapshot.opened_at or 0.0, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    root = ElementTree.Element("testsuites", sums)
+    suite = ElementTree.SubElement(
+        root, "testsuite", sums | {"timestamp": started, "hostname": _clean(snapshot.host) or "localhost"}
+    )
+    for trial in trials:
+        suite.append(_case(snapshot, trial, folder))
+    return root
+
+
+def _case(snapshot: Snapshot, trial: Trial, folder: StudyFolder | None) -> ElementTree.Element:
+    # The name holds no parameters: a CI service follows a test over time by its name.
+    case = ElementTree.Element(
+        "testcase",
+        classname=_clean(snapshot.study) or "study",
+        name=f"trial {trial.number}",
+        time=f"{trial_seconds(trial) or 0.0:.3f}",
+    )
+    params = brief_params(trial, tuple(trial.params), limit=2000)
+    value = f"{one_line(snapshot.objective) or 'value'}: {number(trial.value)}"
+    if trial.outcome is None:
+        ElementTree.SubElement(case, "skipped", message="still running when this report was written")
+    elif trial.outcome is not Outcome.FINISHED:
+        tag = "failure" if trial.outcome is Outcome.UNFINISHED else "error"
+        failed = ElementTree.SubElement(
+            case, tag, type=str(trial.reason or "unknown"), message=one_line(trial.message, 300)
+        )
+        failed.text = _clean(f"{trial.message or why(trial)}\n\n{value}\nparameters: {params}\n")
+        if folder is not None and (tail := _log_tail(folder, trial.number)):
+            ElementTree.SubElement(case, "system-out").text = _clean(tail)
+        return case
+    ElementTree.SubElement(case, "system-out").text = _clean(f"{value}\nparameters: {params}\n")
+    return case
+
+
+def _log_tail(folder: StudyFolder, trial: int) -> str:
+    try:
+        return "\n".join(folder.log_tail(trial, LOG_LINES))
+    except OSError as error:
+        return f"{folder.log(trial)}: this log could not be read ({error.strerror})"
+
+
+def _clean(text: str) -> str:
+    """`text` with a replacement mark for what XML can't hold."""
+    return _NOT_XML.sub("\ufffd", text)
