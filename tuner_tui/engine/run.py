@@ -49,7 +49,7 @@ def run_study(
     publisher: Sequence[str] | None = None,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
-    summarise: Callable[[StudyFolder, Snapshot], None] = lambda folder, snapshot: None,
+    summarise: Callable[[StudyFolder, Snapshot], object] = lambda folder, snapshot: None,
 ) -> Ran:
     """Run `search` in `folder` until it is done or told to stop; go on where an earlier engine left off.
 
