@@ -22,7 +22,7 @@ from ..search.space import Choice, Float, Hyperparameter, Int
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from .loss import Edge, LossScale, loss_scale
-from .ticks import LARGEST, Ladder, Tick, linear_ladder, log_ladder, usual
+from .ticks import LARGEST, Ladder, Tick, linear_ladder, log_ladder, number, usual
 
 Kind = Literal["finished", "unfinished", "no_start", "running"]
 Scale = Literal["linear", "log", "categorical"]
@@ -83,9 +83,10 @@ def scatters(snapshot: Snapshot) -> tuple[Scatter, ...]:
     best = snapshot.best.number if snapshot.best else None
     trials = list(snapshot.trials.values())
     # A trial that runs and has no loss yet is in no panel: there is nothing to say about it.
-    shown = [t for t in trials if not t.running or t.value is not None]
+    silent = [t for t in trials if t.running and t.value is None]
+    shown = [t for t in trials if not t.running or t.value is not None] if silent else trials
     heights = _Heights.of(shown, losses, best)
-    return tuple(_scatter(hyperparameter, y, trials, shown, heights) for hyperparameter in space)
+    return tuple(_scatter(hyperparameter, y, shown, silent, heights) for hyperparameter in space)
 
 
 class _Heights(NamedTuple):
@@ -133,14 +134,13 @@ def _kind(trial: Trial) -> Kind:
 
 
 def _scatter(
-    hyperparameter: Hyperparameter, y: Axis, trials: list[Trial], shown: list[Trial], heights: _Heights
+    hyperparameter: Hyperparameter, y: Axis, shown: list[Trial], silent: list[Trial], heights: _Heights
 ) -> Scatter:
     name, distribution = hyperparameter.name, hyperparameter.distribution
     values = [trial.params.get(name, _ABSENT) for trial in shown]
     if isinstance(distribution, Choice):
-        options = _options(distribution.options, (v for v in values if v is not _ABSENT))
+        options, xs = _option_places(values, distribution.options)
         x = _categorical_axis(name, options)
-        xs = _option_places(values, options)
     else:
         x = _numeric_axis(name, distribution)
         xs = _number_places(values, x)
@@ -148,9 +148,11 @@ def _scatter(
         heights.trials, heights.kinds, xs, heights.ys, heights.diverged, heights.edges, heights.best,
         strict=True,
     )  # fmt: skip
-    marks = tuple(map(_mark, compress(columns, [place is not None for place in xs])))
-    running = sum(name not in t.params for t in trials if t.running and t.value is None)
-    return Scatter(name, hyperparameter.group, x, y, marks, len(shown) - len(marks) + running)
+    if None in xs:
+        columns = compress(columns, [place is not None for place in xs])
+    marks = tuple(map(_mark, columns))
+    waiting = sum(name not in trial.params for trial in silent)
+    return Scatter(name, hyperparameter.group, x, y, marks, len(shown) - len(marks) + waiting)
 
 
 _ABSENT = object()
@@ -171,7 +173,7 @@ def _number_places(values: list[Any], axis: Axis) -> Sequence[float | None]:
 
 
 def _number_place(value: Any, axis: Axis) -> float | None:
-    if not isinstance(value, (int, float)) or math.isnan(value):
+    if not isinstance(value, (int, float)) or value != value:
         return None
     place = min(max(value, -LARGEST), LARGEST)
     if axis.scale == "log":
@@ -179,9 +181,27 @@ def _number_place(value: Any, axis: Axis) -> float | None:
     return float(min(max(place, axis.low), axis.high))
 
 
-def _option_places(values: list[Any], options: dict[Any, str]) -> list[float | None]:
-    places = {key: float(place) for place, key in enumerate(options)}
-    return [None if value is _ABSENT else places[_key(value)] for value in values]
+def _option_places(values: list[Any], options: Iterable[Any]) -> tuple[list[str], list[float | None]]:
+    """Labels in the order of the search, and where values stand among them.
+
+    Values that only an older search had get places of their own, behind the others.
+    """
+    places: dict[Any, float] = {}
+    labels: list[str] = []
+    for option in options:
+        if (key := _key(option)) not in places:
+            places[key] = float(len(labels))
+            labels.append(_label(option))
+    found: list[float | None] = []
+    for value in values:
+        if value is _ABSENT:
+            found.append(None)
+            continue
+        if (key := _key(value)) not in places:
+            places[key] = float(len(labels))
+            labels.append(_label(value))
+        found.append(places[key])
+    return labels or [""], found
 
 
 def _numeric_axis(name: str, distribution: Float | Int) -> Axis:
@@ -203,24 +223,18 @@ def _numeric_axis(name: str, distribution: Float | Int) -> Axis:
     return Axis(name, "linear", low - margin, high + margin, usual(ladder), ladder, step)
 
 
-def _categorical_axis(name: str, options: dict[Any, str]) -> Axis:
-    ticks = tuple(Tick(float(place), label) for place, label in enumerate(options.values()))
+def _categorical_axis(name: str, options: list[str]) -> Axis:
+    ticks = tuple(Tick(float(place), label) for place, label in enumerate(options))
     return Axis(name, "categorical", -0.5, len(options) - 0.5, ticks, (ticks,), 1.0)
-
-
-def _options(options: Iterable[Any], seen: Iterable[Any]) -> dict[Any, str]:
-    """Key -> label, in the order of the search; values only an older search had come behind."""
-    labels: dict[Any, str] = {}
-    for value in (*options, *seen):
-        labels.setdefault(_key(value), _label(value))
-    return labels or {_key(""): ""}
 
 
 def _key(value: Any) -> Any:
     """Equal for equal options: the journal returns tuples as lists; True is not 1, but 1 is 1.0."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, (list, tuple)):
         return tuple(_key(item) for item in value)
-    if isinstance(value, (int, float, str)):
+    if isinstance(value, (int, float)) and value == value:
         return (isinstance(value, bool), value)
     return repr(value)
 
@@ -228,8 +242,4 @@ def _key(value: Any) -> Any:
 def _label(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(_label(item) for item in value) or "()"
-    return number_label(value) if isinstance(value, float) else str(value)
-
-
-def number_label(value: float) -> str:
-    return f"{value:g}"
+    return number(value) if isinstance(value, float) else str(value)

@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
+from . import fitting
 from .cells import place, reduce
-from .charts import Axis, Scatter
-from .labels import FILLER, clean, cut, shorten
+from .charts import Scatter
+from .labels import FILLER, clean, cut
 from .signs import FRAME, LINES, PLAIN_LINES, SELECTED, SELECTED_LINE, TEXT, TITLE, Sign, line_level
-from .ticks import Tick
 
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
 LEAST_HEIGHT = 6
-LABEL_GAP = 3  # cells between numbers: fewer ticks, read at a glance
-LEAST_LABEL = 5  # cells for the name of an option and a gap: fewer say nothing
-ROWS_PER_TICK = 2  # at least: labels on neighbouring rows read as one block
 
 
 @dataclass(frozen=True)
@@ -160,8 +156,8 @@ def _plot(
     figure.ticks_color(frame)
     figure.xlim(0, area.columns - 1)
     figure.ylim(0, area.rows - 1)
-    x_ticks = _x_ticks(scatter.x, area) if area.numbers else []
-    y_ticks = _y_ticks(scatter.y, area) if area.numbers else ()
+    x_ticks = fitting.x_ticks(scatter.x, area.columns) if area.numbers else []
+    y_ticks = fitting.y_ticks(scatter.y, area.rows) if area.numbers else ()
     gutter = area.left - 1
     figure.xticks([column for column, _ in x_ticks], [" "] * len(x_ticks))
     figure.yticks(
@@ -185,7 +181,9 @@ def _plot(
             if matrix.marker[row][area.left + column] == " ":
                 matrix.insert_element(area.left + column, row, sign.glyph, style)
     for column, label in x_ticks:  # plotext would shift them to where it finds room
-        matrix.add_horizontal_string(area.left + _start(column, label, area.columns), 0, label, text)
+        matrix.add_horizontal_string(
+            area.left + fitting.start_of(column, label, area.columns), 0, label, text
+        )
     return _read(matrix, styles.names())
 
 
@@ -225,45 +223,3 @@ def _read(matrix, names: list[str]) -> list[Line]:
 
 def _name(names: list[str], style) -> str:
     return names[style] if isinstance(style, int) else ""
-
-
-def _y_ticks(axis: Axis, area: Canvas) -> tuple[Tick, ...]:
-    """The finest set whose labels do not crowd; the ends of the coarsest when even that does."""
-    for ticks in reversed(axis.ladder):
-        rows = [place(tick.position, axis, area.rows) for tick in ticks]
-        if all(b - a >= ROWS_PER_TICK for a, b in pairwise(rows)):
-            return ticks
-    coarsest = axis.ladder[0] if axis.ladder else axis.ticks
-    return (coarsest[0], coarsest[-1]) if area.rows > ROWS_PER_TICK else coarsest[:1]
-
-
-def _x_ticks(axis: Axis, area: Canvas) -> list[tuple[int, str]]:
-    """(column, label) of the finest set whose labels stand apart."""
-    if axis.scale == "categorical":
-        every = -(-LEAST_LABEL * len(axis.ticks) // area.columns)  # of so many options only one is named
-        ticks = axis.ticks[:: max(every, 1)]
-        labels = shorten([tick.label for tick in ticks], max(area.columns // len(ticks) - 1, 1))
-        placed = [(place(t.position, axis, area.columns), s) for t, s in zip(ticks, labels, strict=True)]
-        return _apart(placed, area.columns, 1)
-    for ticks in reversed(axis.ladder):
-        placed = [(place(tick.position, axis, area.columns), clean(tick.label)) for tick in ticks]
-        if len(_apart(placed, area.columns, LABEL_GAP)) == len(placed):
-            return placed
-    return _apart(placed, area.columns, 1) if axis.ladder else []
-
-
-def _start(column: int, label: str, columns: int) -> int:
-    """Where a label centred under a column begins; inside the canvas when it can be."""
-    return max(min(column - len(label) // 2, columns - len(label)), 0)
-
-
-def _apart(placed: list[tuple[int, str]], columns: int, gap: int) -> list[tuple[int, str]]:
-    """Those of the labels, from the left, with at least `gap` cells between them."""
-    kept: list[tuple[int, str]] = []
-    free = 0
-    for column, label in placed:
-        start = _start(column, label, columns)
-        if start >= free:
-            kept.append((column, label))
-            free = start + len(label) + gap
-    return kept

@@ -1,0 +1,56 @@
+"""Which ticks of an axis fit into so many cells, and where their labels stand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from .cells import place
+from .charts import Axis
+from .labels import clean, shorten
+from .ticks import Tick
+
+LABEL_GAP = 3  # cells between numbers: fewer ticks, read at a glance
+LEAST_LABEL = 5  # cells for the name of an option and a gap: fewer say nothing
+ROWS_PER_TICK = 2  # at least: labels on neighbouring rows read as one block
+
+
+def y_ticks(axis: Axis, rows: int) -> tuple[Tick, ...]:
+    """The finest set whose labels do not crowd; the ends of the coarsest when even that does."""
+    for ticks in reversed(axis.ladder):
+        places = [place(tick.position, axis, rows) for tick in ticks]
+        if all(b - a >= ROWS_PER_TICK for a, b in pairwise(places)):
+            return ticks
+    coarsest = axis.ladder[0] if axis.ladder else axis.ticks
+    return (coarsest[0], coarsest[-1]) if rows > ROWS_PER_TICK else coarsest[:1]
+
+
+def x_ticks(axis: Axis, columns: int) -> list[tuple[int, str]]:
+    """(column, label) of the finest set whose labels stand apart."""
+    if axis.scale == "categorical":
+        every = -(-LEAST_LABEL * len(axis.ticks) // columns)  # of so many options only one is named
+        ticks = axis.ticks[:: max(every, 1)]
+        labels = shorten([tick.label for tick in ticks], max(columns // len(ticks) - 1, 1))
+        placed = [(place(t.position, axis, columns), s) for t, s in zip(ticks, labels, strict=True)]
+        return apart(placed, columns, 1)
+    for ticks in reversed(axis.ladder):
+        placed = [(place(tick.position, axis, columns), clean(tick.label)) for tick in ticks]
+        if len(apart(placed, columns, LABEL_GAP)) == len(placed):
+            return placed
+    return apart(placed, columns, 1) if axis.ladder else []
+
+
+def start_of(column: int, label: str, columns: int) -> int:
+    """Where a label centred under a column begins; inside the canvas when it can be."""
+    return max(min(column - len(label) // 2, columns - len(label)), 0)
+
+
+def apart(placed: list[tuple[int, str]], columns: int, gap: int) -> list[tuple[int, str]]:
+    """Those of the labels, from the left, with at least `gap` cells between them."""
+    kept: list[tuple[int, str]] = []
+    free = 0
+    for column, label in placed:
+        start = start_of(column, label, columns)
+        if start >= free:
+            kept.append((column, label))
+            free = start + len(label) + gap
+    return kept

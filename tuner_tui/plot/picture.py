@@ -1,0 +1,172 @@
+"""The grid as a PNG or SVG file: the one door to matplotlib.
+
+For a paper, a pull request, or the MLflow run of the study. It shows the same scatters as the terminal, with
+the same signs, so the two can be laid beside each other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ..study.snapshot import Snapshot
+from . import signs
+from .charts import Axis, Mark, Scatter, scatters
+from .labels import FILLER, clean, shorten
+from .legend import notes
+from .page import groups
+from .ticks import Tick, number
+
+COLUMNS = 5  # as in the picture this project began with
+PANEL = (3.0, 2.15)  # inches
+HEADING = 0.3  # inches above a group
+DPI = 110
+LABEL_ROOM = 34  # letters under one panel at this size
+TICKS = 6  # numbers under one panel
+SPREAD = 0.3  # of the way to the next option: a crowd is spread out by so much on either side
+GOLDEN = 0.618034  # multiples of it, modulo 1, spread evenly however many there are
+
+FINISHED, UNFINISHED, LINE = "#1f6fd6", "#f08c00", "#e02020"
+BEST, RUNNING, INK = "#0b9a55", "#7f93a8", "#404040"
+
+
+def save_picture(snapshot: Snapshot, path: Path) -> None:
+    """Write the grid to `path`. Raises ValueError unless it ends in .png or .svg."""
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise ValueError(f"{path.name}: a picture is saved as .png or .svg")
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    found = groups(scatters(snapshot))
+    most = max((len(members) for _, members in found), default=1)
+    columns = min(COLUMNS, most)
+    rows = [-(-len(members) // columns) for _, members in found]
+    headings = [HEADING if name else 0.05 for name, _ in found]
+    heights = [0.35, *(r * PANEL[1] + h for r, h in zip(rows, headings, strict=True)), 0.5]
+    # The same picture gives the same bytes: no date, no random ids.
+    with matplotlib.rc_context({"svg.hashsalt": "tuner", "font.size": 8}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a letter the font lacks is a box, not an error
+        figure = Figure(figsize=(max(columns * PANEL[0], 7.0), sum(heights)), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        direction = "larger is better" if snapshot.direction == "maximize" else "smaller is better"
+        parts[0].text(0.01, 0.4, _text(snapshot.study), fontsize=12, fontweight="bold", va="center")
+        parts[0].text(
+            0.99, 0.4, _text(f"{snapshot.objective}, {direction}"), ha="right", va="center", color=INK
+        )
+        for part, (name, members), many in zip(parts[1:-1], found, rows, strict=True):
+            if name:
+                part.suptitle(_text(name), x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
+            axes = part.subplots(many, columns, squeeze=False).flat
+            for ax, scatter in zip(axes, members, strict=False):
+                _panel(ax, scatter)
+            for ax in list(axes)[len(members) :]:
+                ax.set_visible(False)
+        _legend(parts[-1], snapshot)
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(path, format=kind, metadata=metadata)
+
+
+def _panel(ax: Any, scatter: Scatter) -> None:
+    ax.set_title(_text(scatter.name), fontsize=9)
+    ax.set_xlim(scatter.x.low, scatter.x.high)
+    ax.set_ylim(scatter.y.low, scatter.y.high)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("#909090")
+    ax.tick_params(color="#909090", labelcolor=INK)
+    ax.grid(axis="y", color="#ececec", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for set_ticks, ticks in ((ax.set_xticks, _ticks(scatter.x)), (ax.set_yticks, _ticks(scatter.y))):
+        set_ticks([tick.position for tick in ticks], [_text(tick.label) for tick in ticks])
+    if scatter.absent:
+        ax.set_title(f"{scatter.absent} without", loc="right", fontsize=7, color="#909090")
+    _lines(ax, scatter)
+    _points(ax, scatter)
+
+
+def _lines(ax: Any, scatter: Scatter) -> None:
+    """One pale line for each trial that never started: where many stand, the red is deep."""
+    xs = [mark.x for mark in scatter.marks if mark.y is None]
+    alpha = min(0.5, max(0.06, 12.0 / (len(xs) + 1)))  # about a hundred of them still let the paper through
+    ax.vlines(xs, 0, 1, transform=ax.get_xaxis_transform(), color=LINE, alpha=alpha, linewidth=1.3, zorder=1)
+
+
+def _points(ax: Any, scatter: Scatter) -> None:
+    styles: dict[signs.Sign, dict[str, Any]] = {
+        signs.FINISHED: {"marker": "o", "s": 13, "color": FINISHED, "alpha": 0.75, "linewidths": 0},
+        signs.UNFINISHED: {"marker": "^", "s": 20, "color": UNFINISHED, "linewidths": 0},
+        signs.DIVERGED: {"marker": "x", "s": 18, "color": UNFINISHED, "linewidths": 1.3},
+        signs.RUNNING: {"marker": "o", "s": 13, "facecolors": "none", "edgecolors": RUNNING},
+        signs.BEST: {"marker": "*", "s": 70, "color": BEST, "linewidths": 0},
+    }
+    beyond = {sign.glyph: sign for sign in signs.BEYOND.values()}
+    points: dict[signs.Sign, list[tuple[float, float]]] = {}
+    for mark in scatter.marks:
+        if mark.y is None:
+            continue
+        x = mark.x + _aside(mark, scatter.x)
+        sign = signs.sign_of(mark.kind, mark.diverged, mark.edge, mark.best)
+        points.setdefault(sign, []).append((x, mark.y))
+        if mark.diverged:
+            points.setdefault(signs.INFINITE, []).append((x, scatter.y.high))
+    for sign, places in sorted(points.items(), key=lambda item: item[0].rank):
+        style = styles.get(sign)
+        if style is None:
+            color = FINISHED if beyond.get(sign.glyph) in _FINISHED_BEYOND else UNFINISHED
+            style = {"marker": _MATH[sign.glyph], "s": 45, "color": color, "linewidths": 0}
+        ax.scatter(*zip(*places, strict=True), zorder=2 + sign.rank, clip_on=False, **style)
+
+
+_FINISHED_BEYOND = {sign for (kind, _), sign in signs.BEYOND.items() if kind == "finished"}
+_MATH = {
+    "∞": r"$\infty$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "⇑": r"$\Uparrow$", "⇓": r"$\Downarrow$",
+    "⇡": r"$\uparrow$", "⇣": r"$\downarrow$",
+}  # fmt: skip
+
+
+def _aside(mark: Mark, axis: Axis) -> float:
+    return ((mark.trial * GOLDEN) % 1.0 - 0.5) * 2 * SPREAD * axis.step
+
+
+def _ticks(axis: Axis) -> list[Tick]:
+    if axis.scale != "categorical":
+        return list(next((t for t in reversed(axis.ladder) if len(t) <= TICKS), axis.ticks))
+    every = -(-len(axis.ticks) * 5 // LABEL_ROOM)  # as in the terminal: of very many options some are named
+    ticks = axis.ticks[:: max(every, 1)]
+    labels = shorten([tick.label for tick in ticks], LABEL_ROOM // len(ticks) - 1)
+    return [Tick(tick.position, label) for tick, label in zip(ticks, labels, strict=True)]
+
+
+def _legend(part: Any, snapshot: Snapshot) -> None:
+    from matplotlib.lines import Line2D
+
+    counts = snapshot.counts
+    entries: list[tuple[dict[str, Any], str]] = [
+        ({"marker": "o", "color": FINISHED}, f"{counts.finished} finished"),
+        ({"marker": "^", "color": UNFINISHED}, f"{counts.unfinished} unfinished"),
+        ({"marker": "|", "color": LINE, "markersize": 11}, f"{counts.no_start} never started"),
+    ]
+    if counts.running:
+        entries.append(
+            ({"marker": "o", "color": RUNNING, "markerfacecolor": "none"}, f"{counts.running} running")
+        )
+    if (best := snapshot.best) and best.value is not None:
+        entries.append(
+            (
+                {"marker": "*", "color": BEST, "markersize": 9},
+                f"best {number(best.value)} (trial {best.number})",
+            )
+        )
+    handles = [Line2D([], [], linestyle="none", label=label, **style) for style, label in entries]
+    part.legend(
+        handles=handles, loc="center left", ncols=len(handles), frameon=False, bbox_to_anchor=(0, 0.6)
+    )
+    part.text(0.01, 0.12, "; ".join(notes(snapshot)), fontsize=7, color=INK)
+
+
+def _text(label: str) -> str:
+    """Nothing in a name is mathematics."""
+    return clean(label).replace(FILLER, "").replace("\\", "\\\\").replace("$", r"\$")
