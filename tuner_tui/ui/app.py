@@ -1,0 +1,103 @@
+"""The app: holds the theme, the list of studies and the study that is looked at. Screens do the rest.
+
+`run_tui` is the door for the command line. It is handed what starts engines, so that nothing here imports one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from ..study.folder import StudyFolder
+from .keys import KEYS, LIST, STUDY
+from .screens.studies import StudiesScreen
+from .screens.study import StudyScreen
+from .tail import StudyTail
+from .theme import GREYS, OUTCOME_COLOURS, TUNER_DARK, TUNER_LIGHT
+
+Launch = Callable[[str], StudyFolder]
+Resume = Callable[[StudyFolder], None]
+
+
+class NoTerminal(Exception):
+    """The screen was asked for where there is none."""
+
+
+class TunerApp(App[None]):
+    TITLE = "tuner"
+    CSS_PATH = ["styles/common.tcss", "styles/study.tcss", "styles/dialogs.tcss"]  # noqa: RUF012
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        launch: Launch,
+        resume: Resume,
+        attach: StudyFolder | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.register_theme(TUNER_DARK)
+        self.register_theme(TUNER_LIGHT)
+        self.theme = TUNER_DARK.name
+        self.animation_level = "none"  # nothing moves but the data
+        self._resume = resume
+        self._clock = clock
+        self._attach = attach
+        self._list = StudiesScreen(root, launch=launch, resume=resume, clock=clock)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The outcomes' colours for every theme that doesn't bring its own."""
+        return {**super().get_theme_variable_defaults(), **OUTCOME_COLOURS, **GREYS}
+
+    def get_default_screen(self) -> Screen:
+        return self._list
+
+    def on_mount(self) -> None:
+        if self._attach is not None:
+            self._look_at(self._list.tail_of(self._attach))
+
+    def _look_at(self, tail: StudyTail) -> None:
+        self.push_screen(StudyScreen(tail, resume=self._resume, clock=self._clock))
+
+    def on_studies_screen_chosen(self, event: StudiesScreen.Chosen) -> None:
+        self._look_at(event.tail)
+
+    def on_study_screen_left(self) -> None:
+        if isinstance(self.screen, StudyScreen):
+            self.pop_screen()
+
+    def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
+        """The palette: the same keys, by name; then Textual's own, such as the theme."""
+        place = (
+            STUDY if isinstance(screen, StudyScreen) else LIST if isinstance(screen, StudiesScreen) else ""
+        )
+        for key in KEYS:
+            if place in key.places:
+                action = f"screen.{key.action or key.id}"
+                yield SystemCommand(
+                    key.tooltip, f"key {key.shown}", lambda action=action: screen.run_action(action)
+                )
+        for command in super().get_system_commands(screen):
+            if command.title in ("Theme", "Screenshot"):
+                yield command
+
+
+def run_tui(root: Path, *, launch: Launch, resume: Resume, attach: StudyFolder | None = None) -> None:
+    """Show the studies under `root`, or one of them, until the person leaves.
+
+    `launch` starts a built-in search's name or a search file's path as a process of its own and returns its
+    folder; its exceptions are shown to the person as they read. `resume` takes a study up again.
+    Raises NoTerminal where there is no screen to draw on: Textual would print escape codes and exit 0.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise NoTerminal(
+            "the screen needs a terminal, and this is none; `tuner sweep --headless` does the same without one"
+        )
+    TunerApp(root, launch=launch, resume=resume, attach=attach).run()

@@ -1,0 +1,166 @@
+"""What is said of one trial, or of the study as a whole when none is selected. Values in, styled text out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from textual.content import Content
+
+from ..study.folder import State, printable
+from ..study.outcomes import Outcome
+from ..study.snapshot import Snapshot, Trial
+from .curve import braille_curve
+from .theme import sign, tone
+from .words import count, duration, number, outcome_word, parameter, state_sentence, state_word
+
+_CURVE_ROWS = 5
+
+
+def trial_text(
+    trial: Trial,
+    snapshot: Snapshot,
+    *,
+    alive: bool,
+    now: float,
+    width: int,
+    traceback: Sequence[str] = (),
+    log: Sequence[str] = (),
+) -> Content:
+    """A trial's end, values, curve and last words, for a pane `width` cells wide."""
+    parts = [_outcome(trial, snapshot, alive, now), _settings(trial, snapshot, width)]
+    if curve := _curve(trial, snapshot, width):
+        parts.append(curve)
+    if others := {k: v for k, v in trial.latest.items() if k != snapshot.objective}:
+        parts.append(_section("measured last", _pairs([(k, number(v)) for k, v in others.items()], width)))
+    if traceback:
+        parts.append(_section("traceback", _verbatim(traceback, width)))
+    if log:
+        parts.append(_section("log", _verbatim(log, width)))
+    elif not traceback:
+        parts.append(_section("log", Content.styled("nothing printed", "$faint")))
+    return Content("\n\n").join(parts)
+
+
+def study_text(snapshot: Snapshot, state: State, *, width: int) -> Content:
+    """The study itself: what is searched, how, and what failed why."""
+    search = snapshot.search
+    parts = [Content.assemble((printable(snapshot.study), "bold $foreground"), "  ",
+                              (state_word(state, snapshot), "$quiet"))]  # fmt: skip
+    if sentence := state_sentence(state, snapshot):
+        parts[0] = Content("\n").join([parts[0], Content.styled(sentence, "$text-warning")])
+    facts = [
+        ("target", search.get("target")),
+        ("objective", f"{snapshot.objective}, {snapshot.direction}d" if snapshot.objective else None),
+        ("sampler", search.get("sampler")),
+        ("seed", snapshot.seed if search else None),
+        ("trials", f"{snapshot.planned}, {search.get('parallel', 1)} at a time" if search else None),
+        ("host", snapshot.host),
+        ("commit", (snapshot.git_commit or "")[:10]),
+    ]
+    known = [(name, printable(str(value))) for name, value in facts if value not in (None, "")]
+    if known:
+        parts.append(_pairs(known, width, columns=1))
+    if fixed := search.get("fixed"):
+        parts.append(_section("fixed", _pairs([(k, parameter(v)) for k, v in fixed.items()], width)))
+    if failures := _failures(snapshot):
+        parts.append(_section("failures", failures))
+    parts.append(Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet"))
+    return Content("\n\n").join(parts)
+
+
+def _outcome(trial: Trial, snapshot: Snapshot, alive: bool, now: float) -> Content:
+    colour = f"${tone(trial.outcome)}" if alive or not trial.running else "$quiet"
+    best = snapshot.best
+    head = Content.assemble(
+        (f"#{trial.number}  ", "bold $foreground"),
+        (f"{sign(trial)} {outcome_word(trial, alive)}", f"bold {colour}"),
+        ("  ★ best" if best is not None and best.number == trial.number else "", "bold $primary"),
+    )
+    lines = [head]
+    if trial.running and not alive:
+        lines.append(Content.styled("its engine was killed; resuming buries it and goes on", colour))
+    if trial.reason is not None:
+        why = str(trial.reason).replace("_", " ")
+        lines.append(
+            Content.assemble((why, colour), (f": {printable(trial.message)}" if trial.message else "", ""))
+        )
+    value = Content.assemble((f"{printable(snapshot.objective)} ", "$quiet"), (number(trial.value), "bold"))
+    if trial.not_a_number:
+        value = Content.assemble(value, (f", then {number(trial.curve[-1][1])}", "$unfinished"))
+    lines.append(value)
+    facts = [count(trial.steps, "measurement")]
+    if alive or not trial.running:
+        facts.insert(0, duration(trial.seconds(now)))
+    facts += [trial.device, f"seed {trial.seed}"]
+    if trial.exit_code:
+        facts.append(f"signal {-trial.exit_code}" if trial.exit_code < 0 else f"exit code {trial.exit_code}")
+    lines.append(Content.styled(" · ".join(facts), "$quiet"))
+    return Content("\n").join(lines)
+
+
+def _settings(trial: Trial, snapshot: Snapshot, width: int) -> Content:
+    order = [record["name"] for record in snapshot.search.get("space") or ()]
+    names = [name for name in order if name in trial.params]
+    names += [name for name in trial.params if name not in names]
+    return _pairs([(name, parameter(trial.params[name])) for name in names], width)
+
+
+def _curve(trial: Trial, snapshot: Snapshot, width: int) -> Content | None:
+    finite = [loss for _, loss in trial.curve if abs(loss) < float("inf")]
+    if len(finite) < 2:
+        return None
+    lines = braille_curve(trial.curve, max(1, width - 9), _CURVE_ROWS)
+    margin = [number(max(finite), 3), *[""] * (_CURVE_ROWS - 2), number(min(finite), 3)]
+    drawn = [
+        Content.assemble((f"{label:>8} ", "$quiet"), (line, "$primary"))
+        for label, line in zip(margin, lines, strict=True)
+    ]
+    first, last = str(trial.curve[0][0]), str(trial.curve[-1][0])
+    steps = first + last.rjust(max(len(last) + 1, width - 9 - len(first)))
+    drawn.append(Content.styled(" " * 9 + steps, "$quiet"))
+    return _section(f"{printable(snapshot.objective)} by step", Content("\n").join(drawn))
+
+
+def _failures(snapshot: Snapshot) -> Content | None:
+    tally: Counter[tuple[Any, Outcome]] = Counter(
+        (trial.reason, trial.outcome)
+        for trial in snapshot.trials.values()
+        if trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START)
+    )
+    lines = []
+    for (reason, outcome), amount in tally.most_common():
+        trial = next(t for t in snapshot.trials.values() if (t.reason, t.outcome) == (reason, outcome))
+        why = str(reason or "").replace("_", " ")
+        lines.append(Content.assemble((f"{amount:>5} {sign(trial)} ", f"${tone(outcome)}"), (f"{why:<14}", ""),
+                                      (outcome_word(trial, True), "$quiet")))  # fmt: skip
+    return Content("\n").join(lines) if lines else None
+
+
+def _section(title: str, body: Content) -> Content:
+    return Content("\n").join([Content.styled(title, "$secondary"), body])
+
+
+def _pairs(pairs: Sequence[tuple[str, str]], width: int, columns: int = 2) -> Content:
+    """name value, in two columns where both fit."""
+    rows = -(-len(pairs) // columns)
+    blocks = [pairs[start : start + rows] for start in range(0, len(pairs), max(1, rows))]
+    sizes = [(max(len(n) for n, _ in block), max(len(v) for _, v in block)) for block in blocks]
+    if columns > 1 and sum(name + value + 1 for name, value in sizes) + 3 * (columns - 1) > width:
+        return _pairs(pairs, width, 1)
+    lines = []
+    for row in range(rows):
+        line, start = Content(""), 0
+        for block, (name_width, value_width) in zip(blocks, sizes, strict=True):
+            if row < len(block):
+                name, value = block[row]
+                line = line.pad_right(max(0, start - line.cell_length))
+                line = Content.assemble(line, (f"{name:<{name_width}} ", "$quiet"), (value, ""))
+            start += name_width + value_width + 4
+        lines.append(line)
+    return Content("\n").join(lines)
+
+
+def _verbatim(lines: Sequence[str], width: int) -> Content:
+    return Content("\n").join([Content.styled(line, "$quiet") for line in lines])

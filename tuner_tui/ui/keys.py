@@ -1,0 +1,88 @@
+"""Every key of the screen, once. Bindings, footer, help and command palette are all read from this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+LIST = "studies"
+STUDY = "study"
+ENGINE = "engine"
+NO_ENGINE = "no engine"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One act. `keys` is comma-separated as in Textual; `shown` is how a person names them."""
+
+    id: str
+    keys: str
+    shown: str
+    label: str  # one word for the footer
+    tooltip: str  # a sentence for help and palette
+    places: tuple[str, ...]
+    action: str = ""  # defaults to the id
+    footer: bool = True
+    heading: str = "Move"  # where help lists it
+    needs: str = ""  # ENGINE, NO_ENGINE: the footer names it only while that holds
+
+    def binding(self) -> Binding:
+        return Binding(
+            self.keys,
+            self.action or self.id,
+            self.label,
+            key_display=self.shown,
+            tooltip=self.tooltip,
+            id=self.id,
+            show=self.footer,
+        )
+
+
+# In the order of the footer: what does not fit there is dropped from the end, but never the last, help.
+KEYS: tuple[Key, ...] = (
+    Key("attach", "enter", "⏎", "open", "Open the study", (LIST,)),
+    Key("new", "n", "n", "new", "Start a new study", (LIST,), heading="Sweep"),
+    Key("list_next", "down,j", "↓ j", "next", "Next study", (LIST,), "move(1)", footer=False),
+    Key("list_previous", "up,k", "↑ k", "previous", "Previous study", (LIST,), "move(-1)", footer=False),
+    Key("next", "down,j", "↓ j", "next", "Next trial", (STUDY,), "move(1)", footer=False),
+    Key("previous", "up,k", "↑ k", "previous", "Previous trial", (STUDY,), "move(-1)", footer=False),
+    Key("page_down", "pagedown,ctrl+d", "pgdn", "page", "A page down", (LIST, STUDY), "page(1)", footer=False),
+    Key("page_up", "pageup,ctrl+u", "pgup", "page", "A page up", (LIST, STUDY), "page(-1)", footer=False),
+    Key("first", "g,home", "g", "first", "First row", (LIST, STUDY), footer=False),
+    Key("last", "G,end", "G", "last", "Last row", (LIST, STUDY), footer=False),
+    Key("left", "left", "←", "left", "The table's columns", (STUDY,), "columns(-1)", footer=False),
+    Key("right", "right", "→", "right", "The table's further columns", (STUDY,), "columns(1)", footer=False),
+    Key("next_pane", "tab", "tab", "pane", "Next pane", (STUDY,)),
+    Key("previous_pane", "shift+tab", "⇧tab", "pane back", "Previous pane", (STUDY,), footer=False),
+    Key("detail", "enter,space", "⏎", "detail", "Show the selected trial", (STUDY,)),
+    Key("best", "b", "b", "best", "Jump to the best trial", (STUDY,)),
+    Key("overview", "o", "o", "overview", "Select no trial: the study as a whole", (STUDY,), footer=False),
+    Key("show", "f", "f", "filter", "All trials, failed only, running ones", (STUDY,), heading="List"),
+    Key("sort", "s", "s", "sort", "By number, best first, by reason", (STUDY,), heading="List"),
+    Key("log", "l", "l", "log", "The trial's log and traceback, the engine's log", (STUDY,), heading="List"),
+    Key(
+        "resume", "r", "r", "resume", "Go on with an interrupted or stopped study", (LIST, STUDY),
+        heading="Sweep", needs=NO_ENGINE,
+    ),
+    Key("stop", "x", "x", "stop", "Stop the sweep (asks first)", (STUDY,), heading="Sweep", needs=ENGINE),
+    Key("detach", "q", "q", "detach", "Leave the screen; sweeps go on", (STUDY,), heading="Leave"),
+    Key("quit_list", "q", "q", "quit", "Leave the screen; sweeps go on", (LIST,), "detach", heading="Leave"),
+    Key("back", "escape", "esc", "studies", "Back to the list of studies", (STUDY,), heading="Leave"),
+    Key("pause", "p", "p", "pause", "Start no new trials, or go on", (STUDY,), heading="Sweep", needs=ENGINE),
+    Key("add_trials", "plus", "+", "add", "Add trials to the plan", (STUDY,), heading="Sweep", needs=ENGINE),
+    Key(
+        "kill_trial", "K", "K", "kill", "Stop the selected trial (asks first)", (STUDY,),
+        heading="Sweep", needs=ENGINE,
+    ),
+    Key("help", "question_mark,f1", "?", "help", "All keys and signs", (LIST, STUDY), heading="Leave"),
+)  # fmt: skip
+
+
+def keys_for(place: str) -> tuple[Key, ...]:
+    return tuple(key for key in KEYS if place in key.places)
+
+
+def bindings(place: str) -> list[BindingType]:
+    """The bindings of the screen at `place`, ready for its BINDINGS."""
+    return [key.binding() for key in keys_for(place)]

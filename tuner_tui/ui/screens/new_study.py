@@ -1,0 +1,162 @@
+"""Start a study: a built-in search, or the path of a search file. What is wrong with it is said right here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from ...study.folder import StudyFolder, printable
+
+_READ_BYTES = 4096  # of a TOML file, to see whether it is a search: tables come early
+
+
+class SearchLine(Static):
+    """One search that can be started; a click puts it into the field."""
+
+    def __init__(self, text: str, about: str) -> None:
+        super().__init__(classes="option")
+        self.text = text
+        self.update(Content.assemble((f" {text:<16}", "bold"), (f" {about}", "$quiet")))
+
+    def on_click(self) -> None:
+        screen = self.screen
+        if isinstance(screen, NewStudy):
+            screen.propose(self.text)
+
+
+class NewStudy(ModalScreen[StudyFolder | None]):
+    """Returns the folder of the study that was started, or None."""
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("escape", "cancel", "cancel"),
+        Binding("down", "move(1)", "next", priority=True),
+        Binding("up", "move(-1)", "previous", priority=True),
+    ]
+
+    class Launched(Message):
+        def __init__(self, folder: StudyFolder) -> None:
+            super().__init__()
+            self.folder = folder
+
+    class LaunchFailed(Message):
+        def __init__(self, why: str) -> None:
+            super().__init__()
+            self.why = why
+
+    def __init__(self, launch: Callable[[str], StudyFolder]) -> None:
+        super().__init__()
+        self._launch = launch
+        self._choices = [*own_searches(Path.cwd()), *builtins()]
+        self._at = 0
+        self._starting = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = "New study"
+            first = self._choices[0][0] if self._choices else ""
+            yield Input(first, placeholder="name or path of a search file", id="search", select_on_focus=True)
+            with VerticalScroll(id="choices"):
+                for text, about in self._choices:
+                    yield SearchLine(text, about)
+            with VerticalScroll(id="problem"):
+                yield Static(id="problem-text")
+            yield Static(id="dialog-keys")
+
+    def on_mount(self) -> None:
+        self.query_one("#choices").can_focus = False
+        self.query_one("#problem").display = False
+        self.query_one("#search").focus()
+        self._mark()
+        self._say("⏎ starts · ↑↓ chooses · esc cancels")
+
+    def _say(self, text: str) -> None:
+        self.query_one("#dialog-keys", Static).update(Content(text))
+
+    def _mark(self) -> None:
+        typed = self.query_one("#search", Input).value
+        for line in self.query(SearchLine):
+            line.set_class(line.text == typed, "-at")
+
+    def propose(self, text: str) -> None:
+        field = self.query_one("#search", Input)
+        field.value = text
+        field.cursor_position = len(text)
+        self._mark()
+
+    def action_move(self, by: int) -> None:
+        if self._choices:
+            self._at = (self._at + by) % len(self._choices)
+            self.propose(self._choices[self._at][0])
+
+    def on_input_changed(self) -> None:
+        self._mark()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        if not text or self._starting:
+            return
+        self._starting = True
+        self.query_one("#problem").display = False
+        self._say(f"starting {printable(text)} …")
+        self.run_worker(lambda: self._launch_in_thread(text), thread=True, exit_on_error=False)
+
+    def _launch_in_thread(self, text: str) -> None:
+        """A process is started here, which takes a while; a thread may only post what came of it."""
+        try:
+            folder = self._launch(text)
+        except Exception as error:
+            self.post_message(self.LaunchFailed(str(error) or type(error).__name__))
+        else:
+            self.post_message(self.Launched(folder))
+
+    def on_new_study_launched(self, event: Launched) -> None:
+        self.dismiss(event.folder)
+
+    def on_new_study_launch_failed(self, event: LaunchFailed) -> None:
+        self._starting = False
+        self.query_one("#problem-text", Static).update(
+            Content("\n".join(printable(line) for line in event.why.splitlines()))
+        )
+        self.query_one("#problem").display = True
+        self._say("mend it and press ⏎ again · esc cancels")
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+def builtins() -> list[tuple[str, str]]:
+    """(name, first line of its comment) of the searches that come with the tuner."""
+    from ...search.builtin import builtin_searches
+
+    return [(name, _about(path) or "built in") for name, path in builtin_searches().items()]
+
+
+def own_searches(folder: Path) -> list[tuple[str, str]]:
+    """The search files that lie in a folder: TOML with a space to search."""
+    found = []
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            head = path.read_bytes()[:_READ_BYTES].decode("utf-8", errors="replace")
+        except OSError:
+            continue
+        if "[space" in head:
+            found.append((path.name, _about(path) or "in this folder"))
+    return found
+
+
+def _about(path: Path) -> str:
+    """The comment a search file opens with, its first line."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            line = file.readline(200)
+    except OSError:
+        return ""
+    return printable(line.lstrip("# ").strip()) if line.startswith("#") else ""

@@ -1,0 +1,219 @@
+"""The studies under one root: which run, how they stand, which were interrupted. The screen one comes home to.
+
+Journals are read a slice at a time, the newest study first, and again only when they have grown; so a root
+with a hundred studies shows at once and fills in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import Middle
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from ...study.folder import State, StudyFolder, list_studies
+from ..keys import LIST, bindings
+from ..tail import SLICE_S, StudyTail
+from ..widgets.key_line import KeyLine
+from ..widgets.rows import Rows
+from ..widgets.study_list import StudyList, StudyRow
+from .help import Help
+from .new_study import NewStudy
+
+POLL_S = 0.5  # a list is glanced at; a study screen looks more often
+
+NOTHING_YET = Content.from_markup(
+    "[b]No studies yet.[/b]\n\n"
+    "Press [b $primary]n[/] to start the built-in [b]caption[/b] search,\n"
+    "or one of your own: a search file like this.\n\n"
+    "[$quiet]"
+    'name = "my-search"\n'
+    'target = "my_module:train"\n'
+    'objective = "loss"\n\n'
+    "\\[space]\n"
+    "lr = { log = \\[1e-5, 1e-1] }[/]"
+)
+
+
+class StudiesScreen(Screen[None]):
+    BINDINGS = bindings(LIST)
+    AUTO_FOCUS = "#studies"
+
+    studies: reactive[tuple[StudyRow, ...]] = reactive((), always_update=True)
+    now: reactive[float] = reactive(0.0)
+
+    class Chosen(Message):
+        """A person wants to see a study."""
+
+        def __init__(self, tail: StudyTail) -> None:
+            super().__init__()
+            self.tail = tail
+
+    class ResumeFailed(Message):
+        def __init__(self, why: str) -> None:
+            super().__init__()
+            self.why = why
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        launch: Callable[[str], StudyFolder],
+        resume: Callable[[StudyFolder], None],
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__()
+        self._root = root
+        self._launch = launch
+        self._resume = resume
+        self._clock = clock
+        self.tails: dict[str, StudyTail] = {}
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="list-head")
+        yield StudyList(id="studies").data_bind(StudiesScreen.studies, StudiesScreen.now)
+        with Middle(id="nothing"):
+            yield Static(NOTHING_YET, id="nothing-text")
+        yield KeyLine(LIST, id="keys")
+
+    def on_mount(self) -> None:
+        self._look()
+        self.set_interval(POLL_S, self._look)
+
+    def on_screen_resume(self) -> None:
+        self._look()
+
+    def tail_of(self, folder: StudyFolder) -> StudyTail:
+        """The one tail of a study: what the list has read the study's own screen need not read again."""
+        return self.tails.setdefault(folder.name, StudyTail(folder))
+
+    def _look(self) -> None:
+        if not self.is_current and self.studies:
+            return
+        try:
+            folders = list_studies(self._root)
+        except OSError:
+            return  # a study vanished between two looks; the next one will do
+        for name in set(self.tails) - {folder.name for folder in folders}:
+            del self.tails[name]
+        deadline = time.monotonic() + SLICE_S
+        behind = False
+        rows: list[StudyRow] = []
+        for folder in folders:
+            tail = self.tail_of(folder)
+            if time.monotonic() < deadline:
+                tail.advance(deadline - time.monotonic())
+            else:
+                tail.glance()
+            behind = behind or not tail.caught_up
+            share = 1.0 if tail.caught_up else tail.share_read
+            rows.append(StudyRow(folder.name, tail.state(), tail.snapshot, tail.touched, share))
+        self.now = self._clock()
+        chosen = self._chosen_name()
+        self.studies = tuple(rows)
+        self._keep_cursor(chosen)
+        self._head()
+        if behind:
+            self.set_timer(0.001, self._look)
+
+    def _head(self) -> None:
+        running = sum(row.state is State.RUNNING for row in self.studies)
+        self.query_one("#list-head", Static).update(self._head_text(running))
+        self.query_one("#nothing", Widget).display = not self.studies
+        self.query_one("#studies", Widget).display = bool(self.studies)
+
+    def _head_text(self, running: int) -> Content:
+        amount = len(self.studies)
+        words = f"  {amount} {'study' if amount == 1 else 'studies'} in {self._root.name}/" if amount else ""
+        live = f" · {running} running" if running else ""
+        return Content.assemble(("tuner", "bold $primary"), (words, "$quiet"), (live, "$success"))
+
+    # ---- the cursor
+
+    def _chosen_name(self) -> str | None:
+        cursor = self.query_one(StudyList).cursor
+        return self.studies[cursor].name if cursor is not None and cursor < len(self.studies) else None
+
+    def _keep_cursor(self, name: str | None) -> None:
+        """Studies change places as they are worked on; the cursor stays with its study."""
+        names = [row.name for row in self.studies]
+        if name in names:
+            self.query_one(StudyList).move_cursor(names.index(name))
+
+    def action_move(self, by: int) -> None:
+        rows = self.query_one(StudyList)
+        if rows.row_count:
+            rows.move_cursor(min(rows.row_count - 1, max(0, (rows.cursor or 0) + by)))
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(1, self.query_one(StudyList).size.height - 2))
+
+    def action_first(self) -> None:
+        self.action_move(-len(self.studies))
+
+    def action_last(self) -> None:
+        self.action_move(len(self.studies))
+
+    def _chosen(self) -> StudyTail | None:
+        name = self._chosen_name()
+        return self.tails.get(name) if name else None
+
+    # ---- what can be done
+
+    def action_attach(self) -> None:
+        if tail := self._chosen():
+            self.post_message(self.Chosen(tail))
+
+    def on_rows_picked(self, event: Rows.Picked) -> None:
+        self.query_one(StudyList).move_cursor(event.row)
+        if event.again:
+            self.action_attach()
+
+    def action_new(self) -> None:
+        self.app.push_screen(NewStudy(self._launch), self._started)
+
+    def _started(self, folder: StudyFolder | None) -> None:
+        if folder is not None:
+            self.post_message(self.Chosen(self.tail_of(folder)))
+
+    def action_resume(self) -> None:
+        tail = self._chosen()
+        if tail is None:
+            return
+        state = tail.state()
+        if state not in (State.STOPPED, State.INTERRUPTED):
+            why = "an engine runs it already" if state is State.RUNNING else "every planned trial has ended"
+            self.notify(f"Nothing to resume in {tail.folder.name}: {why}.")
+            return
+        self.notify(f"Resuming {tail.folder.name}.")
+        self.run_worker(lambda: self._resume_in_thread(tail.folder), thread=True, exit_on_error=False)
+
+    def _resume_in_thread(self, folder: StudyFolder) -> None:
+        try:
+            self._resume(folder)
+        except Exception as error:
+            self.post_message(self.ResumeFailed(str(error)))
+
+    def on_studies_screen_resume_failed(self, event: ResumeFailed) -> None:
+        self.notify(event.why, title="It does not resume", severity="error", timeout=15)
+
+    def action_help(self) -> None:
+        self.app.push_screen(Help(LIST))
+
+    def action_detach(self) -> None:
+        self.app.exit(message=self.parting_words())
+
+    def parting_words(self) -> str | None:
+        running = [row.name for row in self.studies if row.state is State.RUNNING]
+        if not running:
+            return None
+        goes = "goes on" if len(running) == 1 else "go on"
+        return f"{', '.join(running)} {goes}; `tuner` attaches again"

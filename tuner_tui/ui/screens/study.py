@@ -1,0 +1,363 @@
+"""One study: its counts, the scatterplots, the trials, and the selected trial in all of them.
+
+The screen follows the journal and hands each widget the newest snapshot. What a person wants of the sweep is
+written to `requests.jsonl`; that it happened is seen in the journal, like everything else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+
+from ...plot.charts import Scatter, scatters
+from ...study.folder import State, StudyFolder
+from ...study.requests import Request, ask
+from ...study.snapshot import Snapshot
+from ..keys import STUDY, bindings
+from ..order import Order, Show, arrange, following, neighbour
+from ..tail import Publishing, StudyTail
+from ..widgets.counts import Counts
+from ..widgets.detail import Detail
+from ..widgets.grid import ScatterGrid
+from ..widgets.key_line import KeyLine
+from ..widgets.pane_tabs import PANES, PaneTabs
+from ..widgets.rows import Rows
+from ..widgets.trial_line import TrialLine
+from ..widgets.trial_table import TrialTable
+from .add_trials import AddTrials
+from .choice import ChoiceDialog, Option
+from .help import Help
+from .log import LogScreen
+
+POLL_S = 0.25  # four looks a second at the journal's size: a person sees no delay, the disk no load
+# A snapshot of ten thousand trials takes longer to chart than a poll lasts; then a fifth of the time goes there.
+REST = 4.0
+NARROW = 110  # cells; below, only one pane fits beside itself
+
+
+class StudyScreen(Screen[None]):
+    BINDINGS = bindings(STUDY)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low"), (32, "-high")]  # noqa: RUF012
+    AUTO_FOCUS = "#grid"
+
+    snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True)
+    scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True)
+    rows: reactive[tuple[int, ...]] = reactive(())
+    selected: reactive[int | None] = reactive(None)
+    state: reactive[State] = reactive(State.EMPTY)
+    alive: reactive[bool] = reactive(True)
+    now: reactive[float] = reactive(0.0)
+    publishing: reactive[Publishing | None] = reactive(None)
+    note: reactive[str] = reactive("")
+    front: reactive[str] = reactive("grid", init=False)
+    show_only: reactive[Show] = reactive(Show.ALL, init=False)
+    order: reactive[Order] = reactive(Order.NUMBER, init=False)
+
+    class Left(Message):
+        """A person wants the list of studies back."""
+
+    def __init__(
+        self, tail: StudyTail, *, resume: Callable[[StudyFolder], None], clock: Callable[[], float]
+    ) -> None:
+        super().__init__()
+        self.tail = tail
+        self.folder = tail.folder
+        self._resume = resume
+        self._clock = clock
+        self._rest_until = 0.0
+        self._resuming = False
+
+    # ---- what is on it
+
+    def compose(self) -> ComposeResult:
+        cls = StudyScreen
+        yield Counts(id="counts").data_bind(cls.snapshot, cls.state, cls.now, cls.publishing, cls.note)
+        yield PaneTabs(id="tabs").data_bind(cls.front)
+        with Horizontal(id="body"):
+            yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected)
+            with Vertical(id="side"):
+                yield TrialTable(id="table", classes="pane").data_bind(
+                    cls.snapshot, cls.rows, cls.selected, cls.now, cls.alive
+                )
+                yield Detail(self.folder, id="detail", classes="pane").data_bind(
+                    cls.snapshot, cls.selected, cls.state, cls.now
+                )
+        yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
+        yield KeyLine(STUDY, id="keys").data_bind(cls.alive)
+
+    def on_mount(self) -> None:
+        self.watch_front(self.front)
+        self._look()
+        self.set_interval(POLL_S, self._look)
+
+    # ---- following the journal
+
+    def _look(self) -> None:
+        """Read what is new, and show it unless the last picture was so dear that we owe the keyboard a rest."""
+        self.tail.advance()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if time.monotonic() >= self._rest_until:
+            began = time.monotonic()
+            self._take(self.tail.snapshot)
+            self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
+        if not self.tail.caught_up:
+            self.set_timer(0.001, self._look)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self.state = self.tail.state()
+        self.alive = self.state is State.RUNNING
+        now = self._clock()
+        if self.alive or int(now) != int(self.now):
+            self.now = float(int(now))
+        self.publishing = self.tail.publishing()
+        self.note = self._note()
+        if snapshot.version == self.snapshot.version and snapshot.opened_at == self.snapshot.opened_at:
+            self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
+            return
+        self.snapshot = snapshot
+        self.scatters = scatters(snapshot)
+        self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
+        self.rows = arrange(snapshot, self.show_only, self.order)
+
+    def _note(self) -> str:
+        if self.tail.gone:
+            return "its folder is gone from the disk; this is the last that was read"
+        if not self.tail.caught_up:
+            return f"reading the journal, {self.tail.share_read:.0%}"
+        return "resuming …" if self._resuming and self.state is not State.RUNNING else ""
+
+    def _why_empty(self, snapshot: Snapshot) -> str:
+        if snapshot.opened_at is None:
+            return "waiting for the engine" if self.state is State.RUNNING else "nothing has happened yet"
+        return "this search varies nothing"
+
+    def watch_state(self, state: State) -> None:
+        if state is State.RUNNING:
+            self._resuming = False
+
+    def watch_show_only(self) -> None:
+        self._arrange()
+
+    def watch_order(self) -> None:
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self.rows = arrange(self.snapshot, self.show_only, self.order)
+        about = f"{self.show_only.value}, {self.order.value}"
+        if self.is_mounted:
+            self.query_one(PaneTabs).about = about
+            self.query_one(TrialTable).border_subtitle = about
+
+    # ---- panes
+
+    def watch_front(self, front: str) -> None:
+        for pane, title in PANES:
+            widget = self.query_one(f"#{pane}", Widget)
+            widget.border_title = title
+            widget.set_class(pane == front, "-front")
+        self.query_one("#side").set_class(front != "grid", "-front")
+        self.query_one(f"#{front}").focus()
+
+    def on_pane_tabs_picked(self, event: PaneTabs.Picked) -> None:
+        self.front = event.pane
+
+    def action_next_pane(self, by: int = 1) -> None:
+        names = [pane for pane, _ in PANES]
+        self.front = names[(names.index(self.front) + by) % len(names)]
+
+    def action_previous_pane(self) -> None:
+        self.action_next_pane(-1)
+
+    def on_descendant_focus(self) -> None:
+        """A click focuses a pane by itself; keep `front` true."""
+        if self.focused is not None and self.focused.id in dict(PANES):
+            self.front = self.focused.id
+
+    # ---- selection
+
+    def action_move(self, by: int) -> None:
+        self.selected = neighbour(self.rows, self.selected, by)
+
+    def action_first(self) -> None:
+        self.selected = self.rows[0] if self.rows else None
+
+    def action_last(self) -> None:
+        self.selected = self.rows[-1] if self.rows else None
+
+    def action_page(self, by: int) -> None:
+        """A page of the table moves the selection; the other panes scroll."""
+        pane = self.query_one(f"#{self.front}", Widget)
+        if isinstance(pane, TrialTable):
+            self.action_move(by * max(1, pane.size.height - 2))
+        elif by > 0:
+            pane.scroll_page_down(animate=False)
+        else:
+            pane.scroll_page_up(animate=False)
+
+    def action_columns(self, by: int) -> None:
+        """More hyperparameters than the table is wide: look further right."""
+        self.query_one(TrialTable).scroll_relative(x=by * 12, animate=False)
+
+    def action_best(self) -> None:
+        best = self.snapshot.best
+        if best is None:
+            self.notify("No trial has finished yet, so none is the best.")
+            return
+        self.selected = best.number
+
+    def action_overview(self) -> None:
+        self.selected = None
+
+    def action_detail(self) -> None:
+        if self.selected is None:
+            self.action_first()
+        self.front = "detail"
+
+    def on_scatter_grid_picked(self, event: ScatterGrid.Picked) -> None:
+        self.selected = event.trial
+
+    def on_rows_picked(self, event: Rows.Picked) -> None:
+        if event.row < len(self.rows):
+            self.selected = self.rows[event.row]
+        if event.again:
+            self.front = "detail"
+
+    def action_show(self) -> None:
+        self.show_only = following(self.show_only)
+        self._say_list()
+
+    def action_sort(self) -> None:
+        self.order = following(self.order)
+        self._say_list()
+
+    def _say_list(self) -> None:
+        if self.has_class("-narrow") and self.front != "table":
+            self.notify(f"Trials: {self.show_only.value}, {self.order.value}.", timeout=2)
+
+    def action_log(self) -> None:
+        self.app.push_screen(LogScreen(self.folder, self.selected))
+
+    def action_help(self) -> None:
+        self.app.push_screen(Help(STUDY))
+
+    # ---- the sweep
+
+    def _ask(self, request: Request, said: str) -> bool:
+        """Ask the engine, if there is one; say what will happen."""
+        if not self.folder.engine_alive():
+            hint = (
+                "press r to go on with it"
+                if self.state in (State.STOPPED, State.INTERRUPTED)
+                else "it is over"
+            )
+            self.notify(f"No engine runs this study: {hint}.", severity="warning")
+            return False
+        try:
+            ask(self.folder.requests, request)
+        except OSError as error:
+            self.notify(f"The engine cannot be asked: {error.strerror}.", severity="error")
+            return False
+        self.notify(said)
+        return True
+
+    def action_pause(self) -> None:
+        if self.snapshot.paused:
+            self._ask(Request("continue"), "Going on: new trials start again.")
+        else:
+            self._ask(Request("pause"), "Pausing: running trials end, no new ones start.")
+
+    def action_stop(self) -> None:
+        if not self.folder.engine_alive():
+            self._ask(Request("stop"), "")
+            return
+        running = self.snapshot.counts.running
+        options = (
+            Option("", "c", "cancel", "The sweep goes on."),
+            Option("stop", "e", "end", "No new trials; those that run end by themselves."),
+            Option("stop_now", "s", "stop now", f"Also stop what runs now ({running})."),
+        )
+        title = f"Stop {self.folder.name}?"
+        sentence = "It can be taken up again with r. Leaving this screen (q) does not stop it."
+        self.app.push_screen(ChoiceDialog(title, sentence, options), self._stop)
+
+    def _stop(self, kind: str | None) -> None:
+        if kind:
+            said = "Stopping: running trials end first." if kind == "stop" else "Stopping now."
+            self._ask(Request(kind), said)
+
+    def action_kill_trial(self) -> None:
+        trial = self.snapshot.trials.get(self.selected) if self.selected is not None else None
+        if trial is None or not trial.running:
+            self.notify("Select a running trial to stop it.", severity="warning")
+            return
+        number = trial.number
+        options = (
+            Option("", "c", "cancel", "The trial goes on."),
+            Option("kill", "k", "kill", "Its result is kept as unfinished."),
+        )
+        sentence = "The sweep goes on with the next one."
+        dialog = ChoiceDialog(f"Stop trial {number}?", sentence, options)
+        self.app.push_screen(dialog, lambda choice: self._kill(number) if choice else None)
+
+    def _kill(self, number: int) -> None:
+        self._ask(Request("kill_trial", number), f"Stopping trial {number}.")
+
+    def action_add_trials(self) -> None:
+        if not self.folder.engine_alive():
+            self._ask(Request("add_trials", 0), "")
+            return
+        self.app.push_screen(AddTrials(self.snapshot.planned), self._add)
+
+    def _add(self, amount: int | None) -> None:
+        if amount:
+            self._ask(Request("add_trials", amount), f"Adding {amount} trials.")
+
+    def action_resume(self) -> None:
+        if self.state is State.RUNNING:
+            self.notify("An engine runs this study already.")
+        elif self.state is State.DONE:
+            self.notify("Every planned trial has ended: there is nothing to resume.")
+        elif not self._resuming:
+            self._resuming = True
+            self.note = self._note()
+            self.run_worker(self._resume_in_thread, thread=True, exit_on_error=False)
+
+    class ResumeFailed(Message):
+        def __init__(self, why: str) -> None:
+            super().__init__()
+            self.why = why
+
+    def _resume_in_thread(self) -> None:
+        """Starting a process takes a while; posting is all a thread may do here."""
+        try:
+            self._resume(self.folder)
+        except Exception as error:
+            self.post_message(self.ResumeFailed(str(error)))
+
+    def on_study_screen_resume_failed(self, event: ResumeFailed) -> None:
+        self._resuming = False
+        self.notify(event.why, title="It does not resume", severity="error", timeout=15)
+
+    # ---- leaving
+
+    def action_back(self) -> None:
+        self.post_message(self.Left())
+
+    def action_detach(self) -> None:
+        self.app.exit(message=self.parting_words())
+
+    def parting_words(self) -> str | None:
+        """What stands in the terminal after leaving: the sweep does not end with its screen."""
+        if self.folder.engine_alive():
+            return f"{self.folder.name} goes on; `tuner` attaches again"
+        return None

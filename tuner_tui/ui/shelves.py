@@ -1,0 +1,113 @@
+"""Where each panel of the grid stands: groups in the file's order, packed onto shelves like books.
+
+A group that would waste most of a row shares it with its neighbours, so that thirteen panels in six groups
+still fit one screen. Pure arithmetic: no characters, no widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MIN_HEIGHT = 8  # rows of a panel: title, axis and five rows of points; below that a plot says nothing
+GOOD_HEIGHT = 10  # seven rows of points: enough to see a trend
+MIN_WIDTH = 28  # cells of a panel: numbers at the axis and twenty columns of points
+MAX_HEIGHT = 16  # a taller panel spreads the same points thinner
+
+
+@dataclass(frozen=True)
+class Place:
+    panel: int  # index into the scatters
+    column: int
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    column: int
+    columns: int  # how many it spans
+
+
+@dataclass(frozen=True)
+class Shelf:
+    headings: tuple[Heading, ...]
+    places: tuple[Place, ...]
+
+
+def shelves(groups: Sequence[str], columns: int) -> tuple[Shelf, ...]:
+    """Shelves for panels whose groups are `groups`, in order. Ungrouped panels get no heading.
+
+    Groups stay whole, two short ones side by side, as long as that takes no more shelves than breaking them.
+    """
+    whole = _fill(groups, columns, keep_whole=True)
+    flowing = _fill(groups, columns, keep_whole=False)
+    return whole if len(whole) <= len(flowing) else flowing
+
+
+def _fill(groups: Sequence[str], columns: int, *, keep_whole: bool) -> tuple[Shelf, ...]:
+    done: list[Shelf] = []
+    headings: list[Heading] = []
+    places: list[Place] = []
+
+    def finish() -> None:
+        if places:
+            done.append(Shelf(tuple(headings), tuple(places)))
+            headings.clear()
+            places.clear()
+
+    for name, first, size in _runs(groups):
+        if keep_whole and size > columns - len(places):
+            finish()
+        while size:
+            take = min(size, columns - len(places))
+            if name:
+                headings.append(Heading(name, len(places), take))
+            for _ in range(take):
+                places.append(Place(first, len(places)))
+                first += 1
+            size -= take
+            if len(places) == columns:
+                finish()
+    finish()
+    return tuple(done)
+
+
+def arrangement(
+    groups: Sequence[str], width: int, height: int, usual_columns: int
+) -> tuple[int, tuple[Shelf, ...]]:
+    """Number of columns, and the shelves: narrower panels than usual where that puts all of them on view."""
+    usual_columns = max(1, min(usual_columns, len(groups)))
+    most = max(usual_columns, min(len(groups), width // MIN_WIDTH))
+    for enough in (GOOD_HEIGHT, MIN_HEIGHT):
+        for columns in range(usual_columns, most + 1):
+            arranged = shelves(groups, columns)
+            if len(arranged) * (enough + _heading_rows(arranged)) <= height:
+                return columns, arranged
+    return usual_columns, shelves(groups, usual_columns)
+
+
+def _heading_rows(shelves: Sequence[Shelf]) -> int:
+    return 1 if any(shelf.headings for shelf in shelves) else 0
+
+
+def _runs(groups: Sequence[str]) -> list[tuple[str, int, int]]:
+    """(group, index of its first panel, number of panels) for each run of equal names."""
+    runs: list[tuple[str, int, int]] = []
+    for i, name in enumerate(groups):
+        if runs and runs[-1][0] == name:
+            runs[-1] = (name, runs[-1][1], runs[-1][2] + 1)
+        else:
+            runs.append((name, i, 1))
+    return runs
+
+
+def shelf_heights(shelves: Sequence[Shelf], height: int) -> tuple[int, ...]:
+    """Rows of each shelf, heading included: all fit `height` when they can, else a whole number of them does."""
+    if not shelves:
+        return ()
+    heading = _heading_rows(shelves)
+    visible = max(1, min(len(shelves), height // (MIN_HEIGHT + heading)))
+    each, spare = divmod(max(height, MIN_HEIGHT + heading), visible)
+    if each >= MAX_HEIGHT + heading:
+        return (MAX_HEIGHT + heading,) * len(shelves)
+    return tuple(each + (i % visible < spare) for i in range(len(shelves)))

@@ -1,0 +1,1 @@
+"""One widget a file. A widget shows a value it is given; only screens decide."""

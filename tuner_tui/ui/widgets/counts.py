@@ -1,0 +1,153 @@
+"""The head of a study: its name and state, its trials counted by outcome, the best value, the time.
+
+The counts come with the signs the plots use, so this is the legend as well. Two lines of text and a bar whose
+colours are the share of each outcome.
+"""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ...study.folder import State, printable
+from ...study.outcomes import Outcome
+from ...study.snapshot import Snapshot
+from ..pace import elapsed, remaining
+from ..tail import Publishing
+from ..theme import SIGNS
+from ..words import duration, number, state_sentence, state_word
+
+_STATE_TONES = {
+    State.RUNNING: "$success",
+    State.DONE: "$finished",
+    State.STOPPED: "$unfinished",
+    State.INTERRUPTED: "$no-start",
+    State.EMPTY: "$quiet",
+}
+
+
+_LONG = ("finished", "unfinished", "never started", "running", "waiting")
+_SHORT = ("done", "early", "no start", "live", "waiting")
+
+
+class Counts(Widget):
+    snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True)
+    state: reactive[State] = reactive(State.EMPTY)
+    now: reactive[float] = reactive(0.0)
+    publishing: reactive[Publishing | None] = reactive(None)
+    note: reactive[str] = reactive("")  # what else must be known: the journal is still being read, it is gone
+
+    def render(self) -> Content:
+        width = max(1, self.content_size.width)
+        lines = [self._title(width), self._tally(width)]
+        if self.content_size.height > 2:
+            lines.append(share_bar(self.snapshot, width))
+        return Content("\n").join(lines)
+
+    def _title(self, width: int) -> Content:
+        snapshot, state = self.snapshot, self.state
+        tone = _STATE_TONES[state]
+        name = Content.assemble((printable(snapshot.study), "bold $foreground"), "  ",
+                                (f"◆ {state_word(state, snapshot)}", tone))  # fmt: skip
+        sentence = self.note or state_sentence(state, snapshot)
+        right = Content.styled(self._times(), "$quiet")
+        room = width - name.cell_length - right.cell_length - 2
+        if sentence and room > 12:
+            name = Content.assemble(
+                name, (f": {_cut(sentence, room - 2)}", tone if not self.note else "$warning")
+            )
+        return _both_ends(name, right, width)
+
+    def _times(self) -> str:
+        spent = elapsed(self.snapshot, self.state, self.now)
+        if spent is None:
+            return ""
+        times = duration(float(int(spent))) if spent >= 1 else "0 s"
+        counts = self.snapshot.counts
+        if self.state is State.RUNNING and counts.waiting + counts.running and not self.snapshot.stopping:
+            left = remaining(self.snapshot, self.now)
+            times += (
+                f" · {duration(max(1.0, round(left)))} left" if left is not None else " · no estimate yet"
+            )
+        return times
+
+    def _tally(self, width: int) -> Content:
+        """Counts left, best right: with as many words as there is room for."""
+        best = self._best()
+        for words, gap in ((_LONG, "   "), (_SHORT, "  "), (_SHORT, " ")):
+            tally = self._counted(words, gap)
+            objective = printable(self.snapshot.objective) if words is _LONG else ""
+            right = self._best(objective)
+            if tally.cell_length + right.cell_length + 3 <= width:
+                if (note := self._mlflow()) and tally.cell_length + right.cell_length + len(
+                    note
+                ) + 6 <= width:
+                    right = Content.assemble((note + "   ", "$quiet"), right)
+                return _both_ends(tally, right, width)
+        return _both_ends(self._counted(("", "", "", "", ""), " "), best, width)
+
+    def _counted(self, words: tuple[str, ...], gap: str) -> Content:
+        counts, alive = self.snapshot.counts, self.state is State.RUNNING
+        finished, unfinished, no_start, running, waiting = words
+        if running and not alive:
+            running = "lost"
+        parts = (
+            (SIGNS[Outcome.FINISHED], counts.finished, finished, "$finished"),
+            (SIGNS[Outcome.UNFINISHED], counts.unfinished, unfinished, "$unfinished"),
+            (SIGNS[Outcome.NO_START], counts.no_start, no_start, "$no-start"),
+            (SIGNS[None], counts.running, running, "$success" if alive else "$quiet"),
+            ("·", counts.waiting, waiting, "$quiet"),
+        )
+        return Content(gap).join(
+            Content.assemble((f"{sign} ", tone), (f"{amount}", f"bold {tone}" if amount else "$quiet"),
+                             (f" {word}" if word else "", "$quiet"))
+            for sign, amount, word, tone in parts
+        )  # fmt: skip
+
+    def _best(self, objective: str = "") -> Content:
+        best = self.snapshot.best
+        if best is None:
+            return Content("")
+        name = f"best {objective} " if objective else "best "
+        return Content.assemble((name, "$quiet"), (number(best.value), "bold $finished"),
+                                (f" ★{best.number}", "$quiet"))  # fmt: skip
+
+    def _mlflow(self) -> str:
+        note = self.publishing
+        if note is None:
+            return ""
+        if note.error:
+            return "MLflow away"
+        # A publisher works in batches, so a little behind is its normal state.
+        return f"MLflow {note.behind_bytes // 1000} kB behind" if note.behind_bytes > 20_000 else "MLflow ✓"
+
+
+def share_bar(snapshot: Snapshot, width: int) -> Content:
+    """A line of `width` cells, coloured by the share of each outcome among the planned trials."""
+    counts = snapshot.counts
+    total = max(1, counts.ended + counts.running + counts.waiting)
+    amounts = (counts.finished, counts.unfinished, counts.no_start, counts.running)
+    tones = ("$finished", "$unfinished", "$no-start", "$running")
+    parts: list[tuple[str, str]] = []
+    drawn, seen = 0, 0
+    for amount, tone in zip(amounts, tones, strict=True):
+        seen += amount
+        until = round(seen / total * width)
+        parts.append(("━" * (until - drawn), tone))
+        drawn = until
+    parts.append(("─" * (width - drawn), "$faint"))
+    return Content.assemble(*(part for part in parts if part[0]))
+
+
+def _cut(text: str, room: int) -> str:
+    return text if cell_len(text) <= room else text[: max(0, room - 1)] + "…"
+
+
+def _both_ends(left: Content, right: Content, width: int) -> Content:
+    """Left and right on one line; the right one gives way where both don't fit."""
+    space = width - left.cell_length - right.cell_length
+    if space < 1:
+        return left.truncate(width, ellipsis=True)
+    return Content.assemble(left, " " * space, right)

@@ -1,0 +1,243 @@
+"""The scatterplots: one panel a hyperparameter, grouped as the search file groups them.
+
+A panel is drawn when it is on view and its scatter, size or selection changed, and then kept. Drawing one takes
+milliseconds, thirteen of them a tenth of a second, so dirty panels are redrawn a few at a time between keys and
+keep their old picture until then: no key waits for the plots.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from ...plot.charts import Scatter
+from ..shelves import Shelf, arrangement, shelf_heights
+
+DRAW_S = 0.012  # of drawing between two looks at the keyboard
+_GAP = 1  # columns between panels
+
+Picture = tuple[object, ...]  # what a panel's strips depend on
+
+
+@dataclass
+class Panel:
+    """A scatter, its place in the grid, and its last drawing."""
+
+    scatter: Scatter
+    region: Region  # within the grid's virtual space
+    drawn_for: Picture = ()
+    strips: tuple[Strip, ...] = ()
+
+
+class ScatterGrid(ScrollView, can_focus=True):
+    COMPONENT_CLASSES = {"grid--heading", "grid--rule", "grid--empty"}
+
+    scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
+    selected: reactive[int | None] = reactive(None, repaint=False)
+    why_empty: reactive[str] = reactive("")
+
+    @dataclass
+    class Picked(Message):
+        """A person clicked on, or near, a trial."""
+
+        trial: int
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.panels: list[Panel] = []
+        self._shelves: list[tuple[int, int, Shelf]] = []  # top, height, shelf
+        self._column_width = 0
+        self._drawing = False
+        self._laid_for: tuple[object, ...] = ()
+        self._canvas: dict[int, list[Panel]] = {}
+
+    def watch_scatters(self) -> None:
+        self._lay_out()
+        self._draw_soon()
+
+    def watch_selected(self) -> None:
+        self._draw_soon()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lay_out()
+        self._draw_soon()
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        super().watch_scroll_y(old, new)
+        self._draw_soon()
+
+    def notify_style_update(self) -> None:
+        for panel in getattr(self, "panels", ()):
+            panel.drawn_for = ()
+        super().notify_style_update()
+        if getattr(self, "panels", None):
+            self._draw_soon()
+
+    # ---- layout
+
+    def _room(self) -> Size:
+        """What there is to draw on, the scroll bar's column included."""
+        return self.content_region.size
+
+    def _lay_out(self) -> None:
+        """Give every scatter its region; a panel keeps its drawing where only its scatter changed."""
+        width, height = self._room()
+        names = tuple((scatter.name, scatter.group) for scatter in self.scatters)
+        if self._laid_for == (names, width, height):
+            for panel, scatter in zip(self.panels, self.scatters, strict=True):
+                panel.scatter = scatter
+            return
+        self._laid_for = (names, width, height)
+        old = {panel.scatter.name: panel for panel in self.panels}
+        self.panels, self._shelves, self._canvas = [], [], {}
+        if not self.scatters or width < 1 or height < 1:
+            self.virtual_size = Size(width, height)
+            self.refresh()
+            return
+        from ...plot.page import columns_for
+
+        width -= 1  # the scroll bar's, whether it shows or not: panels must not jump when it comes
+        columns, arranged = arrangement([group for _, group in names], width, height, columns_for(width))
+        self._column_width = (width + _GAP) // columns
+        top = 0
+        for shelf, rows in zip(arranged, shelf_heights(arranged, height), strict=True):
+            self._shelves.append((top, rows, shelf))
+            head = 1 if any(s.headings for s in arranged) else 0
+            for place in shelf.places:
+                scatter = self.scatters[place.panel]
+                region = Region(
+                    place.column * self._column_width, top + head, self._column_width - _GAP, rows - head
+                )
+                panel = Panel(scatter, region)
+                if before := old.get(scatter.name):
+                    panel.strips, panel.drawn_for = before.strips, before.drawn_for
+                self.panels.append(panel)
+                for row in range(region.y, region.bottom):
+                    self._canvas.setdefault(row, []).append(panel)
+            top += rows
+        self.virtual_size = Size(width, top)
+        self.refresh()
+
+    # ---- drawing
+
+    def _picture(self, panel: Panel) -> Picture:
+        return (panel.scatter, panel.region.size, self.selected)
+
+    def _dirty(self) -> list[Panel]:
+        view = Region(0, round(self.scroll_y), self.size.width, self.size.height)
+        return [
+            panel
+            for panel in self.panels
+            if panel.region.overlaps(view) and panel.drawn_for != self._picture(panel)
+        ]
+
+    def _draw_soon(self) -> None:
+        if not self._drawing and self.is_mounted:
+            self._drawing = True
+            self.call_after_refresh(self._draw_some)
+
+    def _draw_some(self) -> None:
+        """Draw dirty panels for a few milliseconds, then let keys in and come back for the rest."""
+        self._drawing = False
+        deadline = time.monotonic() + DRAW_S
+        dirty = self._dirty()
+        while dirty:
+            panel = dirty.pop(0)
+            self._draw(panel)
+            if time.monotonic() > deadline:
+                break
+        if dirty:
+            self._drawing = True
+            self.set_timer(0.001, self._draw_some)
+
+    def _draw(self, panel: Panel) -> None:
+        from ...plot.draw import draw_panel
+
+        base = self.rich_style
+        width, height = panel.region.size
+        lines = draw_panel(panel.scatter, width, height, selected=self.selected)
+        panel.strips = tuple(
+            Strip([Segment(run.text, base + Style.parse(run.style)) for run in line]).adjust_cell_length(
+                width, base
+            )
+            for line in lines
+        )
+        panel.drawn_for = self._picture(panel)
+        self.refresh(panel.region.translate(-self.scroll_offset))
+
+    @property
+    def settled(self) -> bool:
+        """Whether every panel on view shows the newest picture."""
+        return not self._drawing and not self._dirty()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        base = self.rich_style
+        if not self.panels:
+            if self.why_empty and y == self.size.height // 2:
+                text = self.why_empty[:width].center(width)
+                return Strip([Segment(text, self.get_component_rich_style("grid--empty"))])
+            return Strip.blank(width, base)
+        row = y + self.scroll_offset.y
+        pieces: list[Strip] = []
+        at = 0
+        for panel in self._canvas.get(row, ()):
+            region = panel.region
+            pieces.append(Strip.blank(region.x - at, base))
+            line = row - region.y
+            strip = panel.strips[line] if line < len(panel.strips) else Strip.blank(region.width, base)
+            pieces.append(strip.adjust_cell_length(region.width, base))
+            at = region.right
+        if not pieces:
+            return self._heading_line(row, width)
+        return Strip.join(pieces).adjust_cell_length(width, base)
+
+    def _heading_line(self, row: int, width: int) -> Strip:
+        base = self.rich_style
+        for top, _, shelf in self._shelves:
+            if row != top:
+                continue
+            name_style = self.get_component_rich_style("grid--heading")
+            rule_style = self.get_component_rich_style("grid--rule")
+            strip = Strip([])
+            for heading in shelf.headings:
+                strip = strip.extend_cell_length(heading.column * self._column_width, base)
+                span = heading.columns * self._column_width - _GAP
+                text = f" {heading.text} "[: max(0, span - 2)]
+                rule = "─" * max(0, span - 2 - len(text))
+                strip = Strip.join(
+                    [
+                        strip,
+                        Strip(
+                            [Segment("──", rule_style), Segment(text, name_style), Segment(rule, rule_style)]
+                        ),
+                    ]
+                )
+            return strip.adjust_cell_length(width, base)
+        return Strip.blank(width, base)
+
+    # ---- clicks
+
+    def on_click(self, event: events.Click) -> None:
+        from ...plot.draw import trial_at
+
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        x, y = offset.x, offset.y + self.scroll_offset.y
+        for panel in self._canvas.get(y, ()):
+            if panel.region.contains(x, y):
+                width, height = panel.region.size
+                found = trial_at(panel.scatter, width, height, x - panel.region.x, y - panel.region.y)
+                if found is not None:
+                    self.post_message(self.Picked(found))
+                return

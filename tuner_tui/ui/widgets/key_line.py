@@ -1,0 +1,54 @@
+"""The last line of a screen: the keys that fit, and always the one that shows them all."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual import events
+from textual.content import Content
+from textual.reactive import reactive
+from textual.style import Style
+from textual.widget import Widget
+
+from ..keys import ENGINE, NO_ENGINE, Key, keys_for
+
+
+class KeyLine(Widget):
+    """Draws the keys of a place (see `keys.KEYS`); a click on one is the key."""
+
+    alive: reactive[bool | None] = reactive(None)  # whether an engine runs; None: keys for both
+
+    def __init__(self, place: str, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._place = place
+
+    def render(self) -> Content:
+        width = self.content_size.width
+        *others, last = [key for key in keys_for(self._place) if self._named(key)]
+        shown: list[Key] = []
+        room = width - _width(last)
+        for key in others:
+            if _width(key) > room:
+                break
+            shown.append(key)
+            room -= _width(key)
+        return Content("  ").join(_key(key) for key in (*shown, last))
+
+    def _named(self, key: Key) -> bool:
+        if not key.footer:
+            return False
+        if self.alive is None or not key.needs:
+            return True
+        return key.needs == (ENGINE if self.alive else NO_ENGINE)
+
+    async def on_click(self, event: events.Click) -> None:
+        if action := event.style.meta.get("act"):
+            await self.screen.run_action(action)
+
+
+def _key(key: Key) -> Content:
+    text = Content.assemble((key.shown, "$primary"), (f" {key.label}", "$quiet"))
+    return text.stylize(Style.from_meta({"act": key.action or key.id}))
+
+
+def _width(key: Key) -> int:
+    return cell_len(key.shown) + 1 + cell_len(key.label) + 2

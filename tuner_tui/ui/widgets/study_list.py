@@ -1,0 +1,87 @@
+"""The studies under one root, one row each: state, share of outcomes, best value, when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.reactive import reactive
+
+from ...study.folder import State, printable
+from ...study.outcomes import Outcome
+from ...study.snapshot import Snapshot
+from ..theme import SIGNS
+from ..words import ago, number, state_word
+from .rows import Cell, Column, Rows
+
+_STATE_TONES = {
+    State.RUNNING: "success",
+    State.DONE: "finished",
+    State.STOPPED: "unfinished",
+    State.INTERRUPTED: "no-start",
+    State.EMPTY: "muted",
+}
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """What the list knows of one study. `touched` is when its journal last grew (seconds since the epoch)."""
+
+    name: str
+    state: State
+    snapshot: Snapshot
+    touched: float
+    share_read: float = 1.0
+
+
+class StudyList(Rows):
+    studies: reactive[tuple[StudyRow, ...]] = reactive((), always_update=True, repaint=False)
+    now: reactive[float] = reactive(0.0)
+
+    def watch_studies(self, studies: tuple[StudyRow, ...]) -> None:
+        self.row_count = len(studies)
+        if self.cursor is None or not studies:
+            self.cursor = 0 if studies else None
+        elif self.cursor >= len(studies):
+            self.cursor = len(studies) - 1
+        self.refresh_rows()
+
+    def columns(self) -> tuple[Column, ...]:
+        wide = self.size.width >= 100
+        name = max((len(row.name) for row in self.studies), default=5)
+        return (
+            Column("", 1),
+            Column("study", max(5, min(name, 40 if wide else 20))),
+            Column("state", 11),
+            Column("trials", 9, right=True),
+            Column(f"{SIGNS[Outcome.FINISHED]} done", 6, right=True),
+            Column(f"{SIGNS[Outcome.UNFINISHED]} early", 7, right=True),
+            Column(f"{SIGNS[Outcome.NO_START]} none", 6, right=True),
+            *((Column(f"{SIGNS[None]} live", 6, right=True),) if wide else ()),
+            Column("best", 9, right=True),
+            *((Column("objective", 16),) if wide else ()),
+            Column("when", 10, right=True),
+        )
+
+    def cells(self, row: int) -> list[Cell]:
+        study = self.studies[row]
+        snapshot, counts = study.snapshot, study.snapshot.counts
+        wide = self.size.width >= 100
+        tone = _STATE_TONES[study.state]
+        reading = f"{study.share_read:.0%} read" if study.share_read < 1 else ""
+        best = snapshot.best
+        cells = [
+            ("◆" if study.state is State.RUNNING else "◇", tone),
+            (printable(study.name), "strong"),
+            (reading or state_word(study.state, snapshot), tone),
+            (f"{counts.ended}/{snapshot.planned}", ""),
+            (str(counts.finished or "–"), "finished" if counts.finished else "muted"),
+            (str(counts.unfinished or "–"), "unfinished" if counts.unfinished else "muted"),
+            (str(counts.no_start or "–"), "no-start" if counts.no_start else "muted"),
+        ]
+        if wide:
+            cells.append((str(counts.running or "–"), "running" if counts.running else "muted"))
+        cells.append((number(best.value) if best else "–", "strong" if best else "muted"))
+        if wide:
+            cells.append((printable(snapshot.objective), "muted"))
+        cells.append((ago(study.touched, self.now), "muted"))
+        return cells

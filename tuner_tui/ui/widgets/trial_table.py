@@ -1,0 +1,113 @@
+"""The trials of a study, one row each, in the order the keys walk them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.reactive import reactive
+
+from ...study.snapshot import Snapshot, Trial
+from ..theme import sign, tone
+from ..words import duration, number, parameter
+from .rows import Cell, Column, Rows
+
+_MAX_PARAMETER = 16  # a longer value is cut; the detail shows it whole
+
+
+class TrialTable(Rows):
+    snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
+    rows: reactive[tuple[int, ...]] = reactive((), repaint=False)  # trial numbers in the order shown
+    selected: reactive[int | None] = reactive(None, repaint=False)
+    now: reactive[float] = reactive(0.0, repaint=False)
+    alive: reactive[bool] = reactive(True, repaint=False)
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._names: tuple[str, ...] = ()
+        self._widths: tuple[int, ...] = ()
+        self._best: int | None = None
+
+    def watch_snapshot(self, snapshot: Snapshot) -> None:
+        names = varied(snapshot)
+        if names != self._names or not self._widths:
+            self._names = names
+            self._widths = tuple(_width(name, snapshot) for name in names)
+        best = snapshot.best
+        self._best = best.number if best else None
+        self.refresh_rows()
+
+    def watch_rows(self) -> None:
+        following_the_end = self.selected is None and self._at_end()
+        self.row_count = len(self.rows)
+        self.refresh_rows()
+        self.watch_selected()
+        if following_the_end:
+            self.call_after_refresh(self.scroll_end, animate=False, x_axis=False)
+
+    def watch_selected(self) -> None:
+        found = self.selected is not None and self.selected in self.rows
+        self.move_cursor(self.rows.index(self.selected) if found and self.selected is not None else None)
+
+    def watch_now(self) -> None:
+        if self.snapshot.counts.running:
+            self.refresh()
+
+    def _at_end(self) -> bool:
+        return self.scroll_offset.y >= self.max_scroll_y
+
+    def columns(self) -> tuple[Column, ...]:
+        digits = max(3, len(str(self.snapshot.planned)) + 1)
+        reasons = (t.reason for t in self.snapshot.trials.values())
+        reason = max((len(str(r)) for r in reasons if r), default=0)
+        return (
+            Column("#", digits, right=True),
+            Column("", 1),
+            Column("value", 9, right=True),
+            Column("steps", 6, right=True),
+            Column("time", 9, right=True),
+            *((Column("reason", max(6, reason)),) if reason else ()),
+            *(Column(name, width) for name, width in zip(self._names, self._widths, strict=True)),
+        )
+
+    def cells(self, row: int) -> list[Cell]:
+        trial = self.snapshot.trials.get(self.rows[row])
+        if trial is None:
+            return []
+        colour = tone(trial.outcome) if self.alive or not trial.running else "muted"
+        name = f"★{trial.number}" if trial.number == self._best else str(trial.number)
+        cells = [
+            (name, "strong" if trial.number == self._best else "muted"),
+            (sign(trial), colour),
+            (
+                _value(trial),
+                "strong" if trial.number == self._best else "" if trial.value is not None else "muted",
+            ),
+            (str(trial.steps or "–"), "muted"),
+            (duration(trial.seconds(self.now)) if self.alive or not trial.running else "–", "muted"),
+        ]
+        if len(self._columns) > len(cells) + len(self._names):
+            cells.append((str(trial.reason or ""), colour))
+        cells += [(parameter(trial.params.get(name)), "") for name in self._names]
+        return cells
+
+
+def varied(snapshot: Snapshot) -> tuple[str, ...]:
+    """Names of the varied hyperparameters in the search file's order, or as first met without one."""
+    space: Sequence = snapshot.search.get("space") or ()
+    if space:
+        return tuple(str(record["name"]) for record in space)
+    return tuple(dict.fromkeys(name for trial in snapshot.trials.values() for name in trial.params))
+
+
+def _value(trial: Trial) -> str:
+    if trial.value is None and trial.not_a_number:
+        return number(trial.curve[-1][1])
+    return number(trial.value)
+
+
+def _width(name: str, snapshot: Snapshot) -> int:
+    for record in snapshot.search.get("space") or ():
+        if record["name"] == name and record["distribution"].get("type") == "choice":
+            widest = max((len(parameter(o)) for o in record["distribution"]["options"]), default=0)
+            return min(_MAX_PARAMETER, max(len(name), widest))
+    return min(_MAX_PARAMETER, max(len(name), 8))
