@@ -1,0 +1,142 @@
+"""A sweep survives what happens to engines: Ctrl-C, polite and impolite kills, a second engine."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
+
+from tuner_tui.study.folder import State
+from tuner_tui.study.outcomes import Outcome, Reason
+
+ENDLESS = """
+name = "endless"
+target = "ways_to_end:forever"
+trials = 6
+parallel = 2
+[space]
+x = { log = [0.1, 10.0] }
+[limits]
+grace_seconds = 2
+"""
+BRIEF = ENDLESS.replace("forever", "number").replace('"endless"', '"brief"')
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A headless sweep of endless trials, two of which are measuring."""
+    workplace(tmp_path, ENDLESS)
+    process = start(tmp_path, "sweep", "--headless")
+    folder = study(tmp_path, "endless-1")
+    snapshot = wait_for(folder, lambda s: sum(t.steps > 2 for t in s.trials.values()) == 2)
+    yield tmp_path, process, folder, snapshot
+    if process.poll() is None:
+        kill(process)
+
+
+def test_ctrl_c_twice_stops_everything_and_the_journal_is_complete(running):
+    here, process, folder, snapshot = running
+    process.send_signal(signal.SIGINT)
+    wait_for(folder, lambda s: s.stopping)
+    assert folder.snapshot().counts.running == 2  # once: they go on
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 130
+    after = folder.snapshot()
+    assert {t.reason for t in after.trials.values()} == {Reason.STOPPED}
+    assert {t.outcome for t in after.trials.values()} == {Outcome.UNFINISHED}
+    assert after.closed_why == "stopped" and folder.state(after) is State.STOPPED
+    journal_is_whole(folder)
+    wait_gone([t.pid for t in snapshot.trials.values() if t.pid])
+    assert "finally ran" in folder.log_tail(0)
+    assert "Ctrl-C again stops them" in (here / "out.txt").read_text()
+
+
+def test_ctrl_c_once_waits_for_the_running_trials(tmp_path):
+    sleepy = BRIEF.replace("number", "sleeps").replace("[limits]", "[fixed]\nseconds = 2\n[limits]")
+    workplace(tmp_path, sleepy)
+    process = start(tmp_path, "sweep", "--headless")
+    folder = study(tmp_path, "brief-1")
+    wait_for(folder, lambda s: s.counts.running == 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 130
+    after = folder.snapshot()
+    assert after.counts.finished == 2 and after.counts.waiting == 4
+    journal_is_whole(folder)
+
+
+def test_a_polite_kill_stops_the_trials_too(running):
+    _, process, folder, snapshot = running
+    process.terminate()
+    assert process.wait(90) == 130
+    assert {t.reason for t in folder.snapshot().trials.values()} == {Reason.STOPPED}
+    journal_is_whole(folder)
+    wait_gone([t.pid for t in snapshot.trials.values() if t.pid])
+
+
+def test_a_killed_engine_takes_its_trials_along_and_resume_goes_on(running):
+    here, process, folder, snapshot = running
+    kill(process)
+    wait_gone([t.pid for t in snapshot.trials.values() if t.pid])
+    assert folder.state(folder.snapshot()) in (
+        State.INTERRUPTED,
+        State.RUNNING,
+    )  # the publisher may be burying
+    search = folder.path / "launch.json"
+    search.write_text(search.read_text().replace("ways_to_end:forever", "ways_to_end:number"))
+    resumed = tuner(here, "resume", "endless-1", "--headless")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    after = folder.snapshot()
+    assert sorted(after.trials) == list(range(6))
+    assert [after.trials[n].reason for n in (0, 1)] == [Reason.INTERRUPTED] * 2
+    assert after.counts.finished == 4
+    assert after.trials[0].params == snapshot.trials[0].params
+    journal_is_whole(folder)
+
+
+def test_a_second_engine_is_refused(running):
+    here, _, _, _ = running
+    second = tuner(here, "resume", "endless-1", "--headless")
+    assert second.returncode == 2
+    assert "endless-1 is running" in second.stderr
+
+
+def test_a_resumed_sweep_draws_what_an_unbroken_one_would(tmp_path):
+    workplace(tmp_path, BRIEF)
+    assert tuner(tmp_path, "sweep", "--headless", "--trials", "6").returncode == 0
+    assert tuner(tmp_path, "sweep", "--headless", "--trials", "2", "-p", "1").returncode == 0
+    more = tuner(tmp_path, "resume", "brief-2", "--headless", "--trials", "6")
+    assert more.returncode == 0, more.stderr
+    unbroken = study(tmp_path, "brief-1").snapshot()
+    resumed = study(tmp_path, "brief-2").snapshot()
+    assert {n: t.params for n, t in unbroken.trials.items()} == {
+        n: t.params for n, t in resumed.trials.items()
+    }
+    assert {n: t.seed for n, t in unbroken.trials.items()} == {n: t.seed for n, t in resumed.trials.items()}
+
+
+def test_a_study_that_is_done_says_how_to_get_more(tmp_path):
+    workplace(tmp_path, BRIEF)
+    assert tuner(tmp_path, "sweep", "--headless", "--trials", "1").returncode == 0
+    again = tuner(tmp_path, "resume", "--headless")
+    assert again.returncode == 2
+    assert "all 1 trials have ended; `--trials N` adds more" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("ways_to_end:missing", "has no 'missing'"),
+        ("no_such_file:train", "No module named 'no_such_file'"),
+        ("ways_to_end:sleeps", "takes no 'y'"),
+    ],
+)
+def test_a_bad_target_is_refused_before_any_trial(tmp_path, target, sentence):
+    text = BRIEF.replace("ways_to_end:number", target)
+    workplace(tmp_path, text.replace("x =", "y =") if "y" in sentence[-3:] else text)
+    refused = tuner(tmp_path, "sweep", "--headless")
+    assert refused.returncode == 2
+    assert sentence in refused.stderr
+    folder = study(tmp_path, "brief-1")
+    assert folder.snapshot().trials == {}
+    assert folder.state(folder.snapshot()) is State.FAILED
