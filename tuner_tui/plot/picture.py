@@ -19,12 +19,15 @@ from .page import groups
 from .ticks import Tick, number
 
 COLUMNS = 5  # as in the picture this project began with
-PANEL = (3.0, 2.15)  # inches
-HEADING = 0.3  # inches above a group
+# In inches, from here to DPI.
+PANEL = (2.7, 2.05)
+INSET = (0.48, 0.26, 0.08, 0.27)  # of the axes in a panel: left for "1e-300", top, right, bottom
+HEADING, HEAD, FOOT, EDGE = 0.3, 0.4, 0.62, 0.12
+LEAST_WIDTH = 7.0  # for the legend
 DPI = 110
 LABEL_ROOM = 34  # letters under one panel at this size
 TICKS = 6  # numbers under one panel
-SPREAD = 0.3  # of the way to the next option: a crowd is spread out by so much on either side
+SPREAD = 0.25  # of the way to the next option: a crowd is spread out by so much on either side
 GOLDEN = 0.618034  # multiples of it, modulo 1, spread evenly however many there are
 
 FINISHED, UNFINISHED, LINE = "#1f6fd6", "#f08c00", "#e02020"
@@ -41,37 +44,62 @@ def save_picture(snapshot: Snapshot, path: Path) -> None:
     from matplotlib.figure import Figure
 
     found = groups(scatters(snapshot))
-    most = max((len(members) for _, members in found), default=1)
-    columns = min(COLUMNS, most)
-    rows = [-(-len(members) // columns) for _, members in found]
-    headings = [HEADING if name else 0.05 for name, _ in found]
-    heights = [0.35, *(r * PANEL[1] + h for r, h in zip(rows, headings, strict=True)), 0.5]
+    columns = min(COLUMNS, max((len(members) for _, members in found), default=1))
+    rows = sum(-(-len(members) // columns) for _, members in found)
+    width = max(columns * PANEL[0] + EDGE, LEAST_WIDTH)
+    height = HEAD + rows * PANEL[1] + HEADING * sum(bool(name) for name, _ in found) + FOOT
     # The same picture gives the same bytes: no date, no random ids.
-    with matplotlib.rc_context({"svg.hashsalt": "tuner", "font.size": 8}), warnings.catch_warnings():
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "tuner", "svg.fonttype": "none", "font.size": 8}),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", message="Glyph")  # a letter the font lacks is a box, not an error
-        figure = Figure(figsize=(max(columns * PANEL[0], 7.0), sum(heights)), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(figure)
-        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        sheet = _Sheet(figure, width, height)
         direction = "larger is better" if snapshot.direction == "maximize" else "smaller is better"
-        parts[0].text(0.01, 0.4, _text(snapshot.study), fontsize=12, fontweight="bold", va="center")
-        parts[0].text(
-            0.99, 0.4, _text(f"{snapshot.objective}, {direction}"), ha="right", va="center", color=INK
-        )
-        for part, (name, members), many in zip(parts[1:-1], found, rows, strict=True):
+        sheet.text(EDGE, 0.22, _text(snapshot.study), fontsize=12, fontweight="bold")
+        sheet.text(width - EDGE, 0.22, _text(f"{snapshot.objective}, {direction}"), ha="right")
+        top = HEAD
+        for name, members in found:
             if name:
-                part.suptitle(_text(name), x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
-            axes = part.subplots(many, columns, squeeze=False).flat
-            for ax, scatter in zip(axes, members, strict=False):
-                _panel(ax, scatter)
-            for ax in list(axes)[len(members) :]:
-                ax.set_visible(False)
-        _legend(parts[-1], snapshot)
+                sheet.text(EDGE, top + HEADING / 2, _text(name), fontsize=10, fontweight="bold")
+                top += HEADING
+            for place, scatter in enumerate(members):
+                down, across = divmod(place, columns)
+                _panel(sheet.panel(EDGE + across * PANEL[0], top + down * PANEL[1]), scatter)
+            top += -(-len(members) // columns) * PANEL[1]
+        _legend(sheet, snapshot, top)
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(path, format=kind, metadata=metadata)
 
 
+class _Sheet:
+    """The figure in inches from its upper left corner, as one lays out paper."""
+
+    def __init__(self, figure: Any, width: float, height: float) -> None:
+        self.figure, self.width, self.height = figure, width, height
+
+    def text(self, x: float, y: float, words: str, **style: Any) -> None:
+        style = {"va": "center", "color": INK} | style
+        self.figure.text(x / self.width, 1 - y / self.height, words, **style)
+
+    def panel(self, x: float, y: float) -> Any:
+        left, up, right, down = INSET
+        inner_width, inner_height = PANEL[0] - left - right, PANEL[1] - up - down
+        bottom = self.height - y - up - inner_height
+        return self.figure.add_axes(
+            (
+                (x + left) / self.width,
+                bottom / self.height,
+                inner_width / self.width,
+                inner_height / self.height,
+            )
+        )
+
+
 def _panel(ax: Any, scatter: Scatter) -> None:
-    ax.set_title(_text(scatter.name), fontsize=9)
+    ax.set_title(_text(scatter.name), fontsize=9, color=INK)
     ax.set_xlim(scatter.x.low, scatter.x.high)
     ax.set_ylim(scatter.y.low, scatter.y.high)
     ax.spines[["top", "right"]].set_visible(False)
@@ -80,7 +108,7 @@ def _panel(ax: Any, scatter: Scatter) -> None:
     ax.grid(axis="y", color="#ececec", linewidth=0.6)
     ax.set_axisbelow(True)
     for set_ticks, ticks in ((ax.set_xticks, _ticks(scatter.x)), (ax.set_yticks, _ticks(scatter.y))):
-        set_ticks([tick.position for tick in ticks], [_text(tick.label) for tick in ticks])
+        set_ticks([tick.position for tick in ticks], [_plain(tick.label) for tick in ticks])
     if scatter.absent:
         ax.set_title(f"{scatter.absent} without", loc="right", fontsize=7, color="#909090")
     _lines(ax, scatter)
@@ -140,7 +168,7 @@ def _ticks(axis: Axis) -> list[Tick]:
     return [Tick(tick.position, label) for tick, label in zip(ticks, labels, strict=True)]
 
 
-def _legend(part: Any, snapshot: Snapshot) -> None:
+def _legend(sheet: _Sheet, snapshot: Snapshot, top: float) -> None:
     from matplotlib.lines import Line2D
 
     counts = snapshot.counts
@@ -161,12 +189,17 @@ def _legend(part: Any, snapshot: Snapshot) -> None:
             )
         )
     handles = [Line2D([], [], linestyle="none", label=label, **style) for style, label in entries]
-    part.legend(
-        handles=handles, loc="center left", ncols=len(handles), frameon=False, bbox_to_anchor=(0, 0.6)
-    )
-    part.text(0.01, 0.12, "; ".join(notes(snapshot)), fontsize=7, color=INK)
+    sheet.figure.legend(
+        handles=handles, loc="center left", ncols=len(handles), frameon=False, borderaxespad=0, handletextpad=0.2,
+        bbox_to_anchor=(EDGE / sheet.width, 1 - (top + 0.2) / sheet.height),
+    )  # fmt: skip
+    sheet.text(EDGE, top + 0.45, "; ".join(notes(snapshot)), fontsize=7)
 
 
 def _text(label: str) -> str:
+    return _plain(clean(label))
+
+
+def _plain(cells: str) -> str:
     """Nothing in a name is mathematics."""
-    return clean(label).replace(FILLER, "").replace("\\", "\\\\").replace("$", r"\$")
+    return cells.replace(FILLER, "").replace("\\", "\\\\").replace("$", r"\$")
