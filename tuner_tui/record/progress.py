@@ -1,0 +1,138 @@
+"""How far the copy in MLflow has got: the publisher's notebook, and what a viewer may say about it.
+
+The publisher writes it, replacing the file as a whole, and nobody else does. It holds how much of the
+journal MLflow has, which runs are not done with, and what went wrong. Losing it costs time, never a run:
+everything in it can be found again in MLflow by its tags.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from ..study.folder import StudyFolder
+
+MAX_PROBLEMS = 50  # enough to see the pattern; the count goes on
+_COUNT_BYTES = 8 << 20  # a viewer asks often; further behind than this is "very far" anyway
+
+
+@dataclass(frozen=True)
+class Notebook:
+    uri: str = ""
+    identity: str = ""  # of the study: a folder made anew under an old name is another study
+    experiment_id: str = ""
+    parent_run_id: str = ""
+    offset: int = 0  # of the journal: all before it is in MLflow, artifacts excepted
+    runs: Mapping[int, str] = field(default_factory=dict)  # trial -> run id, until nothing more is owed
+    uploads: tuple[str, ...] = ()  # files owed: a trial's number, "search" or "summary"
+    doubtful: bool = False  # a run may have been made twice, in an answer we never got
+    error: str = ""  # why it does not get on at the moment
+    error_since: float = 0.0
+    problems: tuple[str, ...] = ()  # what MLflow refused for good; the last MAX_PROBLEMS
+    problem_count: int = 0
+    updated_at: float = 0.0
+    pid: int = 0
+
+    def with_problem(self, problem: str) -> Notebook:
+        """The same problem met again (a batch repeated) is one problem."""
+        if problem in self.problems:
+            return self
+        kept = (*self.problems, problem)[-MAX_PROBLEMS:]
+        return replace(self, problems=kept, problem_count=self.problem_count + 1)
+
+    def save(self, path: Path) -> None:
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+        temporary.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Notebook:
+        """The notebook on disk; an empty one when there is none or it cannot be read."""
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            record = {key: value for key, value in record.items() if key in cls.__dataclass_fields__}
+            record["runs"] = {int(trial): run for trial, run in record.get("runs", {}).items()}
+            record["uploads"] = tuple(record.get("uploads", ()))
+            record["problems"] = tuple(record.get("problems", ()))
+            return cls(**record)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return cls()
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a viewer knows of the copy in MLflow."""
+
+    uri: str = ""
+    offset: int = 0  # bytes of the journal that are in MLflow
+    behind_bytes: int = 0
+    behind_events: int = 0
+    uploads: int = 0  # trials whose files are still to be copied
+    error: str = ""
+    error_since: float = 0.0
+    problems: tuple[str, ...] = ()
+    problem_count: int = 0
+    at_work: bool = False  # a publisher lives
+
+    @property
+    def complete(self) -> bool:
+        return not self.behind_bytes and not self.uploads
+
+    @property
+    def sentence(self) -> str:
+        """One line for a person."""
+        owed = [f"{self.behind_events} events behind"] if self.behind_bytes else []
+        owed += [f"{self.uploads} trials' files to copy"] if self.uploads else []
+        said = ", ".join(owed) or "up to date"
+        if self.error:
+            said += f" ({self.error})"
+        elif owed and not self.at_work:
+            said += " (nobody is publishing: `tuner publish` does)"
+        if self.problem_count:
+            said += f"; {self.problem_count} refused"
+        return f"MLflow: {said}"
+
+
+def publication(folder: StudyFolder) -> Publication:
+    """How far MLflow has got with this study. Reads two small files; imports nothing heavy."""
+    notebook = Notebook.load(folder.publisher_state)
+    try:
+        size = folder.journal.stat().st_size
+    except FileNotFoundError:
+        size = 0
+    behind = max(0, size - notebook.offset)
+    return Publication(
+        uri=notebook.uri, offset=notebook.offset, behind_bytes=behind,
+        behind_events=_lines(folder.journal, notebook.offset) if behind else 0,
+        uploads=len(notebook.uploads), error=notebook.error, error_since=notebook.error_since,
+        problems=notebook.problems, problem_count=notebook.problem_count,
+        at_work=_locked(publisher_lock(folder)),
+    )  # fmt: skip
+
+
+def publisher_lock(folder: StudyFolder) -> Path:
+    return folder.path / "publisher.lock"
+
+
+def _lines(path: Path, offset: int) -> int:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(_COUNT_BYTES).count(b"\n")
+
+
+def _locked(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
