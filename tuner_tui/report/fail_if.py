@@ -53,7 +53,9 @@ class Condition:
     percent: bool = False
 
     def __str__(self) -> str:
-        return f"{self.quantity} {self.operator} {self.limit:.15g}{'%' if self.percent else ''}"
+        whole = self.limit.is_integer() and abs(self.limit) < 1e15
+        limit = int(self.limit) if whole else self.limit
+        return f"{self.quantity} {self.operator} {limit}{'%' if self.percent else ''}"
 
     def holds(self, snapshot: Snapshot) -> Verdict:
         if self.quantity in VALUES:

@@ -36,14 +36,17 @@ class Pace:
         return sum(_median(d) * len(d) for d in self._durations.values() if d) / total
 
     def remaining(self, running: Iterable[Trial], waiting: int, parallel: int, now: float) -> float | None:
-        """Seconds until the last planned trial ends; None when no trial has ended yet to judge by.
+        """Seconds until the last planned trial ends; None when there is nothing to judge by.
 
-        A running trial that is past the typical time counts as about to end.
+        That is so before the first trial has ended, and when only trials remain that are past the typical
+        time already.
         """
         typical = self.typical()
         if typical is None:
             return None
         left = [max(0.0, typical - trial.seconds(now)) for trial in running]
+        if not waiting and left and not any(left):
+            return None
         work = sum(left) + waiting * typical
         # However many run at once, the last one started still takes its time.
         last = typical if waiting else max(left, default=0.0)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 BEST = 5  # trials in the table: enough to see what good ones share
-NARROWEST = 20  # no table can be read below that
+NARROWEST = 40  # cells: what the sentences need; a terminal narrower than that breaks lines itself
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,27 @@ def summary(snapshot: Snapshot, *, width: int, color: bool, folder: StudyFolder 
     parts.append(_best(snapshot, width, color))
     if groups := failure_groups(snapshot):
         parts.append(_failures(groups, width, color, folder))
-    parts.append(counts_line(snapshot, color=color))
+    parts.append(counts_lines(snapshot, width, color=color))
     return "\n\n".join(parts) + "\n"
 
 
-def counts_line(snapshot: Snapshot, *, color: bool) -> str:
-    """`● 21 finished  ▲ 6 unfinished  │ 3 never started   30 of 30 trials ended`."""
+def counts_lines(snapshot: Snapshot, width: int, *, color: bool) -> str:
+    """`● 21 finished  ▲ 6 unfinished  │ 3 never started  30 of 30 trials ended`, broken to fit."""
     counts = snapshot.counts
-    signs = "  ".join(paint(text, STYLES[outcome], color) for outcome, text in counts_parts(counts))
-    return f"{signs}   {ended_words(counts)}"
+    lines: list[str] = []
+    room = 0
+    for style, text in [
+        *((STYLES[outcome], text) for outcome, text in counts_parts(counts)),
+        ("bold", ended_words(counts)),
+    ]:
+        painted = paint(text, style, color)
+        if lines and len(text) + 2 <= room:
+            lines[-1] += f"  {painted}"
+            room -= len(text) + 2
+        else:
+            lines.append(painted)
+            room = width - len(text)
+    return "\n".join(lines)
 
 
 def best_table(snapshot: Snapshot, trials: Sequence[Trial]) -> Table:

@@ -120,6 +120,8 @@ def why(trial: Trial, limit: int = MESSAGE_CHARS) -> str:
     if trial.reason is None:
         return one_line(trial.message, limit)
     message = one_line(trial.message, limit)
+    if message.lower().startswith(trial.reason.replace("_", " ")):
+        return message  # `out of memory: 512 filters` says it already
     return f"{trial.reason}: {message}" if message else str(trial.reason)
 
 
