@@ -43,10 +43,10 @@ def trial_text(
     return Content("\n\n").join(parts)
 
 
-def study_text(snapshot: Snapshot, state: State, *, width: int) -> Content:
+def study_text(name: str, snapshot: Snapshot, state: State, *, width: int) -> Content:
     """The study itself: what is searched, how, and what failed why."""
     search = snapshot.search
-    parts = [Content.assemble((printable(snapshot.study), "bold $foreground"), "  ",
+    parts = [Content.assemble((printable(name), "bold $foreground"), "  ",
                               (state_word(state, snapshot), "$quiet"))]  # fmt: skip
     if sentence := state_sentence(state, snapshot):
         parts[0] = Content("\n").join([parts[0], Content.styled(sentence, "$text-warning")])
@@ -66,7 +66,6 @@ def study_text(snapshot: Snapshot, state: State, *, width: int) -> Content:
         parts.append(_section("fixed", _pairs([(k, parameter(v)) for k, v in fixed.items()], width)))
     if failures := _failures(snapshot):
         parts.append(_section("failures", failures))
-    parts.append(Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet"))
     return Content("\n\n").join(parts)
 
 

@@ -60,7 +60,7 @@ KEYS: tuple[Key, ...] = (
     Key("overview", "o", "o", "overview", "Select no trial: the study as a whole", (STUDY,), footer=False),
     Key("show", "f", "f", "filter", "All trials, failed only, running ones", (STUDY,), heading="List"),
     Key("sort", "s", "s", "sort", "By number, best first, by reason", (STUDY,), heading="List"),
-    Key("log", "l", "l", "log", "The trial's log and traceback, the engine's log", (STUDY,), heading="List"),
+    Key("log", "l", "l", "log", "Log and traceback; the engine's log", (STUDY,), heading="List"),
     Key(
         "resume", "r", "r", "resume", "Go on with an interrupted or stopped study", (LIST, STUDY),
         heading="Sweep", needs=NO_ENGINE,

@@ -8,7 +8,6 @@ from typing import TypeVar
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 
-
 _Member = TypeVar("_Member", bound=StrEnum)
 
 

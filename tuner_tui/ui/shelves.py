@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIN_HEIGHT = 8  # rows of a panel: title, axis and five rows of points; below that a plot says nothing
+LEAST_HEIGHT = 6  # in a terminal of a dozen rows: one panel that still has axes
 GOOD_HEIGHT = 10  # seven rows of points: enough to see a trend
 MIN_WIDTH = 28  # cells of a panel: numbers at the axis and twenty columns of points
 MAX_HEIGHT = 16  # a taller panel spreads the same points thinner
@@ -106,8 +107,9 @@ def shelf_heights(shelves: Sequence[Shelf], height: int) -> tuple[int, ...]:
     if not shelves:
         return ()
     heading = _heading_rows(shelves)
-    visible = max(1, min(len(shelves), height // (MIN_HEIGHT + heading)))
-    each, spare = divmod(max(height, MIN_HEIGHT + heading), visible)
+    least = max(LEAST_HEIGHT, min(MIN_HEIGHT, height - heading)) + heading
+    visible = max(1, min(len(shelves), height // least))
+    each, spare = divmod(max(height, least), visible)
     if each >= MAX_HEIGHT + heading:
         return (MAX_HEIGHT + heading,) * len(shelves)
     return tuple(each + (i % visible < spare) for i in range(len(shelves)))

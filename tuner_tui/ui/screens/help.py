@@ -6,7 +6,7 @@ from itertools import groupby
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
+from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -15,17 +15,19 @@ from ...plot import signs
 from ..keys import keys_for
 
 SIGNS = (
-    (signs.FINISHED, "finished: it ended by itself with a finite loss; reliable"),
-    (signs.UNFINISHED, "unfinished: it reported a loss, then ended early"),
-    (signs.LINES[2], "never started: it ended without one finite loss"),
+    (signs.FINISHED, "finished: ended by itself; reliable"),
+    (signs.UNFINISHED, "unfinished: a loss, then an early end"),
+    (signs.LINES[2], "never started: ended without a loss"),
+    (signs.LINES[4], "the brighter, the more of them there"),
     (signs.RUNNING, "running: its loss so far"),
-    (signs.BEST, "the best of the finished trials"),
-    (signs.DIVERGED, "its loss became nan or infinite; stands at the last finite one"),
+    (signs.BEST, "the best of the finished"),
+    (signs.DIVERGED, "the last finite loss before nan or inf"),
     (signs.SELECTED, "the selected trial, in every plot"),
 )
 
 
 class Help(ModalScreen[None]):
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide")]  # noqa: RUF012
     BINDINGS = [Binding("escape,q,question_mark,f1,enter", "close", "close")]  # noqa: RUF012
 
     def __init__(self, place: str) -> None:
@@ -36,21 +38,29 @@ class Help(ModalScreen[None]):
         with VerticalScroll(id="dialog") as dialog:
             dialog.border_title = "Keys and signs"
             dialog.border_subtitle = "esc closes"
-            yield Static(self._text())
+            with Container(id="help"):
+                yield Static(self._keys())
+                yield Static(signs_text())
 
-    def _text(self) -> Content:
+    def on_mount(self) -> None:
+        self.query_one("#dialog").focus()
+
+    def _keys(self) -> Content:
         headings = ("Move", "List", "Sweep", "Leave")
         keys = sorted(keys_for(self._place), key=lambda key: headings.index(key.heading))
         lines: list[Content] = []
         for heading, group in groupby(keys, key=lambda key: key.heading):
             lines.append(Content.styled(heading, "bold $secondary"))
-            lines += [Content.assemble((f"{key.shown:>6}  ", "$primary"), (key.tooltip, "")) for key in group]
+            lines += [Content.assemble((f"{key.shown:>5}  ", "$primary"), (key.tooltip, "")) for key in group]
             lines.append(Content(""))
-        lines.append(Content.styled("Signs", "bold $secondary"))
-        for sign, meaning in SIGNS:
-            lines.append(Content.assemble((f"{sign.glyph:>6}  ", sign.style), (meaning, "")))
-        lines.append(Content("        the brighter a red line, the more trials never started there"))
-        return Content("\n").join(lines)
+        return Content("\n").join(lines[:-1])
 
     def action_close(self) -> None:
         self.dismiss()
+
+
+def signs_text() -> Content:
+    lines = [Content.styled("Signs", "bold $secondary")]
+    for sign, meaning in SIGNS:
+        lines.append(Content.assemble("    ", (sign.glyph, sign.style), f"  {meaning}"))
+    return Content("\n").join(lines)

@@ -20,6 +20,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ...study.folder import State, StudyFolder, list_studies
+from ..detail_text import study_text
 from ..keys import LIST, bindings
 from ..tail import SLICE_S, StudyTail
 from ..widgets.key_line import KeyLine
@@ -45,6 +46,7 @@ NOTHING_YET = Content.from_markup(
 
 class StudiesScreen(Screen[None]):
     BINDINGS = bindings(LIST)
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]  # noqa: RUF012
     AUTO_FOCUS = "#studies"
 
     studies: reactive[tuple[StudyRow, ...]] = reactive((), always_update=True)
@@ -76,10 +78,12 @@ class StudiesScreen(Screen[None]):
         self._resume = resume
         self._clock = clock
         self.tails: dict[str, StudyTail] = {}
+        self._previewed: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="list-head")
         yield StudyList(id="studies").data_bind(StudiesScreen.studies, StudiesScreen.now)
+        yield Static(id="preview")
         with Middle(id="nothing"):
             yield Static(NOTHING_YET, id="nothing-text")
         yield KeyLine(LIST, id="keys")
@@ -127,6 +131,7 @@ class StudiesScreen(Screen[None]):
     def _head(self) -> None:
         running = sum(row.state is State.RUNNING for row in self.studies)
         self.query_one("#list-head", Static).update(self._head_text(running))
+        self._preview()
         self.query_one("#nothing", Widget).display = not self.studies
         self.query_one("#studies", Widget).display = bool(self.studies)
 
@@ -135,6 +140,19 @@ class StudiesScreen(Screen[None]):
         words = f"  {amount} {'study' if amount == 1 else 'studies'} in {self._root.name}/" if amount else ""
         live = f" · {running} running" if running else ""
         return Content.assemble(("tuner", "bold $primary"), (words, "$quiet"), (live, "$success"))
+
+    def _preview(self) -> None:
+        """What the study under the cursor searches, and what failed why."""
+        cursor = self.query_one(StudyList).cursor
+        preview = self.query_one("#preview", Static)
+        if cursor is None or cursor >= len(self.studies):
+            preview.update("")
+            return
+        row = self.studies[cursor]
+        shown = (row.name, row.state, row.snapshot.version, self.size.width)
+        if shown != self._previewed:
+            self._previewed = shown
+            preview.update(study_text(row.name, row.snapshot, row.state, width=self.size.width - 2))
 
     # ---- the cursor
 
@@ -152,6 +170,7 @@ class StudiesScreen(Screen[None]):
         rows = self.query_one(StudyList)
         if rows.row_count:
             rows.move_cursor(min(rows.row_count - 1, max(0, (rows.cursor or 0) + by)))
+            self._preview()
 
     def action_page(self, by: int) -> None:
         self.action_move(by * max(1, self.query_one(StudyList).size.height - 2))
@@ -174,6 +193,7 @@ class StudiesScreen(Screen[None]):
 
     def on_rows_picked(self, event: Rows.Picked) -> None:
         self.query_one(StudyList).move_cursor(event.row)
+        self._preview()
         if event.again:
             self.action_attach()
 

@@ -79,7 +79,9 @@ class StudyScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         cls = StudyScreen
-        yield Counts(id="counts").data_bind(cls.snapshot, cls.state, cls.now, cls.publishing, cls.note)
+        yield Counts(self.folder.name, id="counts").data_bind(
+            cls.snapshot, cls.state, cls.now, cls.publishing, cls.note
+        )
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
             yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected)
@@ -166,6 +168,7 @@ class StudyScreen(Screen[None]):
             widget.border_title = title
             widget.set_class(pane == front, "-front")
         self.query_one("#side").set_class(front != "grid", "-front")
+        self.query_one(TrialLine).set_class(front == "detail", "-said")
         self.query_one(f"#{front}").focus()
 
     def on_pane_tabs_picked(self, event: PaneTabs.Picked) -> None:

@@ -39,6 +39,10 @@ class Counts(Widget):
     publishing: reactive[Publishing | None] = reactive(None)
     note: reactive[str] = reactive("")  # what else must be known: the journal is still being read, it is gone
 
+    def __init__(self, study: str, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._study = study
+
     def render(self) -> Content:
         width = max(1, self.content_size.width)
         lines = [self._title(width), self._tally(width)]
@@ -49,7 +53,7 @@ class Counts(Widget):
     def _title(self, width: int) -> Content:
         snapshot, state = self.snapshot, self.state
         tone = _STATE_TONES[state]
-        name = Content.assemble((printable(snapshot.study), "bold $foreground"), "  ",
+        name = Content.assemble((printable(self._study), "bold $foreground"), "  ",
                                 (f"◆ {state_word(state, snapshot)}", tone))  # fmt: skip
         sentence = self.note or state_sentence(state, snapshot)
         right = Content.styled(self._times(), "$quiet")

@@ -7,6 +7,7 @@ from pathlib import Path
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -17,7 +18,7 @@ from ..detail_text import study_text, trial_text
 TAIL_LINES = 40  # of log and traceback; `l` shows more
 
 
-class Detail(VerticalScroll, can_focus=True):
+class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
     state: reactive[State] = reactive(State.EMPTY, repaint=False)
@@ -59,7 +60,9 @@ class Detail(VerticalScroll, can_focus=True):
             shown_for = ("study", self.snapshot.version, self.state, width)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
-                text.update(study_text(self.snapshot, self.state, width=width))
+                about = study_text(self._folder.name, self.snapshot, self.state, width=width)
+                hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
+                text.update(Content("\n\n").join([about, hint]))
             return
         clock = int(self.now) if trial.running and alive else 0
         best = self.snapshot.best

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -38,8 +39,8 @@ class Panel:
     strips: tuple[Strip, ...] = ()
 
 
-class ScatterGrid(ScrollView, can_focus=True):
-    COMPONENT_CLASSES = {"grid--heading", "grid--rule", "grid--empty"}
+class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--heading", "grid--rule", "grid--empty"}
 
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)

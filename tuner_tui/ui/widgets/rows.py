@@ -7,6 +7,7 @@ row when that row is painted, and for nothing else. The header stays put while r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -29,10 +30,10 @@ class Column:
 Cell = tuple[str, str]  # text, name of a component class that colours it ("" for plain)
 
 
-class Rows(ScrollView, can_focus=True):
+class Rows(ScrollView, can_focus=True, inherit_bindings=False):
     """Subclasses provide `columns()`, `cells(row)` and keep `row_count` and `cursor` up to date."""
 
-    COMPONENT_CLASSES = {
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
         "rows--header",
         "rows--cursor",
         "rows--muted",

@@ -58,7 +58,7 @@ class StudyList(Rows):
             Column(f"{SIGNS[Outcome.NO_START]} none", 6, right=True),
             *((Column(f"{SIGNS[None]} live", 6, right=True),) if wide else ()),
             Column("best", 9, right=True),
-            *((Column("objective", 16),) if wide else ()),
+            *((Column("objective", 16, stretch=True),) if wide else ()),
             Column("when", 10, right=True),
         )
 
