@@ -22,7 +22,7 @@ from ..search.space import Choice, Float, Hyperparameter, Int
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from .loss import Edge, LossScale, loss_scale
-from .ticks import LARGEST, Ladder, Tick, linear_ladder, log_ladder, number, usual
+from .ticks import LARGEST, SMALLEST, Ladder, Tick, linear_ladder, log_ladder, number, usual
 
 Kind = Literal["finished", "unfinished", "no_start", "running"]
 Scale = Literal["linear", "log", "categorical"]
@@ -213,6 +213,8 @@ def _numeric_axis(name: str, distribution: Float | Int) -> Axis:
         low, high = low - margin, high + margin
         ladder = log_ladder(low, high)
         return Axis(name, "log", low, high, usual(ladder), ladder)
+    if high - low < SMALLEST:
+        high = low
     margin = (high - low) * MARGIN or (0.5 if whole else max(abs(low) * 0.1, 0.1))
     step = 0.0 if high > low else 2 * margin
     if isinstance(distribution, Int) and high - low < FEW_INTEGERS * distribution.step:

@@ -18,7 +18,7 @@ from typing import Literal
 
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot
-from .ticks import LARGEST, Ladder, linear_ladder, log_ladder
+from .ticks import LARGEST, SMALLEST, Ladder, linear_ladder, log_ladder
 
 Edge = Literal["", "low", "high"]
 
@@ -62,7 +62,8 @@ def loss_scale(snapshot: Snapshot) -> LossScale:
     positive = [loss for loss in losses if loss > 0]
     if len(losses) - len(positive) > NON_POSITIVE * len(losses):
         low, high = _limits([min(max(loss, -LARGEST), LARGEST) for loss in losses])
-        if high - low <= (least := NARROWEST * (max(abs(low), abs(high)) or 1.0)):
+        least = max(NARROWEST * max(abs(low), abs(high)), SMALLEST) if low or high else NARROWEST
+        if high - low <= least:
             low, high = low - 10 * least, high + 10 * least  # all equal: some room about them
         low, high = _snap(low, high)
         return LossScale(False, low, high, linear_ladder(low, high))

@@ -7,6 +7,7 @@ the same signs, so the two can be laid beside each other.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,17 @@ def _panel(ax: Any, scatter: Scatter) -> None:
 
 
 def _lines(ax: Any, scatter: Scatter) -> None:
-    """One pale line for each trial that never started: where many stand, the red is deep."""
-    xs = [mark.x for mark in scatter.marks if mark.y is None]
-    alpha = min(0.5, max(0.06, 12.0 / (len(xs) + 1)))  # about a hundred of them still let the paper through
-    ax.vlines(xs, 0, 1, transform=ax.get_xaxis_transform(), color=LINE, alpha=alpha, linewidth=1.3, zorder=1)
+    """A pale line for each trial that never started: where many stand, the red is deep."""
+    stacks = Counter(mark.x for mark in scatter.marks if mark.y is None)
+    alpha = min(0.5, max(0.06, 12.0 / (stacks.total() + 1)))  # a hundred of them still let the paper through
+    # One line for a whole stack, as deep as its lines on top of each other would be.
+    colors = [(*_rgb(LINE), 1 - (1 - alpha) ** count) for count in stacks.values()]
+    ax.vlines(list(stacks), 0, 1, transform=ax.get_xaxis_transform(), colors=colors, linewidth=1.3, zorder=1)
+
+
+def _rgb(color: str) -> tuple[float, float, float]:
+    red, green, blue = bytes.fromhex(color[1:])
+    return red / 255, green / 255, blue / 255
 
 
 def _points(ax: Any, scatter: Scatter) -> None:

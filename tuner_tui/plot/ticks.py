@@ -12,6 +12,7 @@ from typing import NamedTuple
 MOST_TICKS = 40  # of one set; no panel has room for more
 USUAL_TICKS = 7  # what a middling panel holds
 LARGEST = 1e300  # beyond it, differences overflow a float
+SMALLEST = 1e-290  # a narrower range has no room for cells: their reciprocals overflow
 
 
 class Tick(NamedTuple):
