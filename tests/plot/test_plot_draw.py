@@ -101,7 +101,8 @@ def test_more_lines_in_a_column_are_never_drawn_fainter(color):
     assert strengths[0] == 0 and strengths[-1] == len(signs.LINES if color else signs.PLAIN_LINES) - 1
 
 
-def test_up_to_five_lines_each_one_more_is_brighter():
+def test_a_few_lines_are_counted_exactly():
+    assert [line_strength(count, color=False) for count in range(1, 4)] == [0, 1, 2]
     assert [line_strength(count, color=True) for count in range(1, 6)] == [0, 1, 2, 3, 4]
 
 
@@ -135,7 +136,7 @@ def test_the_selected_trial_stands_out_in_every_panel():
         has = scatter.name in snapshot.trials[finished].params
         assert "".join(text_of(scatter, 40, 13, selected=finished)).count("◆") == has
         has = scatter.name in snapshot.trials[never].params
-        assert ("║" in "".join(text_of(scatter, 40, 13, selected=never))) == has
+        assert (signs.SELECTED_LINE.glyph in "".join(text_of(scatter, 40, 13, selected=never))) == has
 
 
 def test_a_crowd_at_an_option_stands_side_by_side():
@@ -159,7 +160,7 @@ def test_a_click_finds_the_trial_that_is_drawn_there(snapshot, width, height):
                     continue
                 assert found is not None
                 mark = marks[found]
-                if glyph in "│┃▌█":
+                if glyph in "│║┃":
                     assert mark.y is None
                 elif glyph == "∞":
                     assert mark.diverged

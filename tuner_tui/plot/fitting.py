@@ -9,7 +9,7 @@ from .charts import Axis
 from .labels import clean, shorten
 from .ticks import Tick
 
-LABEL_GAP = 3  # cells between numbers: fewer ticks, read at a glance
+LABEL_GAP = 2  # cells between numbers: fewer ticks, read at a glance
 LEAST_LABEL = 5  # cells for the name of an option and a gap: fewer say nothing
 ROWS_PER_TICK = 2  # at least: labels on neighbouring rows read as one block
 

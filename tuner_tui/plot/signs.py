@@ -22,7 +22,7 @@ BEST = Sign("★", "bold #14b86a", 5)
 DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss
 INFINITE = Sign("∞", "#f08c00", 1)  # and at the top edge, above it
 SELECTED = Sign("◆", "bold reverse", 6)
-SELECTED_LINE = Sign("║", "bold", 0)  # a trial that never started, over the whole height
+SELECTED_LINE = Sign("▌", "bold", 0)  # a trial that never started, over the whole height
 
 # A loss beyond the axis: an arrow at that edge, whose form still says how the trial ended.
 BEYOND = {
@@ -43,7 +43,7 @@ LINES = (
     Sign("┃", "#dc4038", 0),
     Sign("┃", "bold #ff3b30", 0),
 )
-PLAIN_LINES = tuple(Sign(glyph, "", 0) for glyph in "│┃▌█")
+PLAIN_LINES = tuple(Sign(glyph, "", 0) for glyph in "│║┃")  # one, two, many
 
 FRAME = "#808080"
 TEXT = "#8a8a8a"
