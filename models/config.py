@@ -61,12 +61,12 @@ class Kind:
     later: tuple[str, ...] = ()
 
     def error(self, value: object) -> str | None:
-        choose = f"choose {' or '.join(self.built)}" if len(self.built) < 3 else f"choose {_list(self.built)}"
+        choose = f"choose {_either(self.built)}"
         if value in self.built:
             return None
         if value in self.later:
             return f"is not built yet; {choose}"
-        near = difflib.get_close_matches(str(value), self.built, n=1)
+        near = difflib.get_close_matches(str(value), self.built + self.later, n=1)
         return f"is no known kind; {f'did you mean {near[0]!r}? ' if near else ''}{choose}"
 
 
@@ -84,8 +84,9 @@ class Layers:
         return None if value >= 1 else f"is out of range; {wanted}"
 
 
-def _list(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+def _either(names: tuple[str, ...]) -> str:
+    """a, b or c."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def hyper(default: Any, rule: Any) -> Any:
@@ -185,7 +186,8 @@ class Config:
                     f"merger.layers = {layers} merges do not fit convnet.profundity = {profundity} layers; "
                     f"give at most {profundity}"
                 )
-            return tuple(i * profundity // layers for i in range(layers))
+            # The first merge is not at layer 0 while there is room: six channels can hold little of a caption.
+            return tuple((i + 1) * profundity // (layers + 1) for i in range(layers))
         if max(layers) >= profundity:
             raise ValueError(
                 f"merger.layers = {list(layers)} names layer {max(layers)}, but convnet.profundity = "

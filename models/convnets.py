@@ -7,7 +7,6 @@ Before the layers that `merge_layers` names, the caption is merged in.
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -32,7 +32,7 @@ class _SquaredEMD(torch.autograd.Function):
             some = slice(start, start + ROWS)
             # Half precision can't add up 256 small numbers; float32 can.
             p = z[some].to(torch.promote_types(z.dtype, torch.float32)).softmax(-1)  # [n, J]
-            e = p.cumsum(-1).sub_(j >= y[some, None])  # [n, J]: F - H
+            e = p.cumsum(-1).sub_((j >= y[some, None]).to(p.dtype))  # [n, J]: F - H
             loss[some] = e.square().sum(-1)
             if dz is not None:
                 # g_k = 2 sum_{j>=k} e_j and dl/dz_k = p_k (g_k - <p, g>)

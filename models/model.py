@@ -1,8 +1,8 @@
 """The whole model: a caption and a picture with holes -> a histogram of levels for every pixel.
 
-    tokens --- Reader ---+
-                         v  (merged at some layers)
-    picture, holes --- Convnet --- Head --- 256 logits for each pixel and channel
+tokens --- Reader ---+
+                     v  (merged at some layers)
+picture, holes --- Convnet --- Head --- 256 logits for each pixel and channel
 """
 
 import torch
@@ -38,13 +38,11 @@ class CaptionModel(nn.Module):
         # One number for an intensity, not 256 as in 2017: that 100 is near 101 need not be learned.
         x = (images.float() / 127.5 - 1) * given  # [B, 3, H, W]
         x = torch.cat([x, given.float(), self.where.expand(len(x), -1, -1, -1)], 1)  # [B, 6, H, W]
-        x = self.convnet(x, caption).flatten(2).transpose(1, 2)  # [B, H*W, C]
-        if at is not None:
-            x = x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))  # [B, K, C]
+        x = pixels(self.convnet(x, caption), at)  # [B, K, C]
         return self.head(x).unflatten(-1, (3, LEVELS))  # [B, K, 3, 256]
 
 
-def pixels(x: Tensor, at: Tensor) -> Tensor:
-    """Of x [B, C, H, W] the pixels `at` [B, K], in the order of the logits: [B, K, C]."""
+def pixels(x: Tensor, at: Tensor | None) -> Tensor:
+    """Of x [B, C, H, W] the pixels `at` [B, K] or all of them, in the order of the logits: [B, K, C]."""
     x = x.flatten(2).transpose(1, 2)  # [B, H*W, C]
-    return x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))
+    return x if at is None else x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))

