@@ -181,6 +181,20 @@ def test_a_full_disk_behind_the_log_is_no_trouble():
         printer.close()
 
 
+def test_a_full_pipe_that_does_not_wait_loses_words_not_the_rest():
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(writer, "w") as stream:
+        printer = Printer(stream)
+        for _ in range(200):
+            printer.note("x" * 1000)  # far more than a pipe holds
+        while len(os.read(reader, 1 << 16)) == 1 << 16:
+            pass
+        printer.note("and on it goes")
+        assert os.read(reader, 1 << 20).endswith(b"and on it goes\n")
+    os.close(reader)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_log_that_knows_few_characters_gets_others_in_their_place(encoding):
     raw = io.BytesIO()

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 import studies
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from studies import SMALL_SPACE, Made, large_snapshot, seed_snapshot, small_snapshot, study_of
@@ -169,6 +169,8 @@ def test_markdown_reads_well(golden, tmp_path):
     assert rendered(text).rows[0] == ["● finished", "▲ unfinished", "│ never started"]
 
 
+@example("a ` | ` b `", "x|`y|")
+@example("**bold** [link](http://x) ~~gone~~ @you #1", "<b>&amp;\\|")
 @given(NASTY, NASTY)
 def test_markdown_tables_hold_whatever_a_trial_says(message, value):
     made = [Made({"activation": value}, (1.0,)), Made({}, (1.0,), Reason.EXCEPTION, message=message)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from studies import START, small_events
 
-from tuner_tui.report.bar import bar_line
+from tuner_tui.report.bar import NARROWEST, bar_line
 from tuner_tui.report.progress import Printer
 from tuner_tui.study.snapshot import Counts, Snapshot, fold_all
 
@@ -75,6 +75,7 @@ def test_the_bar_fits_any_width(columns):
     for line in screen(on_a_terminal(columns)):
         if re.match(r"\d+/\d+", line):
             assert len(line) < columns
+            assert not 0 < len(re.findall("[━─]", line)) < NARROWEST  # a shorter bar tells nothing
 
 
 def test_colours_go_when_no_color_says_so_and_the_shapes_stay():
@@ -93,7 +94,8 @@ def test_a_dumb_terminal_gets_plain_lines():
     assert "\x1b" not in text and text.count("trial 20 ") == 1 and "[21/30]" in text
 
 
-def test_at_most_five_bars_a_second_and_news_at_once():
+def test_at_most_five_bars_a_second_and_news_at_once(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
     ours, theirs = pty.openpty()
     stream = os.fdopen(theirs, "w")
     now = START - 1.0

@@ -16,14 +16,16 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from statistics import median
+from typing import Any
 
 from ..study.outcomes import Outcome
 from ..study.snapshot import Counts, Snapshot
 
 VALUES = ("best", "median", "worst")
 COUNTS = ("finished", "unfinished", "no_start", "failed")
-OPERATORS: dict[str, Callable[[float, float], bool]] = {
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
     "==": operator.eq,
@@ -91,8 +93,9 @@ class Condition:
         if counts.ended == 0:
             return Verdict(True, f"{self} counts as held: no trial ended, so there is no share")
         found = f"{count} of {counts.ended} ended trials, {100 * count / counts.ended:.1f}%"
-        # Multiplied out, not divided: 1 of 3 against 33.3% must not hang on how a third is rounded.
-        return self._verdict(OPERATORS[self.operator](100 * count, self.limit * counts.ended), found)
+        # Exactly, with the share as it was written: as floats, 161 of 250 trials are not 64.4%.
+        limit = Fraction(repr(self.limit))
+        return self._verdict(OPERATORS[self.operator](Fraction(100 * count, counts.ended), limit), found)
 
     def _verdict(self, holds: bool, found: str) -> Verdict:
         return Verdict(holds, f"{self} {'holds' if holds else 'does not hold'}: {found}")
