@@ -1,6 +1,7 @@
 """The parts of the network: sizes are kept, padding and hidden pixels are invisible, captions are read."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -85,12 +86,12 @@ def test_the_reader_is_a_quasi_rnn():
     """Against the recurrence written out for one caption, word by word."""
     torch.manual_seed(0)
     reader = Reader(20, config.Reader(size=4, radius=2, bidir=False, normalize=False))
-    torch.nn.init.normal_(reader.passes[0].start)
+    qrnn: Any = reader.passes[0]
+    torch.nn.init.normal_(qrnn.start)
     tokens = [5, 6, 7]
     states, _, summary = reader(torch.tensor([tokens]))
     x = [torch.zeros(4), *reader.embed.weight[tokens]]
-    conv = reader.passes[0].conv
-    c = reader.passes[0].start
+    conv, c = qrnn.conv, qrnn.start
     for t in range(3):
         j, f, o = (conv.weight[..., 0] @ x[t] + conv.weight[..., 1] @ x[t + 1] + conv.bias).chunk(3)
         f = (f + 1).sigmoid()
