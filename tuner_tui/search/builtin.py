@@ -37,7 +37,7 @@ def find_search(name_or_path: str | None, cwd: Path) -> Path:
     try:
         if path.is_file():
             return path
-    except ValueError:  # a NUL in it
+    except (ValueError, OSError):  # a NUL in it, or too long
         pass
     if name_or_path in builtin:
         return builtin[name_or_path]

@@ -97,7 +97,7 @@ def _table(
         elif other in broken:
             continue
         elif isinstance(value, dict):
-            name = f"{other}.{next(iter(value), '')}"
+            name = f"{other}.{next(iter(value), '...')}"
             findings.add(
                 keys, f'unknown hyperparameter {show(other)}; for a name with a dot quote it: "{name}"'
             )
@@ -137,9 +137,9 @@ def _conditions(
     forgiven = findings.typed(entry.keys) is None  # what --set itself wrote must be right
     when: list[tuple[str, tuple[Any, ...]]] = []
     for other, values in raw.items():
-        by_override = forgiven and _overridden(other, by_name, findings)
         if other in by_name and other not in kept:
             return None  # it never applies itself, or something is wrong with it
+        by_override = forgiven and _overridden(other, by_name, findings)
         if not values:
             findings.add(keys, f"{other} = [] lets it apply never; give at least one value")
             return None
@@ -198,11 +198,9 @@ def _occurs(value: Any, distribution: Distribution) -> tuple[Any, str]:
         case Float(low, high, _, None):
             return None, "it is drawn from a range without steps, which hits no single value; give it a step"
         case Float(low, high, _, step):
+            k = distribution.step_of(value) if is_number(value) else None
             why = f"it is drawn from {low} to {high} in steps of {step}"
-            if not is_number(value) or not low <= value <= high:
-                return None, why
-            on_step = distribution.on_step(value)
-            return (on_step if abs(on_step - value) <= 1e-9 * (step or 1.0) else None), why
+            return (None if k is None else distribution.at_step(k)), why
 
 
 def same(one: Any, other: Any) -> bool:

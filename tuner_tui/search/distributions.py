@@ -56,9 +56,10 @@ def read_distribution(value: Any, keys: Keys, findings: Findings) -> Distributio
     if not isinstance(value, dict):
         findings.add(keys, f"{show(value)} is not a distribution; {FORMS}, or move it to [fixed]")
         return None
-    kinds = [
-        kind for kind in KINDS if kind in value and not (kind == "log" and isinstance(value[kind], bool))
-    ]
+    kinds = [kind for kind in KINDS if kind in value]
+    log = value.get("log")
+    if isinstance(log, bool) or (len(kinds) > 1 and log is not None and not isinstance(log, list)):
+        kinds.remove("log")  # it says how the range is scaled, and is none itself
     if not kinds:
         _say_no_kind(value, keys, findings)
         return None

@@ -185,8 +185,8 @@ def _read_fixed(table: dict[str, Any], findings: Findings) -> dict[str, Any]:
         keys = ("fixed", name)
         good[name] = None
         if isinstance(value, dict):
-            inner = f"{name}.{next(iter(value), '')}"
-            findings.add(keys, f'is a table; for a name with a dot quote the name: "{inner}"')
+            quoted = f"{name}.{next(iter(value), '...')}"
+            findings.add(keys, f'is a table; for a name with a dot quote the name: "{quoted}"')
         elif not all(is_scalar(item) for item in (value if isinstance(value, list) else [value])):
             findings.add(keys, f"{show(value)} is not a finite number, text, a boolean or a list of these")
         elif _is_name(name, keys, findings):

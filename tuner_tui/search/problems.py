@@ -23,7 +23,8 @@ class Problem:
     message: str  # what is wrong, with the value, and what to do about it
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.key, self.message) if part)
+        """One line, safe for a terminal whatever stands in the file."""
+        return _safe(": ".join(part for part in (self.file, self.key, self.message) if part))
 
 
 class SearchError(Exception):
@@ -55,16 +56,16 @@ class Findings:
 
 def dotted(keys: Keys) -> str:
     """The path of a key as TOML spells it: space.model."convnet.depth"."""
-    return ".".join(key if _is_bare(key) else _quoted(key) for key in keys)
+    return ".".join(key if _is_bare(key) else json.dumps(key, ensure_ascii=False) for key in keys)
 
 
 def show(value: Any) -> str:
-    """A value as TOML would spell it, on one line, short, and safe to print."""
+    """A value as TOML would spell it, and short."""
     try:
         text = _spell(value)
     except RecursionError:
         text = "a value too deep to show"
-    return _safe(text if len(text) <= 60 else text[:57] + "...")
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -92,10 +93,6 @@ def _spell(value: Any) -> str:
 
 def _is_bare(key: str) -> bool:
     return bool(key) and key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()
-
-
-def _quoted(key: str) -> str:
-    return _safe(json.dumps(key, ensure_ascii=False))
 
 
 def _safe(text: str) -> str:

@@ -153,8 +153,13 @@ class _TPE:
             if h.name not in params:
                 continue
             value = params[h.name]
-            if isinstance(h.distribution, Choice):
-                value = h.distribution.options.index(frozen(value))
+            match h.distribution:
+                case Choice(options):
+                    value = options.index(frozen(value))
+                case Float(_, _, _, step) if step is not None:
+                    value = h.distribution.step_of(float(value))
+                    if value is None:
+                        raise ValueError(f"{h.name} = {params[h.name]} is between the steps")
             known[h.name] = value
         return known
 
@@ -195,10 +200,11 @@ def _to_optuna(distribution: Distribution) -> BaseDistribution:
         case Int(low, high, log, step):
             # Optuna wants the range to be whole steps and would say so on every draw.
             return IntDistribution(low, low + (high - low) // step * step, log=log, step=step)
-        case Float(low, high, _, step) if step is not None:
-            return FloatDistribution(low, distribution.on_step(high), step=step)
-        case Float(low, high, log, _):
+        case Float(low, high, log, None):
             return FloatDistribution(low, high, log=log)
+        case Float():
+            # By number of steps: counted in binary, optuna's last step may fall short of ours.
+            return IntDistribution(0, distribution.steps)
 
 
 def _from_optuna(value: Any, distribution: Distribution) -> Any:
@@ -211,4 +217,4 @@ def _from_optuna(value: Any, distribution: Distribution) -> Any:
         case Float(_, _, _, None):
             return float(value)
         case Float():
-            return distribution.on_step(float(value))
+            return distribution.at_step(int(value))

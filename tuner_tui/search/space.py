@@ -25,10 +25,16 @@ class Float:
         """How many steps fit between low and high. Only for a distribution that has a step."""
         return math.floor((Decimal(repr(self.high)) - Decimal(repr(self.low))) / Decimal(repr(self.step)))
 
-    def on_step(self, value: float) -> float:
-        """The value of the steps nearest to `value`, counted in decimals: 0.3, not 0.30000000000000004."""
-        k = min(max(0, round((value - self.low) / (self.step or 1.0))), self.steps)
+    def at_step(self, k: int) -> float:
+        """low + k * step, counted in decimals: 0.3, not 0.30000000000000004."""
         return float(Decimal(repr(self.low)) + k * Decimal(repr(self.step)))
+
+    def step_of(self, value: float) -> int | None:
+        """The k whose step `value` is, or None when it lies between steps or outside."""
+        if not self.low <= value <= self.high:
+            return None
+        k = min(round((value - self.low) / (self.step or 1.0)), self.steps)
+        return k if abs(self.at_step(k) - value) <= 1e-9 * (self.step or 1.0) else None
 
 
 @dataclass(frozen=True)
