@@ -318,7 +318,7 @@ def _run_headless(folder: StudyFolder, search: Search, conditions, reports, no_c
     from .report.text import summary
     from .study.folder import StudyBusy
 
-    printer = Printer(sys.stdout, color=False if no_color else None)
+    printer = Printer(sys.stdout, color=False if no_color else None, logs=folder.path / "trials")
     try:
         ran = run_here(folder, on_change=printer.update, note=printer.note)
     except (BadTarget, StudyBusy, ValueError) as error:

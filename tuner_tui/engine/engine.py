@@ -94,8 +94,8 @@ class Engine:
 
     def run(self) -> Snapshot:
         """Run until every planned trial has ended, or, once a stop is asked for, every running one."""
-        self._on_change(self.snapshot)
         while True:
+            self._on_change(self.snapshot)
             for request in self._requests():
                 self.obey(request)
             self._fill_slots()
@@ -215,7 +215,6 @@ class Engine:
             trial = self.snapshot.trials[number]
             assert trial.outcome is not None
             self._sampler.tell(number, trial.params, trial.value, trial.outcome)
-        self._on_change(self.snapshot)
 
     # -- ending ----------------------------------------------------------------------------------------------
 
