@@ -6,6 +6,8 @@ viewer ever sees of one.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import os
 from collections.abc import Iterable
@@ -22,6 +24,16 @@ from tuner_tui.ui.app import TunerApp
 from tuner_tui.ui.widgets.grid import ScatterGrid
 
 NOW = START + 3 * 3600.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Run an `async def` test: Textual's pilot needs a loop of its own and nothing more."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
 
 
 class Room:

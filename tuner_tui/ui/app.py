@@ -49,7 +49,7 @@ class TunerApp(App[None]):
         self.animation_level = "none"  # nothing moves but the data
         self._resume = resume
         self._clock = clock
-        self._attach = attach
+        self._attached = attach
         self._list = StudiesScreen(root, launch=launch, resume=resume, clock=clock)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -60,8 +60,8 @@ class TunerApp(App[None]):
         return self._list
 
     def on_mount(self) -> None:
-        if self._attach is not None:
-            self._look_at(self._list.tail_of(self._attach))
+        if self._attached is not None:
+            self._look_at(self._list.tail_of(self._attached))
 
     def _look_at(self, tail: StudyTail) -> None:
         self.push_screen(StudyScreen(tail, resume=self._resume, clock=self._clock))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from textual.content import Content
 
 from ..study.folder import State, printable
-from ..study.outcomes import Outcome
+from ..study.outcomes import Outcome, Reason
 from ..study.snapshot import Snapshot, Trial
 from .curve import braille_curve
 from .theme import sign, tone
@@ -123,7 +122,7 @@ def _curve(trial: Trial, snapshot: Snapshot, width: int) -> Content | None:
 
 
 def _failures(snapshot: Snapshot) -> Content | None:
-    tally: Counter[tuple[Any, Outcome]] = Counter(
+    tally: Counter[tuple[Reason | None, Outcome | None]] = Counter(
         (trial.reason, trial.outcome)
         for trial in snapshot.trials.values()
         if trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START)

@@ -24,7 +24,8 @@ def number(value: float | None, digits: int = 4) -> str:
     if not math.isfinite(value):
         return str(float(value))
     if value and not 1e-3 <= abs(value) < 10 ** (digits + 2):
-        return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
 

@@ -146,8 +146,9 @@ class StudiesScreen(Screen[None]):
         cursor = self.query_one(StudyList).cursor
         preview = self.query_one("#preview", Static)
         if cursor is None or cursor >= len(self.studies):
-            preview.update("")
+            preview.display = False
             return
+        preview.display = True
         row = self.studies[cursor]
         shown = (row.name, row.state, row.snapshot.version, self.size.width)
         if shown != self._previewed:

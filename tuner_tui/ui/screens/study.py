@@ -304,6 +304,9 @@ class StudyScreen(Screen[None]):
             self.notify("Select a running trial to stop it.", severity="warning")
             return
         number = trial.number
+        if not self.folder.engine_alive():
+            self._ask(Request("kill_trial", number), "")
+            return
         options = (
             Option("", "c", "cancel", "The trial goes on."),
             Option("kill", "k", "kill", "Its result is kept as unfinished."),

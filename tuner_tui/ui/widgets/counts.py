@@ -108,6 +108,7 @@ class Counts(Widget):
             Content.assemble((f"{sign} ", tone), (f"{amount}", f"bold {tone}" if amount else "$quiet"),
                              (f" {word}" if word else "", "$quiet"))
             for sign, amount, word, tone in parts
+            if amount or alive or sign != SIGNS[None]
         )  # fmt: skip
 
     def _best(self, objective: str = "") -> Content:

@@ -37,12 +37,12 @@ class TrialTable(Rows):
         self.refresh_rows()
 
     def watch_rows(self) -> None:
-        following_the_end = self.selected is None and self._at_end()
+        follow = self.alive and self.selected is None and self.scroll_offset.y >= self.max_scroll_y
         self.row_count = len(self.rows)
         self.refresh_rows()
         self.watch_selected()
-        if following_the_end:
-            self.call_after_refresh(self.scroll_end, animate=False, x_axis=False)
+        if follow:  # as a log does: what has just started is what one looks for
+            self.call_after_refresh(self._to_the_end)
 
     def watch_selected(self) -> None:
         found = self.selected is not None and self.selected in self.rows
@@ -52,8 +52,9 @@ class TrialTable(Rows):
         if self.snapshot.counts.running:
             self.refresh()
 
-    def _at_end(self) -> bool:
-        return self.scroll_offset.y >= self.max_scroll_y
+    def _to_the_end(self) -> None:
+        if self.selected is None:
+            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
 
     def columns(self) -> tuple[Column, ...]:
         digits = max(3, len(str(self.snapshot.planned)) + 1)
