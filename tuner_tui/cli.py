@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Hyperparameter searches in the terminal.
 
@@ -325,11 +326,11 @@ def _run_headless(folder: StudyFolder, search: Search, conditions, reports, no_c
         printer.close()
         _refuse(str(error))
     printer.close()
+    _write_reports(ran.snapshot, folder, reports)  # first: a script waits for these
     print(summary(ran.snapshot, width=_width(), color=_color(no_color), folder=folder))
     verdicts = [condition.holds(ran.snapshot) for condition in conditions]
     for verdict in verdicts:
         print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
-    _write_reports(ran.snapshot, folder, reports)
     if ran.interrupted and ran.snapshot.counts.waiting:
         print(f"interrupted; `tuner resume {folder.name}` goes on")
     sys.exit(exit_code(ran.snapshot, verdicts, ran.interrupted))

@@ -8,22 +8,23 @@ from hypothesis import strategies as st
 from tuner_tui.plot.ticks import linear_ladder, log_ladder, number, usual
 
 
-def is_round(value: float) -> bool:
-    """1, 2 or 5 times a power of ten, or a multiple of few such steps: at most four digits."""
-    mantissa = f"{abs(value):.12e}".split("e")[0].rstrip("0").replace(".", "")
-    return len(mantissa) <= 6
+def is_round(step: float) -> bool:
+    """1, 2 or 5 times a power of ten."""
+    return f"{step:.3e}"[:5] in ("1.000", "2.000", "5.000")
 
 
 @given(st.floats(-1e12, 1e12), st.floats(1e-9, 1e12))
 def test_linear_ticks_are_round_and_inside(low, span):
     high = low + span
-    assume(high - low > max(abs(low), abs(high)) * 1e-6)
+    assume(high - low > max(abs(low), abs(high)) * 1e-8)
     for ticks in linear_ladder(low, high):
-        assert ticks
-        assert len({tick.label for tick in ticks}) == len(ticks)
+        assert len({tick.label for tick in ticks}) == len(ticks) >= 2
+        step = (ticks[-1].position - ticks[0].position) / (len(ticks) - 1)
+        assert is_round(step)
         for tick in ticks:
             assert low - 1e-6 * span <= tick.position <= high + 1e-6 * span
-            assert is_round(tick.position), tick
+            assert abs(tick.position / step - round(tick.position / step)) < 1e-3
+            assert math.isclose(float(tick.label), tick.position, abs_tol=1e-9 * span)
 
 
 @given(st.floats(-320, 300), st.floats(0.005, 600))

@@ -23,14 +23,14 @@ class Tick(NamedTuple):
 Ladder = tuple[tuple[Tick, ...], ...]  # coarse to fine, never empty, no set of it empty
 
 
-def number(value: float) -> str:
-    """A number as short as it can be read: 0.05, 2000, 1e-3, 2.5e6."""
+def number(value: float, digits: int = 6) -> str:
+    """A number as short as it can be read: 0.05, 2000, 1e-3, 2.5e6. `digits`: that count."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
-    plain = f"{value:.6g}"
+    plain = f"{value:.{digits}g}"
     if "e" not in plain and len(plain.lstrip("-")) <= 4:
         return plain
-    mantissa, _, exponent = f"{value:.5e}".partition("e")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return short if "e" in plain or len(short) < len(plain) else plain
 
@@ -44,20 +44,22 @@ def usual(ladder: Ladder) -> tuple[Tick, ...]:
 def linear_ladder(low: float, high: float, *, whole: bool = False) -> Ladder:
     """Ticks at multiples of 1, 2 or 5 times a power of ten within [low, high]; `whole`: integers only."""
     sets: list[tuple[Tick, ...]] = []
-    for step in _steps(high - low, max(abs(low), abs(high)), whole):
+    largest = max(abs(low), abs(high))
+    for step in _steps(high - low, largest, whole):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if last - first + 1 > MOST_TICKS:
             break
-        ticks = tuple(
-            Tick(value, number(value)) for value in (_tidy(k, step) for k in range(first, last + 1))
-        )
-        if len(ticks) >= 2 and len({tick.label for tick in ticks}) == len(ticks):
-            sets.append(ticks)
+        if last - first < 1:
+            continue
+        digits = max(6, math.ceil(math.log10(largest / step)) + 1)  # 1000001, 1000002: not 1e6 twice
+        values = (float(f"{k * step:.14g}") for k in range(first, last + 1))  # without noise: 3 * 0.1
+        sets.append(tuple(Tick(value, number(value, digits)) for value in values))
     if sets:
         return tuple(sets)
     middle = low + (high - low) / 2
-    value = float(round(middle)) if whole and abs(middle) < LARGEST else float(f"{middle:.4g}")
-    return ((Tick(min(max(value, low), high), number(value)),),)
+    value = min(max(float(f"{middle:.4g}"), low), high)
+    value = float(round(value)) if whole and abs(value) < LARGEST else value
+    return ((Tick(value, number(value, 12)),),)
 
 
 def log_ladder(low: float, high: float) -> Ladder:
@@ -89,16 +91,11 @@ def _steps(span: float, largest: float, whole: bool) -> list[float]:
     """1-2-5 steps from one as wide as `span` down to where labels could no longer differ."""
     if not span > 0:
         return []
-    finest = max(span / MOST_TICKS / 2, largest * 1e-5)  # labels show six digits
+    finest = max(span / MOST_TICKS / 2, largest * 1e-10)  # labels of a dozen digits help nobody
     steps: list[float] = []
     for decade in range(math.floor(math.log10(span)), math.floor(math.log10(finest)) - 1, -1):
         steps += [step for digit in (5, 2, 1) if finest <= (step := float(f"{digit}e{decade}")) <= span]
     return [step for step in steps if step >= 1] if whole else steps
-
-
-def _tidy(k: int, step: float) -> float:
-    """k * step without the float's last-digit noise (3 * 0.1)."""
-    return float(f"{k * step:.12g}")
 
 
 def _log_tick(digit: int, decade: int) -> Tick:

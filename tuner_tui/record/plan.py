@@ -124,7 +124,7 @@ class Story:
                             odd[event.trial] = odd.get(event.trial, Odd()).add(name, value, event.step)
                             write.tags["tuner.not_finite"] = tag_value(odd[event.trial])
                 case TrialStarted():
-                    if event.trial in before.trials or event.trial in taken:
+                    if event.trial in before.trials or event.trial in runs:
                         continue
                     taken[event.trial] = -math.inf
                     runs[event.trial] = _begin(event, after, commit)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from .errors import Away, Refused, Vanished, internal, kind_of, sentence_of
 from .opening import open_client, prepare_environment
@@ -38,6 +41,7 @@ class Store:
 
         self._metric, self._param, self._tag, self._view = Metric, Param, RunTag, ViewType
         self._client = open_client(uri, root)
+        self._folders: dict[str, Path] = {}  # of the artifacts of runs made here, where they are on this disk
 
     # -- finding and making ------------------------------------------------------------------------------
 
@@ -103,6 +107,8 @@ class Store:
     def create_run(self, experiment_id: str, name: str, ms: int, tags: dict[str, str]) -> str:
         """The new run's id. The run has all its tags at once, so it can be found again from the start."""
         run = self._call(self._client.create_run, experiment_id, start_time=ms, tags=tags, run_name=name)
+        if (where := urlsplit(run.info.artifact_uri)).scheme == "file":
+            self._folders[run.info.run_id] = Path(url2pathname(where.path))
         return run.info.run_id
 
     # -- writing -----------------------------------------------------------------------------------------
@@ -144,6 +150,11 @@ class Store:
 
     def upload(self, run_id: str, file: Path, into: str | None) -> None:
         """Copy `file` to the run's artifacts, into the folder `into`. Raises OSError when it cannot be read."""
+        if (folder := self._folders.get(run_id)) is not None:
+            # What MLflow would do, without the query by which it finds the folder (a quarter of a trial's cost).
+            with file.open("rb") as source:
+                self._call(_copy, source, folder / (into or "") / file.name)
+            return
         with file.open("rb"):
             pass
         self._call(self._client.log_artifact, run_id, str(file), into)
@@ -201,6 +212,12 @@ class Store:
         except Exception:
             return False
         return True
+
+
+def _copy(source: BinaryIO, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
 
 
 def _chunks(items: list[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:

@@ -95,6 +95,11 @@ Event = StudyOpened | TrialStarted | TrialMeasured | TrialEnded | StudyChanged |
 _KINDS: dict[str, type] = {
     cls.kind: cls for cls in (StudyOpened, TrialStarted, TrialMeasured, TrialEnded, StudyChanged, StudyClosed)
 }
+# name -> whether it has a default; looked up once, for a long journal is hundreds of thousands of lines
+_FIELDS: dict[type, dict[str, bool]] = {
+    cls: {f.name: f.default is not MISSING or f.default_factory is not MISSING for f in fields(cls)}
+    for cls in _KINDS.values()
+}
 # Standard JSON has no nan or inf; MLflow's and every other reader would choke on Python's spelling of them.
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -102,12 +107,11 @@ _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 def encode(event: Event) -> str:
     """One line of strict JSON, without the line end."""
     record: dict[str, Any] = {"event": event.kind}
-    for f in fields(event):
-        value = getattr(event, f.name)
-        optional = f.default is not MISSING or f.default_factory is not MISSING
+    for name, optional in _FIELDS[type(event)].items():
+        value = getattr(event, name)
         if optional and (value is None or value == "" or value == {}):
             continue  # what has no default must be there to be read back: a trial may have no parameters
-        record[f.name] = value
+        record[name] = value
     if isinstance(event, TrialMeasured):
         record["values"] = {name: encode_number(v) for name, v in event.values.items()}
     line = json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
@@ -128,7 +132,7 @@ def decode(line: str) -> Event | None:
 
 def _from_record(record: dict[str, Any]) -> Event:
     cls = _KINDS[record["event"]]
-    known = {f.name for f in fields(cls)}
+    known = _FIELDS[cls]
     record = {key: value for key, value in record.items() if key in known}
     if cls is TrialMeasured:
         record["values"] = {name: decode_number(v) for name, v in record["values"].items()}
