@@ -16,7 +16,7 @@ def is_round(step: float) -> bool:
 @given(st.floats(-1e12, 1e12), st.floats(1e-9, 1e12))
 def test_linear_ticks_are_round_and_inside(low, span):
     high = low + span
-    assume(high - low > max(abs(low), abs(high)) * 1e-8)
+    assume(high - low > max(abs(low), abs(high)) * 1e-6)  # narrower, this test itself would be imprecise
     for ticks in linear_ladder(low, high):
         assert len({tick.label for tick in ticks}) == len(ticks) >= 2
         step = (ticks[-1].position - ticks[0].position) / (len(ticks) - 1)
