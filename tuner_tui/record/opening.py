@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ def open_client(uri: str, root: Path) -> Any:
         with _locked(root / ".mlflow.lock"):
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists() or not path.stat().st_size:
+                    _make_database(path)
                 _use_wal(path)
                 _relax_sync()
             client = MlflowClient(uri)
@@ -56,13 +58,25 @@ def open_client(uri: str, root: Path) -> Any:
         raise Away(sentence_of(error, uri)) from error
 
 
+def _make_database(path: Path) -> None:
+    """A new SQLite store, there as a whole or not at all: one killed in mid-migration is never usable again."""
+    from mlflow.tracking import MlflowClient
+
+    making, made = path.with_name(f"{path.name}.making"), path.with_name(f"{path.name}.made")
+    for leftover in path.parent.glob(f"{path.name}.ma[dk]*"):
+        leftover.unlink()
+    MlflowClient(f"sqlite:///{making}").search_experiments(max_results=1)  # creates and migrates
+    # A copy, because MLflow keeps its connections to the first one open.
+    with closing(sqlite3.connect(making)) as source, closing(sqlite3.connect(made)) as target:
+        source.backup(target)
+    made.replace(path)
+    making.unlink()
+
+
 def _use_wal(path: Path) -> None:
     """Write-ahead logging: half the time a call, and readers never wait. The file remembers it."""
-    connection = sqlite3.connect(path, timeout=20)
-    try:
+    with closing(sqlite3.connect(path, timeout=20)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()
 
 
 _relaxed = False

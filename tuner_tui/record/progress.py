@@ -71,7 +71,7 @@ class Publication:
     offset: int = 0  # bytes of the journal that are in MLflow
     behind_bytes: int = 0
     behind_events: int = 0
-    uploads: int = 0  # trials whose files are still to be copied
+    uploads: int = 0  # runs whose files are still to be copied
     error: str = ""
     error_since: float = 0.0
     problems: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Publication:
     def sentence(self) -> str:
         """One line for a person."""
         owed = [f"{self.behind_events} events behind"] if self.behind_bytes else []
-        owed += [f"{self.uploads} trials' files to copy"] if self.uploads else []
+        owed += [f"files of {self.uploads} runs to copy"] if self.uploads else []
         said = ", ".join(owed) or "up to date"
         if self.error:
             said += f" ({self.error})"

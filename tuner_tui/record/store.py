@@ -25,7 +25,7 @@ MAX_METRICS = 1000  # MLflow's limits for one log_batch, all kinds together 1000
 MAX_PARAMS = MAX_TAGS = 100
 MAX_BYTES = 900_000  # of a request, which MLflow bounds at 1 MB; the rest is for its envelope
 PAGE = 1000  # runs a search returns at a time; MLflow's own default, named because it is silent
-_STUBBORN_S = (0.2, 1.0, 3.0)  # waits before an internal error of a store that answers counts as a refusal
+_STUBBORN_S = (0.2, 1.0)  # waits before an internal error of a store that answers counts as a refusal
 
 T = TypeVar("T")
 
@@ -123,10 +123,10 @@ class Store:
         items += [("metric", reading) for reading in metrics]
         return [said for chunk in _chunks(items) for said in self._log_chunk(run_id, chunk)]
 
-    def _log_chunk(self, run_id: str, items: list[tuple[str, Any]]) -> list[str]:
+    def _log_chunk(self, run_id: str, items: list[tuple[str, Any]], stubborn: bool = True) -> list[str]:
         try:
             self._call(
-                self._client.log_batch, run_id,
+                self._client.log_batch, run_id, stubborn=stubborn,
                 metrics=[self._metric(r.key, r.value, r.ms, r.step) for kind, r in items if kind == "metric"],
                 params=[self._param(*pair) for kind, pair in items if kind == "param"],
                 tags=[self._tag(*pair) for kind, pair in items if kind == "tag"],
@@ -140,7 +140,7 @@ class Store:
                 return [f"{kind} {item[0]!r}: {error}"]
         # One odd item spoils the call for all: halve until it stands alone.
         half = len(items) // 2
-        return self._log_chunk(run_id, items[:half]) + self._log_chunk(run_id, items[half:])
+        return self._log_chunk(run_id, items[:half], False) + self._log_chunk(run_id, items[half:], False)
 
     def terminate(self, run_id: str, status: str, ms: int) -> None:
         self._call(self._client.set_terminated, run_id, status, end_time=ms)
@@ -189,8 +189,8 @@ class Store:
             if not token:
                 return
 
-    def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        waits = iter(_STUBBORN_S)
+    def _call(self, function: Callable[..., T], *args: Any, stubborn: bool = True, **kwargs: Any) -> T:
+        waits = iter(_STUBBORN_S if stubborn else ())
         while True:
             try:
                 return function(*args, **kwargs)

@@ -1,0 +1,106 @@
+"""What viewers and the command line use of this room, and that it costs them nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tuner_tui.record.progress import publication
+from tuner_tui.record.ui import open_mlflow_ui
+from tuner_tui.record.uri import shown, sqlite_path, tracking_uri
+from tuner_tui.study.folder import StudyFolder
+
+
+def test_the_store_is_chosen_by_argument_then_environment_then_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri(tmp_path, None) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert sqlite_path(tracking_uri(tmp_path, None)) == tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://box:5000")
+    assert tracking_uri(tmp_path, None) == "http://box:5000"
+    assert tracking_uri(tmp_path, "http://other:1") == "http://other:1"
+
+
+def test_passwords_are_not_shown() -> None:
+    assert shown("postgresql://me:secret@box/db") == "postgresql://me:***@box/db"
+    assert shown("http://box:5000") == "http://box:5000"
+
+
+def test_viewers_pay_nothing_for_asking() -> None:
+    code = (
+        "import sys, tuner_tui.record.uri, tuner_tui.record.progress, tuner_tui.record.publisher\n"
+        "import tuner_tui.record.ui, tuner_tui.record.reader, tuner_tui.study.bury\n"
+        "print([name for name in ('mlflow', 'sqlalchemy', 'torch', 'optuna', 'textual') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_a_study_nobody_published_is_behind_from_the_start(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    assert publication(folder).sentence == "MLflow: up to date"
+    folder.journal.write_text('{"event":"x"}\n{"event":"y"}\n')
+    assert (
+        publication(folder).sentence == "MLflow: 2 events behind (nobody is publishing: `tuner publish` does)"
+    )
+
+
+def test_a_server_has_a_ui_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert open_mlflow_ui(tmp_path, "http://box:5000") == 0
+    assert "http://box:5000" in capsys.readouterr().out
+
+
+def test_without_mlflow_the_ui_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert open_mlflow_ui(tmp_path, "sqlite:////x.db") == 2
+    assert "pip install mlflow" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_ui_finds_a_free_port_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code = (
+            "import sys; from pathlib import Path; from tuner_tui.record.ui import open_mlflow_ui\n"
+            "root = Path(sys.argv[1]); uri = f'sqlite:///{root}/mlflow.db'\n"
+            "sys.exit(open_mlflow_ui(root, uri, port=int(sys.argv[2])))"
+        )
+        ui = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), str(port)], stdout=subprocess.PIPE, text=True
+        )
+        assert ui.stdout
+        try:
+            said = ""
+            while "Ctrl-C" not in said:
+                said += (line := ui.stdout.readline())
+                assert line, said
+            found = re.search(r"http://127.0.0.1:(\d+)", said)
+            assert found and int(found[1]) > port
+            page = urllib.request.urlopen(f"{found[0]}/", timeout=10).read()
+            assert b"MLflow" in page
+            os.kill(ui.pid, signal.SIGINT)
+            assert ui.wait(20) == 0
+        finally:
+            ui.terminate()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", int(found[1])), 1).close()
+            except OSError:
+                return
+            time.sleep(0.1)
+        raise AssertionError("the server lives on")

@@ -1,0 +1,93 @@
+"""However the journal is cut into batches, MLflow is told the same."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuner_tui.record.plan import Story, before_anything
+from tuner_tui.study.events import Event, StudyClosed, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.outcomes import Reason, judge
+
+LOSSES = st.lists(st.sampled_from([0.5, 0.25, math.nan, math.inf, -math.inf]), max_size=4)
+TRIALS = st.lists(st.tuples(LOSSES, st.sampled_from([None, *Reason])), max_size=5)
+
+
+def opened(at: float, *, resumed: bool = False) -> StudyOpened:
+    return StudyOpened(at, "s-1", {}, "loss", "minimize", 9, seed=0, pid=1, resumed=resumed, git_commit="c")
+
+
+def journal(trials: list[tuple[list[float], Reason | None]]) -> list[Event]:
+    at = 1.0
+    events: list[Event] = [opened(at)]
+    for number, (losses, reason) in enumerate(trials):
+        events.append(TrialStarted(at := at + 1, number, {"lr": number}, seed=number))
+        events += [
+            TrialMeasured(at := at + 1, number, step, {"loss": loss, "odd (name)": loss})
+            for step, loss in enumerate(losses)
+        ]
+        finite = any(math.isfinite(loss) for loss in losses)
+        events.append(TrialEnded(at := at + 1, number, judge(reason, finite), reason))
+    events.append(StudyClosed(at + 1, "stopped"))
+    events += [opened(at + 2, resumed=True), StudyClosed(at + 3, "completed")]
+    return events
+
+
+def told(events: list[Event], cuts: list[int]) -> dict[str, Any]:
+    """All that MLflow holds in the end, when the journal is cut at `cuts`."""
+    story: Story = before_anything("s-1")
+    everything: dict[str, Any] = {"metrics": [], "tags": {}, "status": None, "uploads": [], "runs": {}}
+    edges = [0, *sorted(cut % (len(events) + 1) for cut in cuts), len(events)]
+    for start, stop in itertools.pairwise(edges):
+        story, plan = story.tell(events[start:stop])
+        everything["metrics"] += plan.study.metrics
+        everything["tags"] |= plan.study.tags
+        everything["status"] = plan.study.status or everything["status"]
+        everything["uploads"] += plan.uploads
+        for write in plan.runs:
+            run = everything["runs"].setdefault(
+                write.trial, {"metrics": [], "tags": {}, "params": {}, "ends": None}
+            )
+            run["metrics"] += write.metrics
+            run["tags"] |= write.tags
+            run["params"] |= write.params
+            run["ends"] = write.ends or run["ends"]
+            run["begins"] = write.begins or run.get("begins")
+    return everything
+
+
+@settings(max_examples=200)
+@given(TRIALS, st.lists(st.integers(0, 60), max_size=8))
+def test_batches_do_not_change_what_is_told(trials, cuts) -> None:
+    events = journal(trials)
+    assert repr(told(events, cuts)) == repr(told(events, []))  # repr: nan is equal to itself there
+
+
+@given(TRIALS, st.integers(0, 60), st.integers(0, 60))
+def test_events_told_twice_are_told_once(trials, start: int, stop: int) -> None:
+    events = journal(trials)[:-3]
+    again = events[min(start, stop) : max(start, stop)]
+    without_openings = [
+        event for event in again if isinstance(event, (TrialStarted, TrialMeasured, TrialEnded))
+    ]
+    once, twice = told(events, []), told(events + without_openings, [])
+    assert repr(once) == repr(twice)
+
+
+def test_not_a_number_is_told_and_counted() -> None:
+    run = told(journal([([0.5, math.inf, -math.inf] * 10, Reason.DIVERGED)]), [])["runs"][0]
+    assert all(math.isfinite(row.value) or math.isnan(row.value) for row in run["metrics"])
+    note = run["tags"]["tuner.not_finite"]
+    assert note.startswith("loss: inf at step 1; odd (name): inf at step 1; loss: -inf at step 2")
+    assert note.endswith("and 32 more") and run["tags"]["tuner.value"] == "0.5"
+    assert run["ends"] == ("FAILED", 33_000)  # diverged is the trial's own doing
+
+
+def test_a_study_that_closed_and_was_taken_up_again_ends_as_it_last_closed() -> None:
+    everything = told(journal([([0.5], None)]), [])
+    assert everything["status"] == "FINISHED" and everything["tags"]["tuner.state"] == "completed"
+    assert everything["uploads"] == ["search", "0", "summary", "search", "summary"]
