@@ -113,3 +113,16 @@ def environment(*, device: str = "", x: float = 1.0):
 
 def instant(*, x: float = 1.0) -> float:
     return x
+
+
+SABOTAGE = (
+    "raises", "raises_early", "sys_exit", "os_exit_early", "segfault", "sigkill", "eats_memory", "hangs", "nan"
+)  # fmt: skip
+
+
+def fated(*, x: float = 1.0, fate: int = 0, seed: int = 0):
+    """Measure for a moment; then, for the first nine fates of thirty, come to a bad end."""
+    how = SABOTAGE[fate] if fate < len(SABOTAGE) else "returns"
+    for measurement in train(how=how, x=x, seed=seed):
+        yield measurement
+        time.sleep(0.15)
