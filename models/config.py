@@ -99,7 +99,7 @@ class Reader:
 
     kind: str = hyper("qrnn", Kind(("qrnn",), ("lstm", "gru", "rnn")))
     size: int = hyper(32, Whole(1, 4096))  # hidden units, per direction
-    radius: int = hyper(2, Whole(1, 64))  # words each convolution sees; the captions have 1 to 13
+    radius: int = hyper(2, Whole(1, 64))  # words each convolution sees; the captions have 1 to 11
     bidir: bool = hyper(True, Flag())
     normalize: bool = hyper(True, Flag())
 
