@@ -64,8 +64,8 @@ def alive(pid: int) -> bool:
     return state[state.rindex(")") + 2] != "Z"
 
 
-def wait_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 10
+def wait_gone(pids: list[int], patience: float = 10.0) -> None:
+    deadline = time.monotonic() + patience
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not [pid for pid in pids if alive(pid)]

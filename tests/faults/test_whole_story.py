@@ -10,7 +10,7 @@ import os
 import signal
 
 import pytest
-from sabotage import alive, journal_is_whole, study, tuner, wait_for, wait_gone, workplace
+from sabotage import PATIENCE_S, alive, journal_is_whole, study, tuner, wait_for, wait_gone, workplace
 from terminal import Terminal
 from ways_to_end import SABOTAGE
 
@@ -121,4 +121,4 @@ def test_a_lost_line_leaves_the_sweep_running(tmp_path):
     assert alive(snapshot.pid) and folder.engine_alive()
     assert tuner(tmp_path, "stop", "--now").returncode == 0
     wait_for(folder, lambda s: s.closed_why == "stopped")
-    wait_gone([snapshot.pid])
+    wait_gone([snapshot.pid], PATIENCE_S)  # it waits for MLflow to have it all
