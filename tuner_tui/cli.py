@@ -303,7 +303,7 @@ def engine(path: Path) -> None:
 
     try:
         run_here(StudyFolder(path), note=lambda text: print(text, flush=True))
-    except (BadTarget, StudyBusy, ValueError) as error:
+    except (BadTarget, StudyBusy, ValueError, OSError) as error:
         _refuse(str(error))
 
 
@@ -325,6 +325,9 @@ def _run_headless(folder: StudyFolder, search: Search, conditions, reports, no_c
     except (BadTarget, StudyBusy, ValueError) as error:
         printer.close()
         _refuse(str(error))
+    except OSError as error:  # the journal could not be written: all trials were stopped
+        printer.close()
+        _refuse(f"{error}; nothing written is lost: make room, then `tuner resume {folder.name}`")
     printer.close()
     _write_reports(ran.snapshot, folder, reports)  # first: a script waits for these
     print(summary(ran.snapshot, width=_width(), color=_color(no_color), folder=folder))
