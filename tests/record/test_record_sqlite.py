@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(uri_of(diary))
-    client.delete_experiment(client.get_experiment_by_name("empty-1").experiment_id)
-    import sqlite3
-
+    client.delete_experiment(read(diary).experiment_id)
     database = diary.folder.path.parent / "mlflow.db"
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -355,6 +354,19 @@ def test_eleven_hundred_trials(root: Path) -> None:
     diary.folder.publisher_state.unlink()
     bring(diary)
     assert_agrees(diary, rows=False)
+
+
+def test_a_notebook_that_cannot_be_written_loses_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diary = Diary(root).open().trial(0).close()
+    in_the_way = diary.folder.path / f"publisher.json.{os.getpid()}.new"
+    in_the_way.mkdir()
+    assert bring(diary) == 1
+    assert "Is a directory" in capsys.readouterr().out
+    in_the_way.rmdir()
+    assert bring(diary) == 0
+    assert_agrees(diary)
 
 
 def test_an_unusable_store_is_said_in_a_sentence(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,7 +139,10 @@ class Publisher:
             return
         self._say(f"waiting: {error}" if error else "going on")
         since = self.notebook.error_since if self.notebook.error else time.time()
-        self._save(error=error, error_since=since if error else 0.0)
+        try:
+            self._save(error=error, error_since=since if error else 0.0)
+        except OSError:
+            pass  # it may be the very disk that is full; the next batch tries again
 
     def _problem(self, problem: str) -> None:
         noted = self.notebook.with_problem(problem)

@@ -149,6 +149,9 @@ def _advance(publisher: Publisher, log: Callable[[str], None]) -> tuple[bool, st
     except Away as away:
         error = str(away)
         publisher.tell_error(error)
+    except OSError as full:  # our own notebook cannot be written
+        error = str(full)
+        publisher.tell_error(error)
     except Exception as bug:  # one publisher that dies of an event would be followed by the next
         error = f"a mistake of ours: {type(bug).__name__}: {bug}"
         if error != publisher.notebook.error:
@@ -181,6 +184,9 @@ def _bury_the_dead(folder: StudyFolder, log: Callable[[str], None]) -> bool:
         return False
     try:
         buried = bury(folder, lock)
+    except OSError as full:  # the journal is as it was; we come by again
+        log(f"the engine was killed, but its trials cannot be buried now: {full}")
+        return False
     finally:
         lock.release()  # at once: MLflow may be away for long, and `tuner resume` need not wait for it
     log(f"the engine was killed; buried {len(buried)} trials that were running")
@@ -218,8 +224,11 @@ def _only_publisher(folder: StudyFolder, waits: Callable[[], bool]) -> Iterator[
 
 def _log_of(folder: StudyFolder) -> Callable[[str], None]:
     def log(text: str) -> None:
-        with (folder.path / LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+        try:
+            with (folder.path / LOG).open("a", encoding="utf-8") as file:
+                file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+        except OSError:
+            pass  # a full disk must not end what may outlast it
 
     return log
 
