@@ -34,6 +34,26 @@ def _publish(path: str, uri: str, patience: float) -> None:
     sys.exit(publish(StudyFolder(Path(path)), uri, patience=patience, say=lambda text: None))
 
 
+def start_publish_on_a_full_disk(folder: StudyFolder, uri: str, limit: int) -> BaseProcess:
+    """`publish` where no file can grow beyond `limit` bytes, and again where it can; exit code 1 then 0: 10."""
+    process = _context.Process(target=_publish_twice, args=(str(folder.path), uri, limit))
+    process.start()
+    return process
+
+
+def _publish_twice(path: str, uri: str, limit: int) -> None:
+    import resource
+
+    from tuner_tui.record.publisher import publish
+
+    folder = StudyFolder(Path(path))
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    first = publish(folder, uri, patience=0.0, say=lambda text: None)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    sys.exit(10 * first + publish(folder, uri, patience=0.0, say=lambda text: None))
+
+
 class Follower:
     """`follow` in a process with a pipe for a lifeline, like the engine starts it."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from publisher_processes import Follower, start_command, start_publish
+from publisher_processes import Follower, start_command, start_publish, start_publish_on_a_full_disk
 from record_tools import Diary, assert_agrees, read, uri_of
 
 from tuner_tui.record.progress import Notebook, publication
@@ -55,6 +55,15 @@ def test_killed_while_it_makes_the_database_it_leaves_none_half_made(tmp_path: P
     assert last.exitcode == 0
     assert_agrees(diary)
     assert sorted(path.name for path in tmp_path.glob("mlflow.db.*")) == []
+
+
+@pytest.mark.parametrize("limit", [100_000, 500_000, 940_000])  # a new database takes 950,000 bytes
+def test_a_disk_that_is_full_when_the_database_is_made_does_no_harm(tmp_path: Path, limit: int) -> None:
+    diary = Diary(tmp_path).open().trial(0).close()
+    process = start_publish_on_a_full_disk(diary.folder, uri_of(diary), limit)
+    process.join(60)
+    assert process.exitcode == 10
+    assert_agrees(diary)
 
 
 def test_killed_anywhere_it_loses_and_doubles_nothing(tmp_path: Path) -> None:

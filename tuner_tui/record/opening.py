@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -62,7 +63,9 @@ def _make_database(path: Path) -> None:
     """A new SQLite store, there as a whole or not at all: one killed in mid-migration is never usable again."""
     from mlflow.tracking import MlflowClient
 
-    making, made = path.with_name(f"{path.name}.making"), path.with_name(f"{path.name}.made")
+    # A name of its own each time: MLflow remembers stores by name, also one whose file is gone since.
+    making = path.with_name(f"{path.name}.making-{os.getpid()}-{time.time_ns()}")
+    made = path.with_name(f"{path.name}.made")
     for leftover in path.parent.glob(f"{path.name}.ma[dk]*"):
         leftover.unlink()
     MlflowClient(f"sqlite:///{making}").search_experiments(max_results=1)  # creates and migrates
