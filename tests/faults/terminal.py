@@ -30,7 +30,7 @@ class Terminal:
         environment.pop("NO_COLOR", None)
         self.process = subprocess.Popen(
             [*TUNER, *words], cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=environment,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         os.close(slave)
         self._raw = b""
@@ -58,9 +58,8 @@ class Terminal:
         return self.process.wait(PATIENCE_S)
 
     def hang_up(self) -> None:
-        """The line is lost: the terminal goes away and SIGHUP reaches its session."""
+        """The line is lost: the terminal is gone, and the kernel tells the session so."""
         os.close(self._master)
-        os.killpg(self.process.pid, 1)
         self.process.wait(PATIENCE_S)
 
     def _read(self) -> None:
