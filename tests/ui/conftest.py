@@ -21,7 +21,6 @@ from tuner_tui.study.folder import StudyFolder, StudyLock
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.snapshot import Snapshot
 from tuner_tui.ui.app import TunerApp
-from tuner_tui.ui.widgets.grid import ScatterGrid
 
 NOW = START + 3 * 3600.0
 
@@ -133,8 +132,7 @@ async def settle(pilot) -> None:
     """Until everything on disk is on the screen and every panel in view is drawn."""
     for _ in range(200):
         await pilot.pause()
-        grids = pilot.app.screen.query(ScatterGrid)
-        if all(grid.settled for grid in grids):
+        if getattr(pilot.app.screen, "settled", True):
             break
         await pilot.pause(0.01)
     await pilot.pause()

@@ -10,6 +10,8 @@ import time
 import pytest
 import studies
 from conftest import journal_of, settle
+from textual.screen import Screen
+from textual.widget import Widget
 
 from tuner_tui.study.events import StudyChanged, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.outcomes import Outcome, Reason
@@ -241,3 +243,35 @@ def test_the_screen_loads_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_a_screen_on_which_nothing_happens_draws_nothing(room, monkeypatch):
+    """A viewer left open over SSH for a night must not send the same picture four times a second."""
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        await pilot.pause(0.3)
+        drawn: list[object] = []
+        real = Widget.refresh
+        monkeypatch.setattr(
+            Widget, "refresh", lambda self, *a, **k: (drawn.append(self), real(self, *a, **k))[1]
+        )
+        await pilot.pause(1.2)
+        # The screen's own timer goes on ticking; what it must not do is dirty a widget.
+        assert [widget for widget in drawn if not isinstance(widget, Screen)] == []
+
+
+async def test_a_long_study_is_charted_off_the_keys(room, monkeypatch):
+    monkeypatch.setattr("tuner_tui.ui.screens.study.CHART_HERE", 5)
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        assert len(screen.scatters) == 5
+        before = len(screen.scatters[0].marks)
+        params = dict(screen.snapshot.trials[0].params)
+        room.happen(folder, [TrialStarted(room.now, 23, params, 23)])
+        room.happen(folder, [TrialMeasured(room.now + 1, 23, 0, {studies.OBJECTIVE: 0.4})])
+        await pilot.pause(0.5)
+        await settle(pilot)
+        assert len(screen.scatters[0].marks) == before + 1

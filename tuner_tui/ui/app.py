@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
@@ -30,6 +31,7 @@ class NoTerminal(Exception):
 
 class TunerApp(App[None]):
     TITLE = "tuner"
+    NOTIFICATION_TIMEOUT = 3
     CSS_PATH = ["styles/common.tcss", "styles/study.tcss", "styles/dialogs.tcss"]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
 
@@ -58,6 +60,11 @@ class TunerApp(App[None]):
 
     def get_default_screen(self) -> Screen:
         return self._list
+
+    def notify(self, message: str, **options: Any) -> None:
+        """One notice at a time: the answer to the last key, not a pile of old ones."""
+        self.clear_notifications()
+        super().notify(message, **options)
 
     def on_mount(self) -> None:
         if self._attached is not None:

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 LIST = "studies"
 STUDY = "study"
 ENGINE = "engine"
-NO_ENGINE = "no engine"
+RESUMABLE = "resumable"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Key:
     action: str = ""  # defaults to the id
     footer: bool = True
     heading: str = "Move"  # where help lists it
-    needs: str = ""  # ENGINE, NO_ENGINE: the footer names it only while that holds
+    needs: str = ""  # ENGINE, RESUMABLE: the footer names it only while the study is that
 
     def binding(self) -> Binding:
         return Binding(
@@ -63,7 +63,7 @@ KEYS: tuple[Key, ...] = (
     Key("log", "l", "l", "log", "Log and traceback; the engine's log", (STUDY,), heading="List"),
     Key(
         "resume", "r", "r", "resume", "Go on with an interrupted or stopped study", (LIST, STUDY),
-        heading="Sweep", needs=NO_ENGINE,
+        heading="Sweep", needs=RESUMABLE,
     ),
     Key("stop", "x", "x", "stop", "Stop the sweep (asks first)", (STUDY,), heading="Sweep", needs=ENGINE),
     Key("detach", "q", "q", "detach", "Leave the screen; sweeps go on", (STUDY,), heading="Leave"),

@@ -89,7 +89,7 @@ def state_sentence(state: State, snapshot: Snapshot) -> str:
     if state is State.STOPPED:
         return "press r to go on"
     if state is State.EMPTY:
-        return "no engine has opened it yet"
+        return "no engine has opened it; l shows what one said"
     if state is State.RUNNING and snapshot.opened_at is not None:
         if snapshot.stopping:
             return "no new trials; running ones end first"

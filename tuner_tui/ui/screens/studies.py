@@ -49,8 +49,8 @@ class StudiesScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]  # noqa: RUF012
     AUTO_FOCUS = "#studies"
 
-    studies: reactive[tuple[StudyRow, ...]] = reactive((), always_update=True)
-    now: reactive[float] = reactive(0.0)
+    studies: reactive[tuple[StudyRow, ...]] = reactive((), always_update=True, repaint=False)
+    now: reactive[float] = reactive(0.0, repaint=False)
 
     class Chosen(Message):
         """A person wants to see a study."""
@@ -100,7 +100,7 @@ class StudiesScreen(Screen[None]):
         return self.tails.setdefault(folder.name, StudyTail(folder))
 
     def _look(self) -> None:
-        if not self.is_current and self.studies:
+        if self.app.screen is not self and self.studies:  # nobody sees it
             return
         try:
             folders = list_studies(self._root)

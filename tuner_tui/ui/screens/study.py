@@ -20,7 +20,7 @@ from ...plot.charts import Scatter, scatters
 from ...study.folder import State, StudyFolder
 from ...study.requests import Request, ask
 from ...study.snapshot import Snapshot
-from ..keys import STUDY, bindings
+from ..keys import ENGINE, RESUMABLE, STUDY, bindings
 from ..order import Order, Show, arrange, following, neighbour
 from ..tail import Publishing, StudyTail
 from ..widgets.counts import Counts
@@ -39,6 +39,8 @@ from .log import LogScreen
 POLL_S = 0.25  # four looks a second at the journal's size: a person sees no delay, the disk no load
 # A snapshot of ten thousand trials takes longer to chart than a poll lasts; then a fifth of the time goes there.
 REST = 4.0
+RESUME_S = 20.0  # an engine takes its lock in its first second; a loaded machine is slower
+CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can wait for that
 NARROW = 110  # cells; below, only one pane fits beside itself
 
 
@@ -48,18 +50,19 @@ class StudyScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low"), (32, "-high")]  # noqa: RUF012
     AUTO_FOCUS = "#grid"
 
-    snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True)
-    scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True)
-    rows: reactive[tuple[int, ...]] = reactive(())
-    selected: reactive[int | None] = reactive(None)
-    state: reactive[State] = reactive(State.EMPTY)
-    alive: reactive[bool] = reactive(True)
-    now: reactive[float] = reactive(0.0)
-    publishing: reactive[Publishing | None] = reactive(None)
-    note: reactive[str] = reactive("")
-    front: reactive[str] = reactive("grid", init=False)
-    show_only: reactive[Show] = reactive(Show.ALL, init=False)
-    order: reactive[Order] = reactive(Order.NUMBER, init=False)
+    snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
+    scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
+    rows: reactive[tuple[int, ...]] = reactive((), repaint=False)
+    selected: reactive[int | None] = reactive(None, repaint=False)
+    state: reactive[State] = reactive(State.EMPTY, repaint=False)
+    alive: reactive[bool] = reactive(True, repaint=False)
+    standing: reactive[str | None] = reactive(None, repaint=False)
+    now: reactive[float] = reactive(0.0, repaint=False)
+    publishing: reactive[Publishing | None] = reactive(None, repaint=False)
+    note: reactive[str] = reactive("", repaint=False)
+    front: reactive[str] = reactive("grid", init=False, repaint=False)
+    show_only: reactive[Show] = reactive(Show.ALL, init=False, repaint=False)
+    order: reactive[Order] = reactive(Order.NUMBER, init=False, repaint=False)
 
     class Left(Message):
         """A person wants the list of studies back."""
@@ -73,7 +76,8 @@ class StudyScreen(Screen[None]):
         self._resume = resume
         self._clock = clock
         self._rest_until = 0.0
-        self._resuming = False
+        self._charting = False
+        self._resuming_until: float | None = None  # while we wait for an engine we started
 
     # ---- what is on it
 
@@ -93,7 +97,7 @@ class StudyScreen(Screen[None]):
                     cls.snapshot, cls.selected, cls.state, cls.now
                 )
         yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
-        yield KeyLine(STUDY, id="keys").data_bind(cls.alive)
+        yield KeyLine(STUDY, id="keys").data_bind(cls.standing)
 
     def on_mount(self) -> None:
         self.watch_front(self.front)
@@ -118,25 +122,60 @@ class StudyScreen(Screen[None]):
     def _take(self, snapshot: Snapshot) -> None:
         self.state = self.tail.state()
         self.alive = self.state is State.RUNNING
+        self.standing = ENGINE if self.alive else "" if self.state is State.DONE else RESUMABLE
         now = self._clock()
-        if self.alive or int(now) != int(self.now):
-            self.now = float(int(now))
+        if self.alive or not self.now:
+            self.now = float(
+                int(now)
+            )  # whole seconds: nothing shown is finer, so nothing is drawn in between
+        if self._resuming_until is not None and time.monotonic() > self._resuming_until:
+            self._resuming_until = None
+            self.notify("No engine came up. l shows what it said.", severity="error", timeout=10)
         self.publishing = self.tail.publishing()
         self.note = self._note()
         if snapshot.version == self.snapshot.version and snapshot.opened_at == self.snapshot.opened_at:
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
             return
         self.snapshot = snapshot
-        self.scatters = scatters(snapshot)
+        self._chart(snapshot)
         self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
         self.rows = arrange(snapshot, self.show_only, self.order)
+
+    def _chart(self, snapshot: Snapshot) -> None:
+        """Points and axes of a snapshot: at once for most studies, in a thread for the very long ones."""
+        if len(snapshot.trials) <= CHART_HERE:
+            self.scatters = scatters(snapshot)
+        elif not self._charting:
+            self._charting = True
+            self.run_worker(lambda: self._chart_in_thread(snapshot), thread=True)
+
+    class Charted(Message):
+        def __init__(self, snapshot: Snapshot, scatters: tuple[Scatter, ...]) -> None:
+            super().__init__()
+            self.snapshot = snapshot
+            self.scatters = scatters
+
+    def _chart_in_thread(self, snapshot: Snapshot) -> None:
+        self.post_message(self.Charted(snapshot, scatters(snapshot)))
+
+    def on_study_screen_charted(self, event: Charted) -> None:
+        """A newer snapshot takes the place of any that waited meanwhile."""
+        self._charting = False
+        self.scatters = event.scatters
+        if event.snapshot.version != self.snapshot.version:
+            self._chart(self.snapshot)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was read is on the screen."""
+        return self.tail.caught_up and not self._charting and self.query_one(ScatterGrid).settled
 
     def _note(self) -> str:
         if self.tail.gone:
             return "its folder is gone from the disk; this is the last that was read"
         if not self.tail.caught_up:
             return f"reading the journal, {self.tail.share_read:.0%}"
-        return "resuming …" if self._resuming and self.state is not State.RUNNING else ""
+        return "resuming …" if self._resuming_until is not None else ""
 
     def _why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.opened_at is None:
@@ -145,7 +184,7 @@ class StudyScreen(Screen[None]):
 
     def watch_state(self, state: State) -> None:
         if state is State.RUNNING:
-            self._resuming = False
+            self._resuming_until = None
 
     def watch_show_only(self) -> None:
         self._arrange()
@@ -333,8 +372,8 @@ class StudyScreen(Screen[None]):
             self.notify("An engine runs this study already.")
         elif self.state is State.DONE:
             self.notify("Every planned trial has ended: there is nothing to resume.")
-        elif not self._resuming:
-            self._resuming = True
+        elif self._resuming_until is None:
+            self._resuming_until = time.monotonic() + RESUME_S
             self.note = self._note()
             self.run_worker(self._resume_in_thread, thread=True, exit_on_error=False)
 
@@ -351,7 +390,7 @@ class StudyScreen(Screen[None]):
             self.post_message(self.ResumeFailed(str(error)))
 
     def on_study_screen_resume_failed(self, event: ResumeFailed) -> None:
-        self._resuming = False
+        self._resuming_until = None
         self.notify(event.why, title="It does not resume", severity="error", timeout=15)
 
     # ---- leaving

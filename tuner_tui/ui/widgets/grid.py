@@ -24,6 +24,7 @@ from ...plot.charts import Scatter
 from ..shelves import Shelf, arrangement, shelf_heights
 
 DRAW_S = 0.012  # of drawing between two looks at the keyboard
+SELECT_S = 0.03  # plots wait so long for a selection to come to rest: a held key repeats as fast
 _GAP = 1  # columns between panels
 
 Picture = tuple[object, ...]  # what a panel's strips depend on
@@ -66,7 +67,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self._draw_soon()
 
     def watch_selected(self) -> None:
-        self._draw_soon()
+        if not self._drawing and self.is_mounted:
+            self._drawing = True
+            self.set_timer(SELECT_S, self._draw_some)  # the table and the detail are painted first
 
     def on_resize(self, event: events.Resize) -> None:
         self._lay_out()
@@ -95,7 +98,8 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         names = tuple((scatter.name, scatter.group) for scatter in self.scatters)
         if self._laid_for == (names, width, height):
             for panel, scatter in zip(self.panels, self.scatters, strict=True):
-                panel.scatter = scatter
+                if panel.scatter != scatter:  # an equal one is kept: it is then recognised at no cost
+                    panel.scatter = scatter
             return
         self._laid_for = (names, width, height)
         old = {panel.scatter.name: panel for panel in self.panels}

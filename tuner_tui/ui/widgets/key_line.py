@@ -9,13 +9,13 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from ..keys import ENGINE, NO_ENGINE, Key, keys_for
+from ..keys import Key, keys_for
 
 
 class KeyLine(Widget):
     """Draws the keys of a place (see `keys.KEYS`); a click on one is the key."""
 
-    alive: reactive[bool | None] = reactive(None)  # whether an engine runs; None: keys for both
+    standing: reactive[str | None] = reactive(None)  # ENGINE, RESUMABLE, "" for neither; None: not known
 
     def __init__(self, place: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -36,9 +36,7 @@ class KeyLine(Widget):
     def _named(self, key: Key) -> bool:
         if not key.footer:
             return False
-        if self.alive is None or not key.needs:
-            return True
-        return key.needs == (ENGINE if self.alive else NO_ENGINE)
+        return self.standing is None or not key.needs or key.needs == self.standing
 
     async def on_click(self, event: events.Click) -> None:
         if action := event.style.meta.get("act"):
