@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_a_trial_lost_with_its_server_is_launched_again(forked, tmp_path):
     news = until_exited(forked, {0})
     assert [type(i) for i in news].count(Started) == 1
     assert news[-1].exit_code == 0
+
+
+def test_an_exit_status_survives_the_server_that_should_have_read_it(forked, tmp_path):
+    forked.submit(a_job(tmp_path, 0, "forever"))
+    news = wait_for(forked, lambda news: any(isinstance(i, Said) for i in news))
+    os.kill(forked._server.pid, signal.SIGSTOP)  # it can't read any status now
+    os.kill(news[0].pid, signal.SIGSEGV)
+    time.sleep(0.2)
+    forked.events(0.1)  # the launcher sees the death and asks
+    os.kill(forked._server.pid, signal.SIGKILL)
+    assert until_exited(forked, {0})[-1].exit_code == -11
 
 
 @pytest.mark.parametrize("isolation", ["fork", "spawn"])

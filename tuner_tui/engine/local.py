@@ -2,9 +2,9 @@
 
 Who gets which news how:
   - a measurement: the trial's own pipe;
-  - a death: the trial's pidfd, and the exit status, which only a parent may read. Forked trials become
-    children of this process because it declares itself the reaper of its descendants (Linux's child
-    subreaper), so killing the fork server changes nothing for them;
+  - a death: the trial's pidfd, then its exit status, which only a parent may read: the fork server is asked
+    for it. This process has declared itself the reaper of its descendants (Linux's child subreaper), so when
+    the server is killed its trials become our children, go on, and we read their status ourselves;
   - our own death: each trial's lifeline (lifeline.py).
 """
 
@@ -31,6 +31,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
 _MEMORY_CHECK_S = 0.25  # a runaway allocation fills a few GB in this time, not a machine
 _LAUNCH_TRIES = 3  # the server can be killed while it starts a trial; thrice in a row is no accident
+_SERVER_ANSWERS_S = 300.0  # it may be importing the target anew; nobody's imports take minutes
 _LAST_WORDS_S = 1.0  # how long the killed companions of a trial may take to vanish
 
 
@@ -47,9 +48,12 @@ class _Process:
     pipe: int  # our end: messages come out of it
     life: int  # our end: closing it kills the trial
     oom_kills: int
+    server: subprocess.Popen[bytes] | None  # its parent; None: ourselves
+    asked_at: float  # monotonic, of the launch
+    tries: int = 1
     pid: int | None = None
     pidfd: int | None = None
-    tries: int = 1
+    died_at: float | None = None  # monotonic; its parent has been asked for its status
     unread: bytes = b""
     cause: str = ""
 
@@ -73,10 +77,8 @@ class LocalLauncher:
         self._groups: set[int] = set()  # of ended trials, whose last members are not reaped yet
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._ready = False
         self._memory_checked_at = 0.0
-        if can_fork():
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _reap_descendants(True)
 
     # -- the seam --------------------------------------------------------------------------------------------
 
@@ -104,6 +106,7 @@ class LocalLauncher:
         for process in [p for p in self._processes.values() if p.pid is not None and p.pidfd is None]:
             if os.waitid(os.P_PID, process.pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 self._bury(process)
+        self._check_server()
         self._check_memory()
         self._reap_groups()
         news, self._news = self._news, []
@@ -133,6 +136,7 @@ class LocalLauncher:
         kill_survivors(self.study)  # what left its group to outlive its trial
         self._reap_groups()
         self._selector.close()
+        _reap_descendants(False)
 
     # -- what a launcher of this kind can tell beforehand ----------------------------------------------------
 
@@ -149,7 +153,6 @@ class LocalLauncher:
         described = json.loads(facts)
         if "error" in described:
             raise BadTarget(f"{self.target!r} can't be imported: {described['error']}")
-        self._ready = True
         if self.isolation == "spawn":
             self._close_server()
         return described
@@ -160,13 +163,14 @@ class LocalLauncher:
         pipe, pipe_there = os.pipe()
         life_there, life = os.pipe()
         os.set_blocking(pipe, False)
-        process = _Process(job, pipe, life, _oom_kills(), tries=tries)
+        process = _Process(job, pipe, life, _oom_kills(), None, time.monotonic(), tries)
         self._processes[job.trial] = process
         try:
             if self.isolation == "spawn":
                 self._spawn(process, pipe_there, life_there)
                 return
             self._start_server()
+            process.server = self._server
             assert self._control is not None
             socket.send_fds(self._control, [json.dumps(_message(job)).encode()], [pipe_there, life_there])
         except (BrokenPipeError, ConnectionResetError):
@@ -196,7 +200,6 @@ class LocalLauncher:
             os.close(life_there)
         self._server_life = life  # open as long as we live
         self._control = ours
-        self._ready = False
         ours.setblocking(False)
         self._selector.register(ours, selectors.EVENT_READ, ("control", -1))
 
@@ -251,14 +254,19 @@ class LocalLauncher:
             self._server_died()
             return
         answer = json.loads(data)
-        if "trial" not in answer:  # a server started anew introduces itself
-            self._ready = True
+        if "target" in answer:  # a server started anew introduces itself
             if "error" in answer:
                 for process in [p for p in self._processes.values() if p.pid is None]:
                     self._fail(process, f"{self.target!r} can no longer be imported: {answer['error']}")
             return
+        if "reaped" in answer:
+            for process in [p for p in self._processes.values() if p.pid == answer["reaped"]]:
+                self._finish(process, os.waitstatus_to_exitcode(answer["status"]))
+            return
         process = self._processes.get(answer["trial"])
-        if process is None:
+        if process is None:  # forgotten meanwhile; losing its lifeline has killed it
+            if "pid" in answer:
+                self._control.send(json.dumps({"reap": answer["pid"]}).encode())
             return
         if "error" in answer:
             self._fail(process, answer["error"])
@@ -266,8 +274,10 @@ class LocalLauncher:
             self._has_process(process, answer["pid"])
 
     def _server_died(self) -> None:
-        """Its running trials are ours and go on; those it was about to start are launched again."""
+        """Its running trials are ours now and go on; those it was about to start are launched again."""
         self._close_server()
+        for process in [p for p in self._processes.values() if p.died_at is not None]:
+            self._finish(process, _exit_code(process.pid))
         for process in [p for p in self._processes.values() if p.pid is None]:
             self._forget(process)  # closes the lifeline: if it was forked after all, it dies now
             if process.tries < _LAUNCH_TRIES:
@@ -308,16 +318,23 @@ class LocalLauncher:
                 self._news.append(Said(process.job.trial, message))
 
     def _bury(self, process: _Process) -> None:
-        """The process has ended: end its companions, read its last words and its exit status."""
-        pid = process.pid
-        assert pid is not None
-        _signal_group(pid)  # before it is reaped: until then its group's number can't belong to a stranger
+        """The process has ended: end its companions and have its exit status read."""
+        assert process.pid is not None
+        _signal_group(process.pid)  # before it is reaped: until then its group's number is no stranger's
+        if process.pidfd is not None:
+            self._selector.unregister(process.pidfd)
+        process.died_at = time.monotonic()
+        if process.server is None or process.server is not self._server or self._control is None:
+            self._finish(process, _exit_code(process.pid))
+            return
         try:
-            _, status = os.waitpid(pid, 0)
-            code: int | None = os.waitstatus_to_exitcode(status)
-        except ChildProcessError:
-            code = None
-        self._groups.add(pid)
+            self._control.send(json.dumps({"reap": process.pid}).encode())
+        except OSError:
+            self._server_died()
+
+    def _finish(self, process: _Process, code: int | None) -> None:
+        """Read the last words of a process whose exit status is known, and report its end."""
+        self._groups.add(process.pid or 0)
         while process.pipe in self._selector.get_map():
             before = len(self._news)
             self._hear(process)
@@ -328,6 +345,14 @@ class LocalLauncher:
             cause = "out_of_memory"
         self._forget(process)
         self._news.append(Exited(process.job.trial, time.time(), code, cause))
+
+    def _check_server(self) -> None:
+        """A server that answers nothing (stopped, swapped out, stuck in an import) is replaced."""
+        now = time.monotonic()
+        owed = [p.died_at for p in self._processes.values() if p.died_at is not None]
+        owed += [p.asked_at for p in self._processes.values() if p.pid is None]
+        if owed and now - min(owed) > _SERVER_ANSWERS_S and self._server is not None:
+            self._server.kill()  # its socket closes, which is how the rest is heard of
 
     def _check_memory(self) -> None:
         limited = [
@@ -365,12 +390,29 @@ class LocalLauncher:
         os.close(process.life)
 
 
+def _reap_descendants(yes: bool) -> None:
+    """Whether orphaned descendants become this process's children."""
+    if can_fork():
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
 def _message(job: Job) -> dict[str, Any]:
     return {
         "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
         "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
         "environment": dict(job.environment), "path": list(job.path),
     }  # fmt: skip
+
+
+def _exit_code(pid: int | None) -> int | None:
+    """Reap a dead child of ours. A server that has just died may not have passed it on yet: wait a moment."""
+    deadline = time.monotonic() + _LAST_WORDS_S
+    while pid is not None and time.monotonic() < deadline:
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        except ChildProcessError:
+            time.sleep(0.005)
+    return None
 
 
 def _signal_group(pid: int) -> None:

@@ -1,13 +1,15 @@
 """The fork server: import the target once, then fork a process a trial in milliseconds instead of seconds.
 
 Started by `local.py` as `python -P -m tuner_tui.engine.warm`, with a socket on a known descriptor. It obeys
-one message a trial and answers with the trial's pid. Trials are forked twice, so they become children of the
-engine (which has made itself their reaper): the engine reads true exit codes, and the death of this server
-touches no trial. Nothing imported here may wake CUDA: a forked process could not use it afterwards.
+two kinds of messages: a job, answered with the trial's pid, and {"reap": pid} for a trial that has died,
+answered with its wait status, which only a parent may read. When this server itself dies the engine, reaper
+of its descendants, becomes the parent: no trial is touched and no exit status lost. Nothing imported here may
+wake CUDA: a forked process could not use it afterwards.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -33,52 +35,36 @@ def main() -> None:
         data, fds, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 2)
         if not data:
             return  # the engine let go
-        job = json.loads(data)
-        try:
-            answer = {"trial": job["trial"], "pid": _fork_trial(job, fds, control)}
-        except OSError as error:  # no more processes, no more memory
-            answer = {"trial": job["trial"], "error": f"could not start a process: {error}"}
+        message = json.loads(data)
+        control.send(json.dumps(_obey(message, fds, control)).encode())
         for fd in fds:
             os.close(fd)
-        control.send(json.dumps(answer).encode())
 
 
 def _introduce(first: dict[str, Any]) -> dict[str, Any]:
-    """Import the target; say what it takes, or why it can't be imported."""
+    """Import the target; say {"target": …} and what it takes, or why it can't be imported."""
     sys.path[:0] = first["path"]
     try:
-        return child.describe(child.resolve(first["target"]))
+        return {"target": first["target"], **child.describe(child.resolve(first["target"]))}
     except BaseException as error:  # SystemExit too: a script without a main guard
         traceback.print_exc()
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
         ours = frames[-1] if frames and frames[-1].filename != child.__file__ else None
         where = f" ({ours.filename}:{ours.lineno})" if ours else ""
-        return {"error": f"{type(error).__name__}: {error}{where}"}
+        return {"target": first["target"], "error": f"{type(error).__name__}: {error}{where}"}
 
 
-def _fork_trial(job: dict[str, Any], fds: list[int], control: socket.socket) -> int:
-    """Fork a grandchild and return its pid. Its parent leaves at once, so the engine inherits it."""
-    read_end, write_end = os.pipe()
-    middle = os.fork()
-    if middle == 0:
-        try:
-            os.close(read_end)
-            pid = os.fork()
-        except OSError:
-            os._exit(1)
-        if pid == 0:
-            os.close(write_end)
-            control.close()
-            _become_trial(job, *fds)
-        os.write(write_end, str(pid).encode())
-        os._exit(0)
-    os.close(write_end)
-    answer = os.read(read_end, 32)
-    os.close(read_end)
-    os.waitpid(middle, 0)
-    if not answer:
-        raise OSError("fork failed")
-    return int(answer)
+def _obey(message: dict[str, Any], fds: list[int], control: socket.socket) -> dict[str, Any]:
+    if "reap" in message:
+        return {"reaped": message["reap"], "status": os.waitpid(message["reap"], 0)[1]}
+    try:
+        pid = os.fork()
+    except OSError as error:  # no more processes, no more memory
+        return {"trial": message["trial"], "error": f"could not start a process: {error}"}
+    if pid == 0:
+        control.close()
+        _become_trial(message, *fds)
+    return {"trial": message["trial"], "pid": pid}
 
 
 def _become_trial(job: dict[str, Any], pipe: int, life: int) -> None:
@@ -88,7 +74,9 @@ def _become_trial(job: dict[str, Any], pipe: int, life: int) -> None:
         lifeline.tie(life)
         os.set_inheritable(pipe, False)
         os.set_inheritable(life, False)
-        gc.unfreeze()
+        # What the server's imports registered is the server's to run at its end (torch's alone takes 30 ms);
+        # what the trial registers from here on is run when it leaves.
+        atexit._clear()
         child.prepare_process(job)
         code = child.run(job, pipe)
     except BaseException:
