@@ -6,6 +6,9 @@ ending.py     how observed facts become an outcome, a reason and a sentence
 slots.py      which device and how many CPU threads a trial gets
 launcher.py   the seam to whatever runs trials: submit, events, stop
 local.py      the launcher for this machine
-warm.py       its fork server: imports the target once, forks a process a trial
+forkserver.py its end of the fork server; warm.py is the server, which imports the target once and forks
+fresh.py      a trial in an interpreter of its own instead
+lifeline.py   nothing outlives the engine
+memory.py     what the kernel says about memory
 child.py      the trial's side: runs the target, reports over a pipe; imports nothing of ours
 """

@@ -15,7 +15,6 @@ import json
 import os
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,14 +24,16 @@ from pathlib import Path
 from typing import Any
 
 from ..study.processes import STUDY_VARIABLE, kill_survivors, start_ticks
+from .forkserver import ForkServer, ServerDied
 from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started
+from .memory import oom_kills, resident_bytes_by_group
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
 _MEMORY_CHECK_S = 0.25  # a runaway allocation fills a few GB in this time, not a machine
 _LAUNCH_TRIES = 3  # the server can be killed while it starts a trial; thrice in a row is no accident
 _SERVER_ANSWERS_S = 300.0  # it may be importing the target anew; nobody's imports take minutes
-_LAST_WORDS_S = 1.0  # how long the killed companions of a trial may take to vanish
+_LAST_WORDS_S = 1.0  # how long killed processes may take to vanish, or to be passed on to us
 
 
 def can_fork() -> bool:
@@ -47,13 +48,12 @@ class _Process:
     job: Job
     pipe: int  # our end: messages come out of it
     life: int  # our end: closing it kills the trial
-    oom_kills: int
-    server: subprocess.Popen[bytes] | None  # its parent; None: ourselves
-    asked_at: float  # monotonic, of the launch
+    oom_kills: int  # the kernel's count when it was launched
     tries: int = 1
-    pid: int | None = None
+    server: ForkServer | None = None  # its parent; None: ourselves
+    pid: int | None = None  # None until the server has answered
     pidfd: int | None = None
-    died_at: float | None = None  # monotonic; its parent has been asked for its status
+    dead: bool = False  # its parent has been asked for its status
     unread: bytes = b""
     cause: str = ""
 
@@ -75,8 +75,7 @@ class LocalLauncher:
         self._processes: dict[int, _Process] = {}
         self._news: list[LauncherEvent] = []
         self._groups: set[int] = set()  # of ended trials, whose last members are not reaped yet
-        self._server: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._server: ForkServer | None = None
         self._memory_checked_at = 0.0
         _reap_descendants(True)
 
@@ -95,7 +94,7 @@ class LocalLauncher:
             timeout = min(timeout, 0.05)  # no pidfds on this system: look by ourselves
         for key, _ in self._selector.select(timeout):
             kind, trial = key.data
-            if kind == "control":
+            if kind == "server":
                 self._hear_server()
             elif (process := self._processes.get(trial)) is None:
                 continue
@@ -103,10 +102,11 @@ class LocalLauncher:
                 self._hear(process)
             else:
                 self._bury(process)
-        for process in [p for p in self._processes.values() if p.pid is not None and p.pidfd is None]:
+        for process in [p for p in self._processes.values() if p.pid and p.pidfd is None and not p.dead]:
             if os.waitid(os.P_PID, process.pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 self._bury(process)
-        self._check_server()
+        if self._server is not None and self._server.silent_for() > _SERVER_ANSWERS_S:
+            self._server.kill()  # stopped, or stuck in an import: its socket closes, the rest follows
         self._check_memory()
         self._reap_groups()
         news, self._news = self._news, []
@@ -114,7 +114,7 @@ class LocalLauncher:
 
     def stop(self, trial: int, *, now: bool = False) -> None:
         process = self._processes.get(trial)
-        if process is None:
+        if process is None or process.dead:
             return
         if process.pid is None:
             if now:  # still queued, or just being forked: losing its lifeline ends it
@@ -129,10 +129,6 @@ class LocalLauncher:
         while self._processes and time.monotonic() < deadline:
             self.events(0.05)
         self._close_server()
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()
-            self._server = None
         kill_survivors(self.study)  # what left its group to outlive its trial
         self._reap_groups()
         self._selector.close()
@@ -142,15 +138,11 @@ class LocalLauncher:
 
     def signature(self) -> dict[str, Any]:
         """Import the target and return `child.describe` of it. Raises BadTarget."""
-        self._start_server()
-        assert self._control is not None
-        self._control.setblocking(True)
-        facts = self._control.recv(_READ_BYTES)
-        self._control.setblocking(False)
-        if not facts:
-            status = self._server.wait() if self._server else None
-            raise BadTarget(f"importing {self.target!r} ended its process (exit status {status})")
-        described = json.loads(facts)
+        try:
+            described = self._running_server().introduction()
+        except ServerDied as death:
+            self._close_server()
+            raise BadTarget(f"importing {self.target!r} ended its process ({death})") from None
         if "error" in described:
             raise BadTarget(f"{self.target!r} can't be imported: {described['error']}")
         if self.isolation == "spawn":
@@ -163,17 +155,15 @@ class LocalLauncher:
         pipe, pipe_there = os.pipe()
         life_there, life = os.pipe()
         os.set_blocking(pipe, False)
-        process = _Process(job, pipe, life, _oom_kills(), None, time.monotonic(), tries)
+        process = _Process(job, pipe, life, oom_kills(), tries)
         self._processes[job.trial] = process
         try:
             if self.isolation == "spawn":
                 self._spawn(process, pipe_there, life_there)
-                return
-            self._start_server()
-            process.server = self._server
-            assert self._control is not None
-            socket.send_fds(self._control, [json.dumps(_message(job)).encode()], [pipe_there, life_there])
-        except (BrokenPipeError, ConnectionResetError):
+            else:
+                process.server = self._running_server()
+                process.server.launch(_message(job), pipe_there, life_there)
+        except ServerDied:
             self._server_died()  # launches this one again as well
         except (OSError, TypeError, ValueError) as error:  # too long a message, no more descriptors
             self._fail(process, f"could not start a process: {error}")
@@ -181,27 +171,11 @@ class LocalLauncher:
             os.close(pipe_there)
             os.close(life_there)
 
-    def _start_server(self) -> None:
-        if self._control is not None:
-            return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        life_there, life = os.pipe()
-        first = json.dumps({"target": self.target, "path": list(self.path)})
-        try:
-            with (self.study / "engine.log").open("ab") as log:
-                self._server = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "tuner_tui.engine.warm",
-                     str(theirs.fileno()), str(life_there), first],
-                    pass_fds=[theirs.fileno(), life_there], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    env=self._environment(), start_new_session=True,
-                )  # fmt: skip
-        finally:
-            theirs.close()
-            os.close(life_there)
-        self._server_life = life  # open as long as we live
-        self._control = ours
-        ours.setblocking(False)
-        self._selector.register(ours, selectors.EVENT_READ, ("control", -1))
+    def _running_server(self) -> ForkServer:
+        if self._server is None:
+            self._server = ForkServer(self.target, self.path, self._environment(), self.study / "engine.log")
+            self._selector.register(self._server.socket, selectors.EVENT_READ, ("server", -1))
+        return self._server
 
     def _spawn(self, process: _Process, pipe_there: int, life_there: int) -> None:
         with (Path(process.job.folder) / "log.txt").open("ab") as log:
@@ -243,71 +217,54 @@ class LocalLauncher:
     # -- listening -------------------------------------------------------------------------------------------
 
     def _hear_server(self) -> None:
-        assert self._control is not None
+        assert self._server is not None
         try:
-            data = self._control.recv(_READ_BYTES)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            data = b""
-        if not data:
+            answer = self._server.receive()
+            process = self._processes.get(answer.get("trial", -1))
+            if "reaped" in answer:
+                for dead in [p for p in self._processes.values() if p.pid == answer["reaped"]]:
+                    self._finish(dead, os.waitstatus_to_exitcode(answer["status"]))
+            elif "target" in answer:  # a server started anew introduces itself
+                if "error" in answer:
+                    for waiting in [p for p in self._processes.values() if p.pid is None]:
+                        self._fail(waiting, f"{self.target!r} can't be imported any more: {answer['error']}")
+            elif process is None:  # forgotten meanwhile; losing its lifeline has killed it
+                if "pid" in answer:
+                    self._server.reap(answer["pid"])
+            elif "error" in answer:
+                self._fail(process, answer["error"])
+            else:
+                self._has_process(process, answer["pid"])
+        except ServerDied:
             self._server_died()
-            return
-        answer = json.loads(data)
-        if "target" in answer:  # a server started anew introduces itself
-            if "error" in answer:
-                for process in [p for p in self._processes.values() if p.pid is None]:
-                    self._fail(process, f"{self.target!r} can no longer be imported: {answer['error']}")
-            return
-        if "reaped" in answer:
-            for process in [p for p in self._processes.values() if p.pid == answer["reaped"]]:
-                self._finish(process, os.waitstatus_to_exitcode(answer["status"]))
-            return
-        process = self._processes.get(answer["trial"])
-        if process is None:  # forgotten meanwhile; losing its lifeline has killed it
-            if "pid" in answer:
-                self._control.send(json.dumps({"reap": answer["pid"]}).encode())
-            return
-        if "error" in answer:
-            self._fail(process, answer["error"])
-        else:
-            self._has_process(process, answer["pid"])
 
     def _server_died(self) -> None:
         """Its running trials are ours now and go on; those it was about to start are launched again."""
         self._close_server()
-        for process in [p for p in self._processes.values() if p.died_at is not None]:
+        for process in [p for p in self._processes.values() if p.dead]:
             self._finish(process, _exit_code(process.pid))
         for process in [p for p in self._processes.values() if p.pid is None]:
-            self._forget(process)  # closes the lifeline: if it was forked after all, it dies now
-            if process.tries < _LAUNCH_TRIES:
-                self._launch(process.job, process.tries + 1)
-            else:
-                self._processes[process.job.trial] = process
+            if process.tries == _LAUNCH_TRIES:
                 self._fail(process, f"the fork server died {_LAUNCH_TRIES} times while starting it")
+            else:
+                self._forget(process)  # closes the lifeline: if it was forked after all, it dies now
+                self._launch(process.job, process.tries + 1)
 
     def _close_server(self) -> None:
-        if self._control is not None:
-            self._selector.unregister(self._control)
-            self._control.close()
-            self._control = None
-            os.close(self._server_life)
         if self._server is not None:
-            try:
-                self._server.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+            self._selector.unregister(self._server.socket)
+            self._server.close()
             self._server = None
 
-    def _hear(self, process: _Process) -> None:
+    def _hear(self, process: _Process) -> bool:
+        """Read what a trial has sent; whether there was anything."""
         try:
             data = os.read(process.pipe, _READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         if not data:
             self._selector.unregister(process.pipe)  # it closed its end; its death will be seen by the pidfd
-            return
+            return False
         *lines, process.unread = (process.unread + data).split(b"\n")
         for line in lines:
             try:
@@ -316,6 +273,7 @@ class LocalLauncher:
                 continue  # the target wrote into a descriptor that is not its own
             if isinstance(message, dict):
                 self._news.append(Said(process.job.trial, message))
+        return True
 
     def _bury(self, process: _Process) -> None:
         """The process has ended: end its companions and have its exit status read."""
@@ -323,36 +281,25 @@ class LocalLauncher:
         _signal_group(process.pid)  # before it is reaped: until then its group's number is no stranger's
         if process.pidfd is not None:
             self._selector.unregister(process.pidfd)
-        process.died_at = time.monotonic()
-        if process.server is None or process.server is not self._server or self._control is None:
+        process.dead = True
+        if process.server is None or process.server is not self._server:
             self._finish(process, _exit_code(process.pid))
             return
         try:
-            self._control.send(json.dumps({"reap": process.pid}).encode())
-        except OSError:
+            process.server.reap(process.pid)
+        except ServerDied:
             self._server_died()
 
     def _finish(self, process: _Process, code: int | None) -> None:
         """Read the last words of a process whose exit status is known, and report its end."""
         self._groups.add(process.pid or 0)
-        while process.pipe in self._selector.get_map():
-            before = len(self._news)
-            self._hear(process)
-            if len(self._news) == before:
-                break
+        while process.pipe in self._selector.get_map() and self._hear(process):
+            pass
         cause = process.cause
-        if not cause and code == -signal.SIGKILL and _oom_kills() > process.oom_kills:
+        if not cause and code == -signal.SIGKILL and oom_kills() > process.oom_kills:
             cause = "out_of_memory"
         self._forget(process)
         self._news.append(Exited(process.job.trial, time.time(), code, cause))
-
-    def _check_server(self) -> None:
-        """A server that answers nothing (stopped, swapped out, stuck in an import) is replaced."""
-        now = time.monotonic()
-        owed = [p.died_at for p in self._processes.values() if p.died_at is not None]
-        owed += [p.asked_at for p in self._processes.values() if p.pid is None]
-        if owed and now - min(owed) > _SERVER_ANSWERS_S and self._server is not None:
-            self._server.kill()  # its socket closes, which is how the rest is heard of
 
     def _check_memory(self) -> None:
         limited = [
@@ -362,7 +309,7 @@ class LocalLauncher:
         if not limited or now - self._memory_checked_at < _MEMORY_CHECK_S:
             return
         self._memory_checked_at = now
-        resident = _resident_bytes_by_group()
+        resident = resident_bytes_by_group()
         for process in limited:
             if resident.get(process.pid or 0, 0) > (process.job.memory_bytes or 0):
                 process.cause = "out_of_memory"
@@ -420,28 +367,3 @@ def _signal_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass  # PermissionError: only zombies are left (macOS)
-
-
-def _oom_kills() -> int:
-    """How often the kernel has killed for want of memory since boot."""
-    try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-
-
-def _resident_bytes_by_group() -> dict[int, int]:
-    page = os.sysconf("SC_PAGE_SIZE")
-    total: dict[int, int] = {}
-    for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text()
-        except OSError:
-            continue
-        rest = stat[stat.rindex(")") + 2 :].split()
-        group, pages = int(rest[2]), int(rest[21])
-        total[group] = total.get(group, 0) + pages * page
-    return total

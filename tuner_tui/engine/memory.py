@@ -1,0 +1,34 @@
+"""What the kernel tells about memory: who uses how much, and whether it has killed for want of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed a process for want of memory since boot; 0 where it does not say."""
+    try:
+        lines = (_PROC / "vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def resident_bytes_by_group() -> dict[int, int]:
+    """Process group -> bytes of memory its members hold. A shared page counts once a member."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total: dict[int, int] = {}
+    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue  # it has just ended
+        fields = stat[stat.rindex(")") + 2 :].split()  # from the third on; see proc(5)
+        group, pages = int(fields[2]), int(fields[21])
+        total[group] = total.get(group, 0) + pages * page
+    return total
