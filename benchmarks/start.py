@@ -23,12 +23,6 @@ from pathlib import Path
 
 RUNS = 7  # the median of seven shrugs off one run that the machine disturbed
 GIVE_UP_S = 30.0
-SCREEN = (
-    "import sys\n"
-    "from pathlib import Path\n"
-    "from tuner_tui.ui.app import run_tui\n"
-    "run_tui(Path(sys.argv[1]), launch=None, resume=None)\n"
-)
 PAINTED = b"No studies yet"  # a word that only the drawn screen holds
 
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from .launch import Plan
-    from .search.search import Search
     from .study.folder import StudyFolder
-
-BAD_INPUT = 2
 
 app = typer.Typer(
     name="tuner",
@@ -113,26 +109,22 @@ def sweep(
     On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
-    from .launch import Plan, open_study, run_detached
+    from .headless import parse_conditions, run_headless
+    from .launch import Plan, check_gpus, open_study, run_detached
     from .search.builtin import find_search
     from .search.file import load_search
-    from .search.problems import SearchError
 
     overrides = list(settings or [])
     overrides += [
         f"{key}={value}" for key, value in (("trials", trials), ("seed", seed)) if value is not None
     ]
-    conditions = _conditions(fail_if)
-    try:
-        source = find_search(search, Path.cwd())
-        plan = Plan(load_search(source, overrides), gpus or "auto", tracking_uri, parallel)
-    except SearchError as error:
-        _refuse(str(error))
-    _check_gpus(plan.gpus)
-    reports = (json, junit, markdown)
+    conditions = parse_conditions(fail_if or [])
+    source = find_search(search, Path.cwd())
+    plan = Plan(load_search(source, overrides), gpus or "auto", tracking_uri, parallel)
+    check_gpus(plan.gpus)
     folder = open_study(root, plan, source, name)
-    if headless or any(reports) or conditions or not _terminal():
-        _run_headless(folder, plan.search, conditions, reports, no_color)
+    if headless or json or junit or markdown or conditions or not _terminal():
+        run_headless(folder, conditions, json=json, junit=junit, markdown=markdown, no_color=no_color)
     run_detached(folder)
     _open_screen(root, folder)
 
@@ -157,17 +149,14 @@ def resume(
     Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
     would have had.
     """
-    from .launch import run_detached
+    from .headless import parse_conditions, run_headless
+    from .launch import changed_plan, find_study, run_detached
 
-    folder = _study(root, study)
-    plan = _changed_plan(folder, trials, parallel, gpus, tracking_uri)
-    conditions = _conditions(fail_if)
-    reports = (json, junit, markdown)
-    if folder.engine_alive():
-        _refuse(f"{folder.name} is running; `tuner` shows it")
-    plan.save(folder)
-    if headless or any(reports) or conditions or not _terminal():
-        _run_headless(folder, plan.search, conditions, reports, no_color)
+    folder = find_study(root, study)
+    conditions = parse_conditions(fail_if or [])
+    changed_plan(folder, trials, parallel, gpus, tracking_uri).save(folder)
+    if headless or json or junit or markdown or conditions or not _terminal():
+        run_headless(folder, conditions, json=json, junit=junit, markdown=markdown, no_color=no_color)
     run_detached(folder)
     _open_screen(root, folder)
 
@@ -186,16 +175,15 @@ def plot(
     root: Root = _HERE,
 ) -> None:
     """Print a study's scatterplots once, and save them as PNG or SVG."""
-    import shutil
-
+    from .headless import terminal_width, wants_color
+    from .launch import BadInput, find_study
     from .plot.page import page
 
-    folder = _study(root, study)
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
-        _refuse(f"--save {bad[0]}: the name must end in .png or .svg")
-    snapshot = folder.snapshot()
-    print(page(snapshot, width or shutil.get_terminal_size((120, 40)).columns, color=_color(no_color)))
+        raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
+    snapshot = find_study(root, study).snapshot()
+    print(page(snapshot, width or terminal_width(), color=wants_color(no_color)))
     if save:
         from .plot.picture import save_picture
 
@@ -232,17 +220,14 @@ def check(
     draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
+    from .launch import check_search_target
     from .search.builtin import find_search
     from .search.file import load_search
-    from .search.problems import SearchError
     from .search.sampler import make_sampler
 
-    try:
-        source = find_search(search, Path.cwd())
-        loaded = load_search(source, settings or [])
-    except SearchError as error:
-        _refuse(str(error))
-    _check_target(loaded)
+    source = find_search(search, Path.cwd())
+    loaded = load_search(source, settings or [])
+    check_search_target(loaded)
     print(f"{source}: {loaded.trials} trials of {loaded.target} over {len(loaded.space)} hyperparameters")
     sampler = make_sampler(loaded)
     for number in range(min(draw, loaded.trials)):
@@ -260,11 +245,12 @@ def stop(
     root: Root = _HERE,
 ) -> None:
     """Ask a running study to start no more trials. `tuner resume` goes on later."""
+    from .launch import BadInput, find_study
     from .study.requests import Request, ask
 
-    folder = _study(root, study)
+    folder = find_study(root, study)
     if not folder.engine_alive():
-        _refuse(f"{folder.name} is not running")
+        raise BadInput(f"{folder.name} is not running")
     ask(folder.requests, Request("stop_now" if now else "stop"))
     print(f"{folder.name}: asked to stop" + ("" if now else "; running trials may end first"))
 
@@ -272,11 +258,12 @@ def stop(
 @app.command()
 def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Root = _HERE) -> None:
     """Copy to MLflow what it does not have yet (after a server was away, or to another server)."""
+    from .launch import Plan, find_study
     from .record.publisher import publish as copy
     from .record.uri import tracking_uri as resolve
 
-    folder = _study(root, study)
-    uri = tracking_uri or _plan(folder).tracking_uri
+    folder = find_study(root, study)
+    uri = tracking_uri or Plan.load(folder).tracking_uri
     raise typer.Exit(copy(folder, resolve(root, uri)))
 
 
@@ -297,178 +284,39 @@ def mlflow(
 @app.command("engine", hidden=True)
 def engine(path: Path) -> None:
     """What a detached study runs; not for people."""
-    from .engine.launcher import BadTarget
     from .launch import run_here
-    from .study.folder import StudyBusy, StudyFolder
+    from .study.folder import StudyFolder
 
-    try:
-        run_here(StudyFolder(path), note=lambda text: print(text, flush=True))
-    except (BadTarget, StudyBusy, ValueError, OSError) as error:
-        _refuse(str(error))
-
-
-# -- what several verbs share --------------------------------------------------------------------------------
-
-
-def _run_headless(folder: StudyFolder, search: Search, conditions, reports, no_color: bool) -> NoReturn:
-    """Run to the end in this process, report, and leave with the documented exit code."""
-    from .engine.launcher import BadTarget
-    from .launch import run_here
-    from .report.exit_codes import exit_code
-    from .report.progress import Printer
-    from .report.text import summary
-    from .study.folder import StudyBusy
-
-    printer = Printer(sys.stdout, color=False if no_color else None, logs=folder.path / "trials")
-    try:
-        ran = run_here(folder, on_change=printer.update, note=printer.note)
-    except (BadTarget, StudyBusy, ValueError) as error:
-        printer.close()
-        _refuse(str(error))
-    except OSError as error:  # the journal could not be written: all trials were stopped
-        printer.close()
-        _refuse(f"{error}; nothing written is lost: make room, then `tuner resume {folder.name}`")
-    printer.close()
-    _write_reports(ran.snapshot, folder, reports)  # first: a script waits for these
-    print(summary(ran.snapshot, width=_width(), color=_color(no_color), folder=folder))
-    verdicts = [condition.holds(ran.snapshot) for condition in conditions]
-    for verdict in verdicts:
-        print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
-    if ran.interrupted and ran.snapshot.counts.waiting:
-        print(f"interrupted; `tuner resume {folder.name}` goes on")
-    sys.exit(exit_code(ran.snapshot, verdicts, ran.interrupted))
-
-
-def _write_reports(snapshot, folder: StudyFolder, reports) -> None:
-    from .report.machine import write_json, write_junit, write_markdown
-
-    json, junit, markdown = reports
-    try:
-        if json:
-            write_json(snapshot, json)
-        if junit:
-            write_junit(snapshot, junit, folder=folder)
-        if markdown:
-            write_markdown(snapshot, markdown)
-    except OSError as error:
-        _refuse(f"the report could not be written: {error}")
+    run_here(StudyFolder(path), note=lambda text: print(text, flush=True))
 
 
 def _open_screen(root: Path, attach: StudyFolder | None) -> None:
+    from .launch import BadInput, launch, run_detached
+
     if not _terminal():
-        _refuse("the screen needs a terminal; `tuner sweep --headless` runs without one")
-    from .launch import launch, run_detached
+        raise BadInput("the screen needs a terminal; `tuner sweep --headless` runs without one")
     from .ui.app import run_tui
 
     run_tui(root, launch=lambda text: launch(root, text), resume=run_detached, attach=attach)
-
-
-def _study(root: Path, name: str | None) -> StudyFolder:
-    """The study called `name`, or the only one that begins so, or the newest."""
-    from .study.folder import list_studies
-
-    found = list_studies(root)
-    if not found:
-        _refuse(f"no studies in {root}; `tuner sweep` starts one")
-    if name is None:
-        return found[0]
-    exact = [folder for folder in found if folder.name == name]
-    begins = exact or [folder for folder in found if folder.name.startswith(name)]
-    if len(begins) == 1:
-        return begins[0]
-    names = ", ".join(folder.name for folder in (begins or found)[:8])
-    _refuse(f"{name!r} is {'more than one study' if begins else 'no study'} in {root}; there is {names}")
-
-
-def _plan(folder: StudyFolder) -> Plan:
-    from .launch import Plan
-
-    try:
-        return Plan.load(folder)
-    except ValueError as error:
-        _refuse(str(error))
-
-
-def _changed_plan(
-    folder: StudyFolder, trials: int | None, parallel: int | None, gpus: str | None, uri: str | None
-) -> Plan:
-    """The plan an engine left, with what a resume changes. Trials added while it ran are kept."""
-    from dataclasses import replace
-
-    plan, snapshot = _plan(folder), folder.snapshot()
-    planned = trials or max(plan.search.trials, snapshot.planned)
-    if planned < len(snapshot.trials):
-        _refuse(f"--trials {planned}: {folder.name} has had {len(snapshot.trials)} trials already")
-    changed = replace(
-        plan,
-        search=replace(plan.search, trials=planned),
-        parallel=parallel or plan.parallel,
-        gpus=gpus or plan.gpus,
-        tracking_uri=uri or plan.tracking_uri,
-    )
-    _check_gpus(changed.gpus)
-    if snapshot.opened_at and not snapshot.counts.running and planned == len(snapshot.trials):
-        _refuse(f"{folder.name} is done: all {planned} trials have ended; `--trials N` adds more")
-    return changed
-
-
-def _check_gpus(text: str) -> None:
-    from .engine.slots import parse_gpus
-
-    try:
-        parse_gpus(text)
-    except ValueError as error:
-        _refuse(str(error))
-
-
-def _check_target(search: Search) -> None:
-    import tempfile
-
-    from .engine.launcher import BadTarget
-    from .engine.local import LocalLauncher
-    from .engine.run import check_target, python_path
-
-    with tempfile.TemporaryDirectory() as folder:
-        launcher = LocalLauncher(Path(folder), search.target, python_path(search))
-        try:
-            check_target(search, launcher.signature())
-        except BadTarget as error:
-            _refuse(str(error))
-        finally:
-            launcher.close()
-
-
-def _conditions(texts: list[str] | None) -> list:
-    from .report.fail_if import parse_condition
-
-    try:
-        return [parse_condition(text) for text in texts or ()]
-    except ValueError as error:
-        _refuse(str(error))
 
 
 def _terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _color(no_color: bool) -> bool:
-    return not no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty()
-
-
-def _width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size((120, 40)).columns
-
-
-def _refuse(message: str) -> NoReturn:
-    for line in message.splitlines():
-        print(f"tuner: {line}", file=sys.stderr)
-    sys.exit(BAD_INPUT)
-
-
 def main() -> None:
-    app()
+    """Run a verb. What a person got wrong ends here, as a sentence, wherever it was noticed."""
+    try:
+        app()
+    except Exception as error:
+        from .launch import REFUSALS
+        from .report.exit_codes import BAD_INPUT
+
+        if not isinstance(error, REFUSALS):
+            raise
+        for line in str(error).splitlines():
+            print(f"tuner: {line}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

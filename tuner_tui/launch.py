@@ -14,11 +14,23 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from .engine.launcher import BadTarget
+from .report.atomic import ReportNotWritten
 from .search.builtin import find_search
 from .search.file import load_search
+from .search.problems import SearchError
 from .search.search import Search
-from .study.folder import StudyFolder, create_study
+from .study.folder import StudyBusy, StudyFolder, create_study, list_studies
+from .study.journal import JournalNotWritten
 from .study.snapshot import Snapshot
+
+
+class BadInput(Exception):
+    """What was asked can't be done as asked; str() says why and what can."""
+
+
+# What ends a command with a sentence and exit code 2 instead of a traceback.
+REFUSALS = (BadInput, SearchError, BadTarget, StudyBusy, ReportNotWritten, JournalNotWritten)
 
 
 @dataclass(frozen=True)
@@ -40,12 +52,12 @@ class Plan:
 
     @classmethod
     def load(cls, folder: StudyFolder) -> Plan:
-        """Raises ValueError with a sentence when the folder holds no plan that can be read."""
+        """Raises BadInput when the folder holds no plan that can be read."""
         try:
             record = json.loads((folder.path / "launch.json").read_text())
             return cls(**record | {"search": Search.from_json(record["search"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ValueError(
+            raise BadInput(
                 f"{folder.name}: launch.json can't be read ({error}); start a new sweep"
             ) from error
 
@@ -56,6 +68,70 @@ def open_study(root: Path, plan: Plan, source: Path, name: str | None = None) ->
     folder.search_file.write_bytes(source.read_bytes())
     plan.save(folder)
     return folder
+
+
+def find_study(root: Path, name: str | None) -> StudyFolder:
+    """The study called `name`, or the only one that begins so, or the newest."""
+    found = list_studies(root)
+    if not found:
+        raise BadInput(f"no studies in {root}; `tuner sweep` starts one")
+    if name is None:
+        return found[0]
+    exact = [folder for folder in found if folder.name == name]
+    begins = exact or [folder for folder in found if folder.name.startswith(name)]
+    if len(begins) == 1:
+        return begins[0]
+    names = ", ".join(folder.name for folder in (begins or found)[:8])
+    raise BadInput(
+        f"{name!r} is {'more than one study' if begins else 'no study'} in {root}; there is {names}"
+    )
+
+
+def changed_plan(
+    folder: StudyFolder, trials: int | None, parallel: int | None, gpus: str | None, uri: str | None
+) -> Plan:
+    """The plan an engine left, with what a resume changes. Trials added while it ran are kept."""
+    if folder.engine_alive():
+        raise BadInput(f"{folder.name} is running; `tuner` shows it")
+    plan, snapshot = Plan.load(folder), folder.snapshot()
+    planned = trials or max(plan.search.trials, snapshot.planned)
+    if planned < len(snapshot.trials):
+        raise BadInput(f"--trials {planned}: {folder.name} has had {len(snapshot.trials)} trials already")
+    if snapshot.opened_at and not snapshot.counts.running and planned == len(snapshot.trials):
+        raise BadInput(f"{folder.name} is done: all {planned} trials have ended; `--trials N` adds more")
+    check_gpus(gpus or plan.gpus)
+    return replace(
+        plan,
+        search=replace(plan.search, trials=planned),
+        parallel=parallel or plan.parallel,
+        gpus=gpus or plan.gpus,
+        tracking_uri=uri or plan.tracking_uri,
+    )
+
+
+def check_gpus(text: str) -> None:
+    """Raise BadInput when `--gpus text` names what this machine does not have."""
+    from .engine.slots import parse_gpus
+
+    try:
+        parse_gpus(text)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def check_search_target(search: Search) -> None:
+    """Import the target in a process of its own; raise BadTarget when it can't run this search."""
+    import tempfile
+
+    from .engine.local import LocalLauncher
+    from .engine.run import check_target, python_path
+
+    with tempfile.TemporaryDirectory() as folder:
+        launcher = LocalLauncher(Path(folder), search.target, python_path(search))
+        try:
+            check_target(search, launcher.signature())
+        finally:
+            launcher.close()
 
 
 def run_here(

@@ -19,6 +19,10 @@ SYNC_S = 1.0
 READ_BYTES = 1 << 20  # a viewer attaching to a long study reads in bites and can draw in between
 
 
+class JournalNotWritten(OSError):
+    """The disk is full or gone; str() says what to do."""
+
+
 class JournalWriter:
     """Appends events. Only the holder of the study's lock may have one."""
 
@@ -29,7 +33,7 @@ class JournalWriter:
         self._synced_at = time.monotonic()
 
     def append(self, events: Iterable[Event]) -> None:
-        """Write all events or none. Raises OSError (disk full, say) with the file as it was before."""
+        """Write all events or none. Raises JournalNotWritten with the file as it was before."""
         data = "".join(encode(event) + "\n" for event in events).encode()
         if not data:
             return
@@ -37,9 +41,11 @@ class JournalWriter:
             written = 0
             while written < len(data):
                 written += os.write(self._fd, data[written:])
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._fd, self._size)
-            raise
+            raise JournalNotWritten(
+                f"{self.path}: {error.strerror}; nothing written is lost: make room, then `tuner resume`"
+            ) from error
         self._size += len(data)
         now = time.monotonic()
         if now - self._synced_at >= SYNC_S:

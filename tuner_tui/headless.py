@@ -1,0 +1,65 @@
+"""A sweep without a screen: run it here, print as it goes, report, and leave with the documented exit code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .launch import BadInput, run_here
+from .report.exit_codes import exit_code
+from .report.fail_if import Condition, parse_condition
+from .report.machine import write_json, write_junit, write_markdown
+from .report.progress import Printer
+from .report.text import summary
+from .study.folder import StudyFolder
+
+
+def parse_conditions(texts: Sequence[str]) -> list[Condition]:
+    """The conditions of `--fail-if`; raises BadInput for one that can't be read."""
+    try:
+        return [parse_condition(text) for text in texts]
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def run_headless(
+    folder: StudyFolder,
+    conditions: Sequence[Condition],
+    *,
+    json: Path | None,
+    junit: Path | None,
+    markdown: Path | None,
+    no_color: bool,
+) -> NoReturn:
+    """Run or resume the study in this process, to its end. Raises what `launch.REFUSALS` lists."""
+    printer = Printer(sys.stdout, color=False if no_color else None, logs=folder.path / "trials")
+    try:
+        ran = run_here(folder, on_change=printer.update, note=printer.note)
+    finally:
+        printer.close()
+    snapshot = ran.snapshot
+    if json:  # the files first: a script waits for these
+        write_json(snapshot, json)
+    if junit:
+        write_junit(snapshot, junit, folder=folder)
+    if markdown:
+        write_markdown(snapshot, markdown)
+    print(summary(snapshot, width=terminal_width(), color=wants_color(no_color), folder=folder))
+    verdicts = [condition.holds(snapshot) for condition in conditions]
+    for verdict in verdicts:
+        print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
+    if ran.interrupted and snapshot.counts.waiting:
+        print(f"interrupted; `tuner resume {folder.name}` goes on")
+    sys.exit(exit_code(snapshot, verdicts, ran.interrupted))
+
+
+def terminal_width() -> int:
+    return shutil.get_terminal_size((120, 40)).columns
+
+
+def wants_color(no_color: bool) -> bool:
+    return not no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty()
