@@ -69,7 +69,7 @@ def main() -> None:
     tuner_help = median(lambda: wall([python, "-m", "tuner_tui.cli", "--help"]), runs)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "mlruns"
-        paint = median(lambda: first_paint([python, "-c", SCREEN, str(root)]), runs)
+        paint = median(lambda: first_paint([python, "-m", "tuner_tui.cli", "--mlruns", str(root)]), runs)
     print(f"median of {runs} runs, seconds of wall time")
     print(f"  {'python -c pass':<28}{bare:8.3f}")
     print(f"  {'tuner --help':<28}{tuner_help:8.3f}   {tuner_help / bare:5.1f} x a bare interpreter")
