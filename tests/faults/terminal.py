@@ -23,14 +23,17 @@ ESCAPE = re.compile(
 class Terminal:
     """`tuner WORDS` on a terminal of `size` (columns, rows). `text` is all it wrote, without escapes."""
 
-    def __init__(self, folder: Path, *words: str, size: tuple[int, int] = (120, 40)) -> None:
+    def __init__(
+        self, folder: Path, *words: str, size: tuple[int, int] = (120, 40), controlling: bool = True
+    ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         environment.pop("NO_COLOR", None)
+        login = (lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None
         self.process = subprocess.Popen(
             [*TUNER, *words], cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=environment,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            start_new_session=True, preexec_fn=login,
         )  # fmt: skip
         os.close(slave)
         self._raw = b""

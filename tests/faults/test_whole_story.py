@@ -122,3 +122,11 @@ def test_a_lost_line_leaves_the_sweep_running(tmp_path):
     assert tuner(tmp_path, "stop", "--now").returncode == 0
     wait_for(folder, lambda s: s.closed_why == "stopped")
     wait_gone([snapshot.pid], PATIENCE_S)  # it waits for MLflow to have it all
+
+
+def test_a_screen_leaves_with_a_terminal_that_says_nothing(tmp_path):
+    """Not the controlling terminal of its session, so its end sends no signal: only the line is dead."""
+    screen = Terminal(tmp_path, controlling=False)
+    screen.wait_for("No studies yet")
+    screen.hang_up()
+    assert screen.process.returncode is not None

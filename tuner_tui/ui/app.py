@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ from .screens.studies import StudiesScreen
 from .screens.study import StudyScreen
 from .tail import StudyTail
 from .theme import GREYS, OUTCOME_COLOURS, TUNER_DARK, TUNER_LIGHT
+
+LINE_S = 1.0  # how long a screen may outlive its terminal; without a look it would spin on the dead line
 
 Launch = Callable[[str], StudyFolder]
 Resume = Callable[[StudyFolder], None]
@@ -69,6 +72,15 @@ class TunerApp(App[None]):
     def on_mount(self) -> None:
         if self._attached is not None:
             self._look_at(self._list.tail_of(self._attached))
+        if not self.is_headless:
+            self.set_interval(LINE_S, self._leave_with_the_line)
+
+    def _leave_with_the_line(self) -> None:
+        """A terminal can go without a word (no SIGHUP where it is not the controlling one): then so do we."""
+        poll = select.poll()
+        poll.register(sys.__stdin__ or 0, 0)  # 0: hang-ups and errors are told unasked
+        if poll.poll(0):
+            self.exit(return_code=1)
 
     def _look_at(self, tail: StudyTail) -> None:
         self.push_screen(StudyScreen(tail, resume=self._resume, clock=self._clock))

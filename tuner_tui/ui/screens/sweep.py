@@ -1,0 +1,143 @@
+"""What a person may ask of a sweep: stop it, pause it, end a trial, add some, go on with it.
+
+A wish is written to `requests.jsonl`; that it happened is seen in the journal, like everything else. What
+could lose work asks first. `StudyScreen` adds everything that is looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from ...study.folder import State, StudyFolder
+from ...study.requests import Request, ask
+from ...study.snapshot import Snapshot
+from ..tail import StudyTail
+from .add_trials import AddTrials
+from .choice import ChoiceDialog, Option
+
+RESUME_S = 20.0  # an engine takes its lock in its first second; a loaded machine is slower
+
+
+class SweepScreen(Screen[None]):
+    snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
+    state: reactive[State] = reactive(State.EMPTY, repaint=False)
+    selected: reactive[int | None] = reactive(None, repaint=False)
+    note: reactive[str] = reactive("", repaint=False)
+
+    def __init__(self, tail: StudyTail, *, resume: Callable[[StudyFolder], None]) -> None:
+        super().__init__()
+        self.tail = tail
+        self.folder = tail.folder
+        self._resume = resume
+        self._resuming_until: float | None = None  # while we wait for an engine we started
+
+    def _ask(self, request: Request, said: str) -> bool:
+        """Ask the engine, if there is one; say what will happen."""
+        if not self.folder.engine_alive():
+            hint = (
+                "press r to go on with it"
+                if self.state in (State.STOPPED, State.INTERRUPTED)
+                else "it is over"
+            )
+            self.notify(f"No engine runs this study: {hint}.", severity="warning")
+            return False
+        try:
+            ask(self.folder.requests, request)
+        except OSError as error:
+            self.notify(f"The engine cannot be asked: {error.strerror}.", severity="error")
+            return False
+        self.notify(said)
+        return True
+
+    def action_pause(self) -> None:
+        if self.snapshot.paused:
+            self._ask(Request("continue"), "Going on: new trials start again.")
+        else:
+            self._ask(Request("pause"), "Pausing: running trials end, no new ones start.")
+
+    def action_stop(self) -> None:
+        if not self.folder.engine_alive():
+            self._ask(Request("stop"), "")
+            return
+        running = self.snapshot.counts.running
+        options = (
+            Option("", "c", "cancel", "The sweep goes on."),
+            Option("stop", "e", "end", "No new trials; those that run end by themselves."),
+            Option("stop_now", "s", "stop now", f"Also stop what runs now ({running})."),
+        )
+        title = f"Stop {self.folder.name}?"
+        sentence = "It can be taken up again with r. Leaving this screen (q) does not stop it."
+        self.app.push_screen(ChoiceDialog(title, sentence, options), self._stop)
+
+    def _stop(self, kind: str | None) -> None:
+        if kind:
+            said = "Stopping: running trials end first." if kind == "stop" else "Stopping now."
+            self._ask(Request(kind), said)
+
+    def action_kill_trial(self) -> None:
+        trial = self.snapshot.trials.get(self.selected) if self.selected is not None else None
+        if trial is None or not trial.running:
+            self.notify("Select a running trial to stop it.", severity="warning")
+            return
+        number = trial.number
+        if not self.folder.engine_alive():
+            self._ask(Request("kill_trial", number), "")
+            return
+        options = (
+            Option("", "c", "cancel", "The trial goes on."),
+            Option("kill", "k", "kill", "Its result is kept as unfinished."),
+        )
+        sentence = "The sweep goes on with the next one."
+        dialog = ChoiceDialog(f"Stop trial {number}?", sentence, options)
+        self.app.push_screen(dialog, lambda choice: self._kill(number) if choice else None)
+
+    def _kill(self, number: int) -> None:
+        self._ask(Request("kill_trial", number), f"Stopping trial {number}.")
+
+    def action_add_trials(self) -> None:
+        if not self.folder.engine_alive():
+            self._ask(Request("add_trials", 0), "")
+            return
+        self.app.push_screen(AddTrials(self.snapshot.planned), self._add)
+
+    def _add(self, amount: int | None) -> None:
+        if amount:
+            self._ask(Request("add_trials", amount), f"Adding {amount} trials.")
+
+    def action_resume(self) -> None:
+        if self.state is State.RUNNING:
+            self.notify("An engine runs this study already.")
+        elif self.state is State.DONE:
+            self.notify("Every planned trial has ended: there is nothing to resume.")
+        elif self._resuming_until is None:
+            self._resuming_until = time.monotonic() + RESUME_S
+            self.note = self._note()
+            self.run_worker(self._resume_in_thread, thread=True, exit_on_error=False)
+
+    class ResumeFailed(Message):
+        def __init__(self, why: str) -> None:
+            super().__init__()
+            self.why = why
+
+    def _resume_in_thread(self) -> None:
+        """Starting a process takes a while; posting is all a thread may do here."""
+        try:
+            self._resume(self.folder)
+        except Exception as error:
+            self.post_message(self.ResumeFailed(str(error)))
+
+    def on_sweep_screen_resume_failed(self, event: ResumeFailed) -> None:
+        self._resuming_until = None
+        self.notify(event.why, title="It does not resume", severity="error", timeout=15)
+
+    def _note(self) -> str:
+        if self.tail.gone:
+            return "its folder is gone from the disk; this is the last that was read"
+        if not self.tail.caught_up:
+            return f"reading the journal, {self.tail.share_read:.0%}"
+        return "resuming …" if self._resuming_until is not None else ""
