@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from ..search.sampler import Sampler
 from ..search.search import Search
 from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
 from ..study.folder import StudyFolder
-from ..study.outcomes import Outcome, Reason
+from ..study.outcomes import Reason
 from ..study.requests import Request
 from ..study.snapshot import Snapshot, fold_all
 from .ending import Watched, diverged, ending, measured
@@ -25,11 +26,6 @@ from .slots import Slot
 
 TICK_S = 0.2  # how late a limit, a request or Ctrl-C may be noticed
 _KILL_AGAIN_S = 1.0  # a kill can meet a process that is just being forked
-
-
-class Sampler(Protocol):
-    def ask(self, number: int) -> dict[str, Any]: ...
-    def tell(self, number: int, params: dict[str, Any], value: float | None, outcome: Outcome) -> None: ...
 
 
 class Clock(Protocol):

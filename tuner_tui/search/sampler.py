@@ -25,6 +25,7 @@ from .space import Choice, Distribution, Float, Hyperparameter, Int, Space, froz
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
 
 
 class Sampler(Protocol):
@@ -48,61 +49,39 @@ def make_sampler(search: Search, past: Iterable[Trial] = ()) -> Sampler:
 
     Raises ValueError for a sampler nobody knows (a search that was read from a file has a known one).
     """
-    make = SAMPLERS.get(search.sampler)
-    if make is None:
+    draws = SAMPLERS.get(search.sampler)
+    if draws is None:
         raise ValueError(f"unknown sampler {search.sampler!r}; choose {' or '.join(SAMPLERS)}")
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it reports every trial; the screen is ours
-    sampler = make(search)
+    sampler = _InMemory(search, draws)
     for trial in past:
         if trial.outcome is not None:
             sampler.tell(trial.number, trial.params, trial.value, trial.outcome)
     return sampler
 
 
-class _Random:
-    """Every trial for itself: nothing is kept, nothing learned."""
+class _InMemory:
+    """An optuna study in memory, asked and told. Each trial's sampler is made for it, seeded by its number.
 
-    def __init__(self, search: Search) -> None:
-        self.search = search
-        self.distributions = {h.name: _to_optuna(h.distribution) for h in search.space}
-
-    def ask(self, number: int) -> dict[str, Any]:
-        def draw(h: Hyperparameter) -> Any:
-            from optuna.samplers import RandomSampler
-
-            sampler = RandomSampler(seed=_seed(self.search.seed, number, h.name))
-            nothing = cast(Any, None)  # of study and trial it looks at neither
-            return sampler.sample_independent(nothing, nothing, h.name, self.distributions[h.name])
-
-        return _draw_all(self.search, draw)
-
-    def tell(self, number: int, params: Mapping[str, Any], value: float | None, outcome: Outcome) -> None:
-        pass
-
-
-class _TPE:
-    """Optuna's Tree-structured Parzen Estimator, which draws near what did well.
-
-    What a trial gets depends on what was told before it, and on nothing else: the generator is new for
-    each trial, so the trials after a resume do not repeat the draws before it.
+    What a trial gets depends on its number and, where the sampler learns, on what was told before it, and on
+    nothing else: trials after a resume do not repeat the draws before it.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, sampler: Callable[[int, int], BaseSampler]) -> None:
         import optuna
 
         self.search = search
+        self.sampler = sampler  # (seed, trial number) -> what draws it
         self.distributions = {h.name: _to_optuna(h.distribution) for h in search.space}
         self.study = optuna.create_study(direction=cast(Any, search.direction))
         self.asked: dict[int, tuple[optuna.Trial, dict[str, Any]]] = {}
         self.told: set[int] = set()
 
     def ask(self, number: int) -> dict[str, Any]:
-        from optuna.samplers import TPESampler
-
         if number not in self.asked:
-            self.study.sampler = TPESampler(seed=_seed(self.search.seed, number, ""))
+            self.study.sampler = self.sampler(self.search.seed, number)
             trial = self.study.ask()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of optuna's, about its own defaults
@@ -164,8 +143,35 @@ class _TPE:
         return known
 
 
+def _random(seed: int, number: int) -> BaseSampler:
+    """Draws every hyperparameter from a generator of its own, so that none depends on which others there are."""
+    from optuna.samplers import BaseSampler, RandomSampler
+
+    class ByName(BaseSampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
+            return {}
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_independent(
+            self, study: Any, trial: Any, param_name: str, param_distribution: BaseDistribution
+        ) -> Any:
+            sampler = RandomSampler(seed=_seed(seed, number, param_name))
+            return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    return ByName()
+
+
+def _tpe(seed: int, number: int) -> BaseSampler:
+    """The Tree-structured Parzen Estimator, which draws near what did well."""
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=_seed(seed, number, ""))
+
+
 # By the name a search file gives them.
-SAMPLERS: dict[str, Callable[[Search], Sampler]] = {"random": _Random, "tpe": _TPE}
+SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"random": _random, "tpe": _tpe}
 
 
 def _seed(seed: int, number: int, name: str) -> int:
