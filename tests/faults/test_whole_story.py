@@ -15,7 +15,7 @@ from terminal import Terminal
 from ways_to_end import SABOTAGE
 
 from tuner_tui.record.uri import tracking_uri
-from tuner_tui.study.folder import State
+from tuner_tui.study.folder import State, StudyFolder
 from tuner_tui.study.outcomes import Outcome, Reason, mlflow_status
 from tuner_tui.study.processes import survivors
 
@@ -49,8 +49,6 @@ ENDS = {
 
 @pytest.mark.slow
 def test_journal_mlflow_and_screen_agree_on_every_trial(tmp_path):
-    from tuner_tui.record.reader import recorded_study
-
     workplace(tmp_path, SEARCH)
     screen = Terminal(tmp_path, "sweep")  # attached: the screen starts a detached engine
     folder = study(tmp_path, "story-1")
@@ -82,15 +80,7 @@ def test_journal_mlflow_and_screen_agree_on_every_trial(tmp_path):
             sabotaged += fate < len(SABOTAGE)
     assert sabotaged >= 5
 
-    recorded = recorded_study(tracking_uri(tmp_path / "mlruns", None), "story-1", tmp_path / "mlruns")
-    assert recorded is not None and recorded.status == "FINISHED"
-    assert [r.number for r in recorded.trials] == list(range(30))
-    for run in recorded.trials:
-        trial = after.trials[run.number]
-        assert trial.outcome is not None
-        assert run.status == mlflow_status(trial.outcome, trial.reason)
-        assert (run.outcome, run.reason) == (trial.outcome, trial.reason)
-        assert run.value == trial.value
+    agrees_with_mlflow(folder, tracking_uri(tmp_path / "mlruns", None))
 
     result = json.loads((tmp_path / "result.json").read_text())
     told = [(t["number"], t["outcome"], t["reason"], t["value"]) for t in result["trials"]]
@@ -106,6 +96,22 @@ def test_journal_mlflow_and_screen_agree_on_every_trial(tmp_path):
     )
     assert screen.leave() == 0
     assert survivors(folder.path) == []
+
+
+def agrees_with_mlflow(folder: StudyFolder, uri: str) -> None:
+    """Every trial of the journal has one run in MLflow, which tells the same of it."""
+    from tuner_tui.record.reader import recorded_study
+
+    trials = folder.snapshot().trials
+    recorded = recorded_study(uri, folder.name, folder.path.parent)
+    assert recorded is not None and recorded.status == "FINISHED"
+    assert [run.number for run in recorded.trials] == sorted(trials)
+    for run in recorded.trials:
+        trial = trials[run.number]
+        assert trial.outcome is not None
+        assert run.status == mlflow_status(trial.outcome, trial.reason)
+        assert (run.outcome, run.reason) == (trial.outcome, trial.reason)
+        assert run.value == trial.value
 
 
 def test_a_lost_line_leaves_the_sweep_running(tmp_path):
