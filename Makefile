@@ -15,7 +15,6 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 300
-export UV_LINK_MODE ?= copy
 
 # The python3 that is there, when it is new enough; else uv looks for another or fetches one.
 WANTED := $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else ">=3.11")')
@@ -46,6 +45,9 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/basedpyright
 	$(VENV)/bin/lint-imports
+
+pictures: setup
+	$(VENV)/bin/python docs/pictures.py
 
 snapshots: setup
 	$(VENV)/bin/python -m pytest tests/ui --snapshot-update
