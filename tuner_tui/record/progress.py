@@ -7,14 +7,13 @@ everything in it can be found again in MLflow by its tags.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..study.folder import StudyFolder
+from ..study.folder import StudyFolder, is_locked
 
 MAX_PROBLEMS = 50  # enough to see the pattern; the count goes on
 _COUNT_BYTES = 8 << 20  # a viewer asks often; further behind than this is "very far" anyway
@@ -110,7 +109,7 @@ def publication(folder: StudyFolder) -> Publication:
         behind_events=_lines(folder.journal, notebook.offset) if behind else 0,
         uploads=len(notebook.uploads), error=notebook.error, error_since=notebook.error_since,
         problems=notebook.problems, problem_count=notebook.problem_count,
-        at_work=_locked(publisher_lock(folder)),
+        at_work=is_locked(publisher_lock(folder)),
     )  # fmt: skip
 
 
@@ -122,17 +121,3 @@ def _lines(path: Path, offset: int) -> int:
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(_COUNT_BYTES).count(b"\n")
-
-
-def _locked(path: Path) -> bool:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)

@@ -106,17 +106,7 @@ class StudyFolder:
 
     def engine_alive(self) -> bool:
         """Whether an engine holds the lock at this moment."""
-        try:
-            fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
+        return is_locked(self.lock_file)
 
     def state(self, snapshot: Snapshot) -> State:
         if self.engine_alive():
@@ -160,6 +150,21 @@ class StudyLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on this file; the look itself holds it for microseconds."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
 
 
 def list_studies(root: Path) -> list[StudyFolder]:
