@@ -136,3 +136,12 @@ def test_a_screen_leaves_with_a_terminal_that_says_nothing(tmp_path):
     screen.wait_for("No studies yet")
     screen.hang_up()
     assert screen.process.returncode is not None
+
+
+def test_a_search_that_cannot_run_says_why_on_the_screen(tmp_path):
+    workplace(tmp_path, SEARCH.replace("ways_to_end:fated", "ways_to_end:missing"))
+    screen = Terminal(tmp_path, "sweep")
+    screen.wait_for(r"failed: 'ways_to_end:missing' can't be imported")
+    screen.press("\x1b")
+    screen.wait_for(r"story-1\s+failed")
+    assert screen.leave() == 0

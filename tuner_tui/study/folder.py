@@ -41,6 +41,11 @@ class State(StrEnum):
     FAILED = "failed"  # the engine could not run it at all: Snapshot.closed_message says why
     EMPTY = "empty"  # no engine ever opened it
 
+    @property
+    def resumable(self) -> bool:
+        """Whether an engine could take it up again and would find something to do."""
+        return self in (State.STOPPED, State.INTERRUPTED, State.FAILED)
+
 
 class StudyBusy(Exception):
     """Another engine runs this study."""

@@ -119,4 +119,7 @@ def run_tui(root: Path, *, launch: Launch, resume: Resume, attach: StudyFolder |
         raise NoTerminal(
             "the screen needs a terminal, and this is none; `tuner sweep --headless` does the same without one"
         )
-    TunerApp(root, launch=launch, resume=resume, attach=attach).run()
+    app = TunerApp(root, launch=launch, resume=resume, attach=attach)
+    app.run()
+    if app.return_code:  # it broke, or its terminal did: not what a script should take for a good end
+        sys.exit(app.return_code)

@@ -88,6 +88,8 @@ def state_sentence(state: State, snapshot: Snapshot) -> str:
         return "the engine was killed; press r to resume"
     if state is State.STOPPED:
         return "press r to go on"
+    if state is State.FAILED:
+        return f"{' '.join(printable(snapshot.closed_message).split())}; r tries again"
     if state is State.EMPTY:
         return "no engine has opened it; l shows what one said"
     if state is State.RUNNING and snapshot.opened_at is not None:

@@ -210,7 +210,7 @@ class StudiesScreen(Screen[None]):
         if tail is None:
             return
         state = tail.state()
-        if state not in (State.STOPPED, State.INTERRUPTED):
+        if not state.resumable:
             why = "an engine runs it already" if state is State.RUNNING else "every planned trial has ended"
             self.notify(f"Nothing to resume in {tail.folder.name}: {why}.")
             return

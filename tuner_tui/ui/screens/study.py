@@ -161,6 +161,8 @@ class StudyScreen(SweepScreen):
     def _why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.opened_at is None:
             return "waiting for the engine" if self.state is State.RUNNING else "nothing has happened yet"
+        if self.state is State.FAILED:
+            return "the search could not run; its detail says why"
         return "this search varies nothing"
 
     def watch_state(self, state: State) -> None:

@@ -39,11 +39,7 @@ class SweepScreen(Screen[None]):
     def _ask(self, request: Request, said: str) -> bool:
         """Ask the engine, if there is one; say what will happen."""
         if not self.folder.engine_alive():
-            hint = (
-                "press r to go on with it"
-                if self.state in (State.STOPPED, State.INTERRUPTED)
-                else "it is over"
-            )
+            hint = "press r to go on with it" if self.state.resumable else "it is over"
             self.notify(f"No engine runs this study: {hint}.", severity="warning")
             return False
         try:

@@ -24,6 +24,7 @@ _STATE_TONES = {
     State.DONE: "$finished",
     State.STOPPED: "$unfinished",
     State.INTERRUPTED: "$no-start",
+    State.FAILED: "$no-start",
     State.EMPTY: "$quiet",
 }
 

@@ -18,6 +18,7 @@ _STATE_TONES = {
     State.DONE: "finished",
     State.STOPPED: "unfinished",
     State.INTERRUPTED: "no-start",
+    State.FAILED: "no-start",
     State.EMPTY: "muted",
 }
 
