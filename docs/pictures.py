@@ -1,10 +1,11 @@
-"""Draw the pictures of the README from a real study: 90 trials of the bundled caption search on two CPU cores, with
-the wide ranges of a GPU search (up to 384 filters and 24 layers) under tight limits (14 s and 0.8 GB a trial), so that
-half ended early and a tenth never started.
+"""Draw the pictures of the README from a real study.
+
+90 trials of the bundled caption search on two CPU cores, with the wide ranges of a GPU search (up to 384
+filters and 24 layers) under tight limits (14 s and 0.8 GB a trial), so that half ended early and a tenth never
+started. Its journal is kept beside the pictures (pictures/caption.jsonl): they can be drawn again whenever the
+looks change.
 
     make pictures
-
-Its journal is kept beside the pictures (pictures/caption.jsonl), so they can be drawn again whenever the looks change.
 """
 
 from __future__ import annotations
