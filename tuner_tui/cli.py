@@ -291,13 +291,13 @@ def engine(path: Path) -> None:
 
 
 def _open_screen(root: Path, attach: StudyFolder | None) -> None:
-    from .launch import BadInput, launch, run_detached
+    from .launch import BadInput, launch, resume
 
     if not _terminal():
         raise BadInput("the screen needs a terminal; `tuner sweep --headless` runs without one")
     from .ui.app import run_tui
 
-    run_tui(root, launch=lambda text: launch(root, text), resume=run_detached, attach=attach)
+    run_tui(root, launch=lambda text: launch(root, text), resume=resume, attach=attach)
 
 
 def _terminal() -> bool:

@@ -176,6 +176,12 @@ def launch(root: Path, text: str) -> StudyFolder:
     return folder
 
 
+def resume(folder: StudyFolder) -> None:
+    """Go on with a study, detached. Raises BadInput when it runs, or has nothing left to do."""
+    changed_plan(folder, None, None, None, None).save(folder)
+    run_detached(folder)
+
+
 def publisher_command(folder: StudyFolder, tracking_uri: str | None) -> list[str]:
     from .record.uri import tracking_uri as resolve
 

@@ -7,8 +7,10 @@ import signal
 import pytest
 from sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
 
+from tuner_tui.launch import resume
 from tuner_tui.study.folder import State
 from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.study.requests import Request, ask
 
 ENDLESS = """
 name = "endless"
@@ -140,3 +142,17 @@ def test_a_bad_target_is_refused_before_any_trial(tmp_path, target, sentence):
     folder = study(tmp_path, "brief-1")
     assert folder.snapshot().trials == {}
     assert folder.state(folder.snapshot()) is State.FAILED
+
+
+def test_trials_added_while_it_ran_are_not_forgotten_by_a_resume(running):
+    _, process, folder, _ = running
+    ask(folder.requests, Request("add_trials", 3))
+    wait_for(folder, lambda s: s.planned == 9)
+    kill(process)
+    wait_for(folder, lambda s: s.counts.running == 0)  # the publisher buries them
+    plan = folder.path / "launch.json"
+    plan.write_text(plan.read_text().replace("ways_to_end:forever", "ways_to_end:number"))
+    resume(folder)  # what the screen's key does: a detached engine
+    after = wait_for(folder, lambda s: s.closed_why == "completed")
+    assert sorted(after.trials) == list(range(9))
+    assert after.counts.finished == 7
