@@ -115,12 +115,11 @@ def sweep(
     from .search.file import load_search
 
     overrides = list(settings or [])
-    overrides += [
-        f"{key}={value}" for key, value in (("trials", trials), ("seed", seed)) if value is not None
-    ]
+    options = {"trials": trials, "parallel": parallel, "seed": seed}
+    overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
     conditions = parse_conditions(fail_if or [])
     source = find_search(search, Path.cwd())
-    plan = Plan(load_search(source, overrides), gpus or "auto", tracking_uri, parallel)
+    plan = Plan(load_search(source, overrides), gpus or "auto", tracking_uri)
     check_gpus(plan.gpus)
     folder = open_study(root, plan, source, name)
     if headless or json or junit or markdown or conditions or not _terminal():
@@ -175,15 +174,16 @@ def plot(
     root: Root = _HERE,
 ) -> None:
     """Print a study's scatterplots once, and save them as PNG or SVG."""
-    from .headless import terminal_width, wants_color
+    from .headless import terminal_width
     from .launch import BadInput, find_study
     from .plot.page import page
+    from .report.output import wants_color
 
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
     snapshot = find_study(root, study).snapshot()
-    print(page(snapshot, width or terminal_width(), color=wants_color(no_color)))
+    print(page(snapshot, width or terminal_width(), color=not no_color and wants_color(sys.stdout)))
     if save:
         from .plot.picture import save_picture
 

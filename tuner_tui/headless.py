@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from .launch import BadInput, run_here
 from .report.exit_codes import exit_code
 from .report.fail_if import Condition, parse_condition
 from .report.machine import write_json, write_junit, write_markdown
+from .report.output import wants_color
 from .report.progress import Printer
 from .report.text import summary
 from .study.folder import StudyFolder
@@ -48,7 +48,8 @@ def run_headless(
         write_junit(snapshot, junit, folder=folder)
     if markdown:
         write_markdown(snapshot, markdown)
-    print(summary(snapshot, width=terminal_width(), color=wants_color(no_color), folder=folder))
+    color = not no_color and wants_color(sys.stdout)
+    print(summary(snapshot, width=terminal_width(), color=color, folder=folder))
     verdicts = [condition.holds(snapshot) for condition in conditions]
     for verdict in verdicts:
         print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
@@ -59,7 +60,3 @@ def run_headless(
 
 def terminal_width() -> int:
     return shutil.get_terminal_size((120, 40)).columns
-
-
-def wants_color(no_color: bool) -> bool:
-    return not no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty()

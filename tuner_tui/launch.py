@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .engine.launcher import BadTarget
@@ -40,12 +40,9 @@ class Plan:
     search: Search
     gpus: str = "auto"  # auto, none, or numbers such as "0,1"
     tracking_uri: str | None = None  # None: the SQLite store beside the studies
-    parallel: int | None = None  # overrides the search's own
 
     def save(self, folder: StudyFolder) -> None:
-        record = asdict(replace(self, search=Search("", "", "", self.search.space))) | {
-            "search": self.search.to_json()
-        }
+        record = {"search": self.search.to_json(), "gpus": self.gpus, "tracking_uri": self.tracking_uri}
         temporary = folder.path / "launch.json.new"
         temporary.write_text(json.dumps(record, indent=1))
         temporary.rename(folder.path / "launch.json")
@@ -102,8 +99,7 @@ def changed_plan(
     check_gpus(gpus or plan.gpus)
     return replace(
         plan,
-        search=replace(plan.search, trials=planned),
-        parallel=parallel or plan.parallel,
+        search=replace(plan.search, trials=planned, parallel=parallel or plan.search.parallel),
         gpus=gpus or plan.gpus,
         tracking_uri=uri or plan.tracking_uri,
     )
@@ -146,11 +142,10 @@ def run_here(
     from .report.summary_folder import write_summary
 
     plan = Plan.load(folder)
-    parallel = plan.parallel or plan.search.parallel
     return run_study(
         folder,
         plan.search,
-        make_slots(parallel, parse_gpus(plan.gpus)),
+        make_slots(plan.search.parallel, parse_gpus(plan.gpus)),
         path=python_path(plan.search),
         publisher=publisher_command(folder, plan.tracking_uri),
         on_change=on_change,

@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..study.outcomes import Outcome
+from ..study.outcomes import OUTCOME_WORDS, Outcome
 from ..study.snapshot import Snapshot
 from .atomic import write_text
 from .text import BEST, beaten_words, best_table
 from .words import (
     GLYPHS,
-    OUTCOME_WORDS,
     best_trials,
     direction_words,
     ended_words,

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-from ..study.outcomes import Outcome
+from ..study.outcomes import OUTCOME_WORDS, Outcome
 from ..study.snapshot import Counts, Snapshot, Trial
 from .bar import bar_line
 from .output import Output, is_terminal, paint, wants_color
 from .pace import Pace
 from .words import (
     GLYPHS,
-    OUTCOME_WORDS,
     STYLES,
     brief_params,
     counts_parts,

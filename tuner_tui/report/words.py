@@ -15,7 +15,7 @@ from typing import Any
 
 from ..plot.signs import FINISHED, LINES, RUNNING, UNFINISHED
 from ..study.folder import printable
-from ..study.outcomes import Outcome, Reason
+from ..study.outcomes import OUTCOME_WORDS, Outcome, Reason
 from ..study.snapshot import Counts, Snapshot, Trial
 
 GLYPHS = {
@@ -29,12 +29,6 @@ STYLES = {  # rich styles, the colours of the scatterplots
     Outcome.UNFINISHED: UNFINISHED.style,
     Outcome.NO_START: LINES[2].style,  # the middle one of the reds
     None: RUNNING.style,
-}
-OUTCOME_WORDS = {
-    Outcome.FINISHED: "finished",
-    Outcome.UNFINISHED: "unfinished",
-    Outcome.NO_START: "never started",
-    None: "running",
 }
 MESSAGE_CHARS = 160  # of a message in a list: two lines of a terminal; the whole of it is in the log
 VALUE_CHARS = 24  # of one parameter's value

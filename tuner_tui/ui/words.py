@@ -6,15 +6,8 @@ import math
 from typing import Any
 
 from ..study.folder import State, printable
-from ..study.outcomes import Outcome
+from ..study.outcomes import OUTCOME_WORDS
 from ..study.snapshot import Snapshot, Trial
-
-OUTCOME_WORDS = {
-    Outcome.FINISHED: "finished",
-    Outcome.UNFINISHED: "unfinished",
-    Outcome.NO_START: "never started",
-    None: "running",
-}
 
 
 def number(value: float | None, digits: int = 4) -> str:
