@@ -2,114 +2,57 @@
 
 The names are those of the 2017 search whose scatterplots this project began with (`convnet.depth`
 is the number of filters, `convnet.profundity` the number of layers, and every `radius` but the
-masker's is a diameter). A name that is unknown, a value of the wrong type or out of range, and a
-kind that is known but not built yet all raise here, before any data is loaded: a silent default
-would put a point in the wrong place of a scatterplot.
+masker's is a diameter); `ALIASES` has a plainer name for each, and either may be used. A name that is
+unknown, a value of the wrong type or out of range, and a combination that makes no sense all raise
+here, before any data is loaded: a silent default would put a point in the wrong place of a scatterplot.
 """
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Whole:
-    """A whole number from `low` to `high`, both included."""
-
-    low: int
-    high: int
-
-    def error(self, value: object) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            return f"is not a whole number; give one from {self.low} to {self.high}"
-        if not self.low <= value <= self.high:
-            return f"is out of range; give a whole number from {self.low} to {self.high}"
-        return None
-
-
-@dataclass(frozen=True)
-class Real:
-    """A finite number above `low` and at most `high`."""
-
-    low: float
-    high: float
-
-    def error(self, value: object) -> str | None:
-        wanted = f"a number above {self.low:g} and at most {self.high:g}"
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"is not a number; give {wanted}"
-        if not math.isfinite(value) or not self.low < value <= self.high:
-            return f"is out of range; give {wanted}"
-        return None
-
-
-@dataclass(frozen=True)
-class Flag:
-    """True or false, nothing that merely looks like it."""
-
-    def error(self, value: object) -> str | None:
-        return None if isinstance(value, bool) else "is not true or false; give one of the two"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One of the names that are built; the names still to come are told apart from typing errors."""
-
-    built: tuple[str, ...]
-    later: tuple[str, ...] = ()
-
-    def error(self, value: object) -> str | None:
-        choose = f"choose {_either(self.built)}"
-        if value in self.built:
-            return None
-        if value in self.later:
-            return f"is not built yet; {choose}"
-        near = difflib.get_close_matches(str(value), self.built + self.later, n=1)
-        return f"is no known kind; {f'did you mean {near[0]!r}? ' if near else ''}{choose}"
-
-
-@dataclass(frozen=True)
-class Layers:
-    """How often the caption is merged (a count >= 1), or the list of the layers where it is."""
-
-    def error(self, value: object) -> str | None:
-        wanted = "give a count from 1, or a list of different layers such as [0, 2, 4]"
-        if isinstance(value, list | tuple):
-            whole = all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in value)
-            return None if value and whole and len(set(value)) == len(value) else f"is not usable; {wanted}"
-        if isinstance(value, bool) or not isinstance(value, int):
-            return f"is not usable; {wanted}"
-        return None if value >= 1 else f"is out of range; {wanted}"
-
-
-def _either(names: tuple[str, ...]) -> str:
-    """a, b or c."""
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+from models.rules import Flag, Kind, Layers, Real, Text, Whole, as_layers
 
 
 def hyper(default: Any, rule: Any) -> Any:
     return field(default=default, metadata={"rule": rule})
 
 
+STEPS = 100_000_000  # more than anyone will train for
+EVER = Whole(0, STEPS)  # a number of steps or measurements, 0 for never
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from."""
+
+    source: str = hyper("emoji", Text("emoji, shapes, or the folder of your images"))
+    split: str = hyper("random", Kind(("random", "combinations")))  # combinations: of shapes, held out
+    caption_column: str = hyper("text", Text("the column of the captions"))
+    bad: str = hyper("refuse", Kind(("refuse", "skip")))  # what to do with images that can't be used
+
+
 @dataclass(frozen=True)
 class Reader:
     """How the caption is read."""
 
-    kind: str = hyper("qrnn", Kind(("qrnn",), ("lstm", "gru", "rnn")))
+    kind: str = hyper("qrnn", Kind(("qrnn", "lstm", "gru", "rnn")))
     size: int = hyper(32, Whole(1, 4096))  # hidden units, per direction
-    radius: int = hyper(2, Whole(1, 64))  # words each convolution sees; the captions have 1 to 11
+    embedding: int = hyper(32, Whole(1, 4096))  # numbers that stand for a word
+    layers: int = hyper(1, Whole(1, 16))  # stacked, each reading what the one below said
+    radius: int = hyper(2, Whole(1, 64))  # words each convolution of a qrnn sees
     bidir: bool = hyper(True, Flag())
     normalize: bool = hyper(True, Flag())
+    dropout: float = hyper(0.0, Real(0.0, 0.95))
 
 
 @dataclass(frozen=True)
 class Merger:
     """How, and how often, what was read enters the convnet."""
 
-    kind: str = hyper("attention", Kind(("attention", "conv"), ("film",)))
-    depth: int = hyper(8, Whole(1, 1024))  # filters of the conv merger; attention has no use for it
+    kind: str = hyper("film", Kind(("attention", "conv", "film")))
+    depth: int = hyper(8, Whole(1, 1024))  # filters of the conv merger; the others have no use for it
     layers: int | tuple[int, ...] = hyper(2, Layers())
 
 
@@ -119,37 +62,99 @@ class Convnet:
 
     kind: str = hyper(
         "straight_residual",
-        Kind(("straight", "straight_dilated", "straight_residual"), ("tapered", "expanding", "bottlenecked")),
+        Kind(("straight", "straight_dilated", "straight_residual", "tapered", "expanding", "bottlenecked")),
     )
+    input: str = hyper("scalar", Kind(("scalar", "onehot")))  # an intensity as one number, or as 256
     depth: int = hyper(24, Whole(1, 4096))  # filters
     profundity: int = hyper(6, Whole(1, 512))  # layers
     radius: int = hyper(3, Whole(1, 31))  # the kernel's side, even ones too
+    dropout: float = hyper(0.0, Real(0.0, 0.95))
 
 
 @dataclass(frozen=True)
 class Masker:
-    """Which pixels are given and which are asked for."""
+    """Which pixels are given and which are asked for while training."""
 
-    kind: str = hyper("contiguish", Kind(("contiguish",), ("orderless", "contiguous", "center")))
-    radius: int = hyper(2, Whole(0, 64))  # a true radius: blocks of 5x5, as 17x17 was to 64x64
+    kind: str = hyper("contiguish", Kind(("orderless", "contiguish", "contiguous", "center")))
+    radius: int = hyper(2, Whole(0, 64))  # of contiguish; a true radius: blocks of 5x5, as 17x17 was to 64x64
+    per_channel: bool = hyper(False, Flag())  # red, green and blue each with a mask of its own, as in 2017
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What turns a gradient into a step."""
+
+    kind: str = hyper("adam", Kind(("adam", "adamw", "sgd", "rmsprop")))
+    momentum: float = hyper(0.9, Real(0.0, 0.9999))  # Adam's beta 1
+    weight_decay: float = hyper(0.0, Real(0.0, 10.0))
+    clip: float = hyper(1.0, Real(0.0, 1e6))  # the gradient's norm at most; 0 lets it be
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate moves; `lr` is its highest value."""
+
+    kind: str = hyper("cosine", Kind(("constant", "cosine", "one_cycle", "triangular", "plateau")))
+    warmup: float = hyper(0.05, Real(0.0, 1.0))  # share of the steps spent rising; 0.3 is usual for one_cycle
+    floor: float = hyper(0.0, Real(0.0, 1.0))  # share of `lr` that is its lowest
+    cycle: int = hyper(200, Whole(2, STEPS))  # steps of triangular, up and down again
+    decay: float = hyper(0.1, Real(0.0, 1.0, above=True))  # of plateau: 2017 divided by ten ...
+    patience: int = hyper(1000, Whole(1, STEPS))  # ... after so many steps without a better validation loss
+
+
+@dataclass(frozen=True)
+class AdaBatch:
+    """Batches that grow instead of a learning rate that falls (Devarakonda, Naumov, Garland 2017)."""
+
+    every: int = hyper(0, EVER)  # steps from one growth to the next
+    factor: int = hyper(2, Whole(2, 16))
+    most: int = hyper(1024, Whole(1, 65536))
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When a trial has learned all it will, and when it never will."""
+
+    patience: int = hyper(0, EVER)  # measurements without a better windowed loss
+    window: int = hyper(10, Whole(1, 1000))  # measurements whose median counts: one alone is noisy
+    min_delta: float = hyper(0.0, Real(0.0, 1e6))  # levels that count as better
+    warmup: int = hyper(500, Whole(1, STEPS))  # steps after which worse than uniform means diverged
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The same training, faster; `auto` knows what pays where (see models/step.py)."""
+
+    precision: str = hyper("auto", Kind(("auto", "fp32", "bf16")))
+    compile: str = hyper("auto", Kind(("auto", "on", "off")))
+    graph: str = hyper("auto", Kind(("auto", "on", "off")))
 
 
 @dataclass(frozen=True)
 class Config:
     """One complete, checked set of hyperparameters. Make it with `Config.of`."""
 
+    data: Data = field(default_factory=Data)
     reader: Reader = field(default_factory=Reader)
     merger: Merger = field(default_factory=Merger)
     convnet: Convnet = field(default_factory=Convnet)
     masker: Masker = field(default_factory=Masker)
-    lr: float = hyper(4e-3, Real(0.0, 10.0))  # 2e-3 to 8e-3 learn fastest in the first minute
-    batch_size: int = hyper(16, Whole(1, 4096))
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    adabatch: AdaBatch = field(default_factory=AdaBatch)
+    stop: Stop = field(default_factory=Stop)
+    speed: Speed = field(default_factory=Speed)
+    lr: float = hyper(4e-3, Real(0.0, 10.0, above=True))  # 2e-3 to 8e-3 learn fastest in the first minute
+    batch_size: int = hyper(16, Whole(1, 65536))
     optimize_given: bool = hyper(False, Flag())
-    loss: str = hyper("emd2", Kind(("emd2",), ("emd", "xent", "mixed")))
+    caption_dropout: float = hyper(0.1, Real(0.0, 1.0))  # captions left out; at 1 it never sees one
+    loss: str = hyper("mixed", Kind(("emd2", "emd", "xent", "mixed")))
+    xent_weight: float = hyper(1.0, Real(0.0, 1000.0, above=True))  # of mixed: emd2 + weight * xent
     loss_pixels: int = hyper(128, Whole(1, 1 << 20))  # pixels per image whose logits a step computes
-    steps: int = hyper(200, Whole(1, 100_000_000))
-    report_every: int = hyper(20, Whole(1, 100_000_000))  # steps from one measurement to the next
-    size: int = hyper(24, Whole(8, 128))  # side of the images in pixels
+    steps: int = hyper(200, Whole(1, STEPS))
+    report_every: int = hyper(20, Whole(1, STEPS))  # steps from one measurement to the next
+    checkpoint_every: int = hyper(500, EVER)  # steps; when stopped or done there is one in any case
+    size: int = hyper(24, Whole(8, 256))  # side of the images in pixels
     valid_images: int = hyper(96, Whole(1, 100_000))  # at most so many, the same in every trial
     split_seed: int = hyper(0, Whole(0, 2**31 - 1))  # not `seed`: trials must share their validation set
 
@@ -161,38 +166,34 @@ class Config:
         """
         known = _rules()
         errors = []
-        for name, value in hypers.items():
+        values: dict[str, Any] = {}
+        for spelled, value in hypers.items():
+            name = ALIASES.get(spelled, spelled)
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                near = difflib.get_close_matches(spelled, [*known, *ALIASES], n=1, cutoff=0.5)
                 remedy = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(known)}"
-                errors.append(f"{name!r} is no hyperparameter of the caption model; {remedy}")
+                errors.append(f"{spelled!r} is no hyperparameter of the caption model; {remedy}")
+            elif name in values:
+                twice = [s for s in hypers if ALIASES.get(s, s) == name]
+                errors.append(
+                    f"{' and '.join(twice)} are one hyperparameter under two names; give one of them"
+                )
             elif error := known[name].error(value):
-                errors.append(f"{name} = {value!r} {error}")
+                errors.append(f"{spelled} = {value!r} {error}")
+            values[name] = value
         if errors:
             raise ValueError("\n".join(errors))
-        config = _laid_over(Config, hypers)
-        config.merge_layers()  # raises when the layers named do not exist
+        config = _laid_over(Config, values)
+        if errors := [*config._at_odds(values)]:
+            raise ValueError("\n".join(errors))
         return config
 
     def merge_layers(self) -> tuple[int, ...]:
-        """The layers before which the caption is merged: as listed, or `merger.layers` evenly spaced.
-
-        Raises ValueError when the convnet has not so many layers.
-        """
+        """The layers before which the caption is merged: as listed, or `merger.layers` evenly spaced."""
         layers, profundity = self.merger.layers, self.convnet.profundity
         if isinstance(layers, int):
-            if layers > profundity:
-                raise ValueError(
-                    f"merger.layers = {layers} merges do not fit convnet.profundity = {profundity} layers; "
-                    f"give at most {profundity}"
-                )
-            # The first merge is not at layer 0 while there is room: six channels can hold little of a caption.
+            # The first merge is not at layer 0 while there is room: a few channels can hold little of a caption.
             return tuple((i + 1) * profundity // (layers + 1) for i in range(layers))
-        if max(layers) >= profundity:
-            raise ValueError(
-                f"merger.layers = {list(layers)} names layer {max(layers)}, but convnet.profundity = "
-                f"{profundity} has layers 0 to {profundity - 1}"
-            )
         return tuple(sorted(layers))
 
     def hypers(self) -> dict[str, Any]:
@@ -204,6 +205,64 @@ class Config:
             else:
                 flat[name] = value
         return flat
+
+    def _at_odds(self, given: Mapping[str, Any]) -> list[str]:
+        """Values that are fine alone and impossible together, each with a sentence."""
+        errors = []
+        layers, profundity = self.merger.layers, self.convnet.profundity
+        if isinstance(layers, int) and layers > profundity:
+            errors.append(
+                f"merger.layers = {layers} merges do not fit convnet.profundity = {profundity} layers; "
+                f"give at most {profundity}"
+            )
+        if isinstance(layers, tuple) and max(layers) >= profundity:
+            errors.append(
+                f"merger.layers = {list(layers)} names layer {max(layers)}, but convnet.profundity = "
+                f"{profundity} has layers 0 to {profundity - 1}"
+            )
+        if self.data.split == "combinations" and self.data.source != "shapes":
+            errors.append(
+                f"data.split = 'combinations' holds out combinations of shapes, and data.source is "
+                f"{self.data.source!r}; give data.source = 'shapes' or leave data.split alone"
+            )
+        if self.schedule.kind == "plateau" and self.adabatch.every:
+            errors.append(
+                f"adabatch.every = {self.adabatch.every} grows the batch instead of lowering the learning rate, "
+                f"and schedule.kind = 'plateau' lowers it; give only one of them"
+            )
+        if self.adabatch.every and self.adabatch.most < self.batch_size:
+            errors.append(
+                f"adabatch.most = {self.adabatch.most} is less than batch_size = {self.batch_size}; "
+                f"give at least {self.batch_size}"
+            )
+        if self.schedule.kind == "constant" and self.schedule.floor:
+            errors.append(
+                f"schedule.floor = {self.schedule.floor} has no meaning for a constant schedule; choose another "
+                f"schedule.kind"
+            )
+        if self.reader.kind != "qrnn" and "reader.radius" in given:
+            errors.append(
+                f"reader.radius = {self.reader.radius} is the width of a qrnn's convolution, and reader.kind is "
+                f'{self.reader.kind!r}; leave it out (in a search: when = {{ "reader.kind" = "qrnn" }})'
+            )
+        return errors
+
+
+ALIASES = {
+    "data": "data.source",
+    "learning_rate": "lr",
+    "learn_given": "optimize_given",
+    "convnet.channels": "convnet.depth",
+    "convnet.layers": "convnet.profundity",
+    "convnet.diameter": "convnet.radius",
+    "merger.channels": "merger.depth",
+    "merger.count": "merger.layers",
+    "reader.units": "reader.size",
+    "reader.diameter": "reader.radius",
+    "reader.bidirectional": "reader.bidir",
+    "reader.layer_norm": "reader.normalize",
+}
+"""Plainer names for those of 2017; a search may use either, and never both."""
 
 
 def _is_group(f: Field) -> bool:
@@ -227,5 +286,6 @@ def _laid_over(kind: Any, hypers: Mapping[str, Any], prefix: str = "") -> Any:
             given[f.name] = _laid_over(f.default_factory, hypers, f"{f.name}.")
         elif prefix + f.name in hypers:
             value = hypers[prefix + f.name]
-            given[f.name] = tuple(value) if isinstance(value, list) else value
+            listed = isinstance(f.metadata["rule"], Layers) and not isinstance(value, int)
+            given[f.name] = as_layers(value) if listed else value
     return kind(**given)

@@ -1,0 +1,98 @@
+"""What a hyperparameter's value may be: each rule answers with None, or with what is wrong and the remedy."""
+
+import difflib
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def error(self, value: object) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return f"is not a whole number; give one from {self.low} to {self.high}"
+        if not self.low <= value <= self.high:
+            return f"is out of range; give a whole number from {self.low} to {self.high}"
+        return None
+
+
+@dataclass(frozen=True)
+class Real:
+    """A finite number from `low` to `high`; `above` leaves `low` itself out."""
+
+    low: float
+    high: float
+    above: bool = False
+
+    def error(self, value: object) -> str | None:
+        start = f"above {self.low:g} and at most" if self.above else f"from {self.low:g} to"
+        wanted = f"a number {start} {self.high:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"is not a number; give {wanted}"
+        within = self.low < value <= self.high if self.above else self.low <= value <= self.high
+        if not math.isfinite(value) or not within:
+            return f"is out of range; give {wanted}"
+        return None
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false, nothing that merely looks like it."""
+
+    def error(self, value: object) -> str | None:
+        return None if isinstance(value, bool) else "is not true or false; give one of the two"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of some names."""
+
+    names: tuple[str, ...]
+
+    def error(self, value: object) -> str | None:
+        if value in self.names:
+            return None
+        near = difflib.get_close_matches(str(value), self.names, n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        return f"is no known kind; {meant}choose {_either(self.names)}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A word or a path."""
+
+    what: str
+
+    def error(self, value: object) -> str | None:
+        return None if isinstance(value, str) and value.strip() else f"is not usable; give {self.what}"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """How often something is done (a count >= 1), or the list of the layers where it is: [0, 2] or "0,2"."""
+
+    def error(self, value: object) -> str | None:
+        wanted = "give a count from 1, or a list of different layers such as [0, 2, 4]"
+        if isinstance(value, str | list | tuple):
+            layers = as_layers(value)
+            return None if layers and len(set(layers)) == len(layers) else f"is not usable; {wanted}"
+        if isinstance(value, bool) or not isinstance(value, int):
+            return f"is not usable; {wanted}"
+        return None if value >= 1 else f"is out of range; {wanted}"
+
+
+def as_layers(value: str | list | tuple) -> tuple[int, ...] | None:
+    """The layers listed, also in a comma string as the 2017 search wrote them; None if they are not numbers."""
+    listed = value.split(",") if isinstance(value, str) else value
+    layers = [int(i) if isinstance(i, str) and i.strip().isdecimal() else i for i in listed]
+    good = all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in layers)
+    return tuple(layers) if good else None
+
+
+def _either(names: tuple[str, ...]) -> str:
+    """a, b or c."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
