@@ -12,6 +12,7 @@ from tuner_tui.study.outcomes import Outcome, Reason
 
 RETURNED = {"end": "returned"}
 RAISED = {"end": "raised", "type": "ValueError", "message": "no", "where": "t.py:3", "memory": False}
+DIVERGED = RAISED | {"type": "Diverged", "diverged": True}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,9 @@ RAISED = {"end": "raised", "type": "ValueError", "message": "no", "where": "t.py
         ([1.0], RAISED, 1, "", None, Outcome.UNFINISHED, Reason.EXCEPTION, "ValueError: no (t.py:3)"),
         ([], RAISED, 1, "", None, Outcome.NO_START, Reason.EXCEPTION, "ValueError: no (t.py:3)"),
         ([1.0], RAISED | {"memory": True}, 1, "", None, Outcome.UNFINISHED, Reason.OUT_OF_MEMORY, "no"),
+        ([1.0], DIVERGED, 1, "", None, Outcome.UNFINISHED, Reason.DIVERGED, "no"),
+        ([], DIVERGED, 1, "", None, Outcome.NO_START, Reason.DIVERGED, "no"),
+        ([1.0], DIVERGED, 1, "", Reason.TIMEOUT, Outcome.UNFINISHED, Reason.TIMEOUT, "because"),
         ([1.0], {"end": "exit", "code": 3}, 3, "", None, Outcome.UNFINISHED, Reason.EXIT, "exit code 3"),
         ([1.0], {"end": "exit", "code": 0}, 0, "", None, Outcome.FINISHED, None, ""),
         ([1.0], None, 5, "", None, Outcome.UNFINISHED, Reason.EXIT, "exit code 5 without a last word"),

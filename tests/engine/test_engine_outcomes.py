@@ -58,6 +58,9 @@ def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:
         ("memory_error", Outcome.UNFINISHED, Reason.OUT_OF_MEMORY, "cannot allocate 12 GiB"),
         ("nan", Outcome.UNFINISHED, Reason.DIVERGED, "loss became nan at step 3"),
         ("inf", Outcome.UNFINISHED, Reason.DIVERGED, "loss became inf at step 3"),
+        ("diverged", Outcome.UNFINISHED, Reason.DIVERGED, "worse than a uniform guess: 5.1"),
+        ("diverged_early", Outcome.NO_START, Reason.DIVERGED, "worse than a uniform guess: 5.1"),
+        ("diverged_speechless", Outcome.UNFINISHED, Reason.DIVERGED, "Diverged (ways_to_end.py:"),
         ("rubbish", Outcome.FINISHED, None, ""),
         ("words", Outcome.UNFINISHED, Reason.EXCEPTION, "'a lot', not a number"),
         ("leaves_files", Outcome.UNFINISHED, Reason.EXCEPTION, "after saving"),
@@ -102,6 +105,18 @@ def test_a_generator_that_is_stopped_runs_its_finally(tmp_path):
     folder, trials = run(tmp_path, a_search(function="forever", limits=replace(LIMITS, trial_seconds=0.5)))
     assert trials[0].reason is Reason.TIMEOUT
     assert folder.log_tail(0) == ["finally ran"]
+
+
+def test_a_yield_of_nothing_is_a_place_to_stop_and_no_measurement(tmp_path):
+    limits = replace(LIMITS, trial_seconds=0.7, grace_seconds=20)  # a kill would come too late to be it
+    folder, trials = run(tmp_path, a_search(function="quiet", limits=limits))
+    assert (trials[0].reason, trials[0].steps) == (Reason.TIMEOUT, 1)
+    assert folder.log_tail(0) == ["finally ran"]
+
+
+def test_yields_of_nothing_are_silence(tmp_path):
+    _, trials = run(tmp_path, a_search(function="quiet", limits=replace(LIMITS, silent_seconds=0.7)))
+    assert trials[0].reason is Reason.SILENT
 
 
 @pytest.mark.parametrize(("function", "factor"), [("number", 2.0), ("mapping", 1.0)])

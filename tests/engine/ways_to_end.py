@@ -9,6 +9,10 @@ import time
 from pathlib import Path
 
 
+class Diverged(Exception):
+    """Known by its name alone."""
+
+
 def train(*, how: str = "returns", x: float = 1.0, steps: int = 3, seed: int = 0, out: str | None = None):
     """Report `steps` losses, then end as `how` says. "…_early" ends before the first loss."""
     if how.endswith("_early"):
@@ -69,6 +73,10 @@ def end(how: str, out: str | None) -> None:
             sys.stdout.buffer.write(bytes(range(256)) * 64)
             sys.stdout.buffer.flush()
             os.write(2, b"\x1b[31m\xff\xfe\x00 red \x1b[2J")
+        case "diverged":
+            raise Diverged("worse than a\nuniform guess: 5.1")
+        case "diverged_speechless":
+            raise Diverged
         case "leaves_files":
             assert out is not None
             (Path(out) / "weights.bin").write_bytes(b"w" * 1000)
@@ -81,6 +89,17 @@ def forever(*, x: float = 1.0, seed: int = 0):
         for step in range(10**9):
             yield {"step": step, "loss": x}
             time.sleep(0.02)
+    finally:
+        print("finally ran", flush=True)
+
+
+def quiet(*, x: float = 1.0):
+    """Measures once; from then on it has nothing to say, but may be stopped."""
+    try:
+        yield {"loss": x}
+        while True:
+            time.sleep(0.02)
+            yield None
     finally:
         print("finally ran", flush=True)
 

@@ -92,7 +92,15 @@ def test_a_diverged_trial_stands_at_its_last_finite_loss():
     )
     mark = scatters(snapshot)[2].marks[0]
     assert mark.diverged and mark.kind == "unfinished" and mark.y == math.log10(2.0)
-    assert edges(snapshot).diverged == 1
+    assert mark.infinite and edges(snapshot).diverged == edges(snapshot).infinite == 1
+
+
+def test_a_trial_that_said_it_diverged_stands_at_its_last_loss_and_was_never_infinite():
+    made = [studies.Made({"width": 20}, (3.0, 2.0), Reason.DIVERGED), studies.Made({"width": 20}, (4.0,))]
+    snapshot = studies.study_of(studies.SMALL_SPACE, made)
+    mark = scatters(snapshot)[2].marks[0]
+    assert mark.diverged and not mark.infinite and mark.y == math.log10(2.0)
+    assert (edges(snapshot).diverged, edges(snapshot).infinite) == (1, 0)
 
 
 def test_few_losses_at_or_below_zero_stand_at_the_bottom_of_a_log_axis():

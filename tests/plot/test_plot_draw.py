@@ -76,6 +76,14 @@ def test_a_diverged_trial_is_marked_at_the_top_edge():
     assert sum(line.count("×") for line in lines) >= 2
 
 
+def test_one_that_said_it_diverged_has_no_infinity_above_it():
+    snapshot = studies.study_of(
+        studies.SMALL_SPACE, [studies.Made({"width": 20}, (3.0, 2.0), studies.Reason.DIVERGED)]
+    )
+    shown = "".join(text_of(panel(snapshot, "width"), 50, 15))
+    assert shown.count("×") == 1 and "∞" not in shown and "▲" not in shown
+
+
 def test_a_trial_that_never_started_is_a_line_over_the_whole_height():
     scatter = panel(studies.never_started_snapshot(1), "width")
     lines = text_of(scatter, 50, 15, color=False)
@@ -163,7 +171,7 @@ def test_a_click_finds_the_trial_that_is_drawn_there(snapshot, width, height):
                 if glyph in "│║┃":
                     assert mark.y is None
                 elif glyph == "∞":
-                    assert mark.diverged
+                    assert mark.infinite
                 else:
                     assert glyph == signs.sign_of(mark.kind, mark.diverged, mark.edge, mark.best).glyph
 

@@ -52,6 +52,24 @@ def test_colour_changes_nothing_but_colour():
     assert "\x1b" not in plain
 
 
+def test_notes_say_infinite_only_of_what_was():
+    width = {"width": 20}
+    said = studies.Made(width, (3.0, 2.0), studies.Reason.DIVERGED)
+    infinite = studies.Made(width, (3.0, float("inf")), studies.Reason.DIVERGED)
+    sentences = [
+        notes(studies.study_of(studies.SMALL_SPACE, made))
+        for made in ([said], [infinite, infinite], [said, said, infinite])
+    ]
+    assert sentences == [
+        ("1 trial diverged: × at the last finite loss",),
+        ("2 trials diverged: × at the last finite loss, ∞ at the top edge above it",),
+        (
+            "3 trials diverged: × at the last finite loss, "
+            "∞ at the top edge above the 1 where nan or infinity followed",
+        ),
+    ]
+
+
 def test_legend_counts_the_study_and_names_the_best():
     text = "".join(run.text for run in legend(studies.seed_snapshot(running=2)))
     assert text == (

@@ -5,7 +5,8 @@ JSON lines:
 
     {"step": 12, "values": {"loss": 0.5}, "at": 1700000000.0}     a measurement
     {"end": "returned"} | {"end": "stopped"} | {"end": "exit", "code": 3}
-    {"end": "raised", "type": "ValueError", "message": "...", "where": "train.py:12", "memory": false}
+    {"end": "raised", "type": "ValueError", "message": "...", "where": "train.py:12", "memory": false,
+     "diverged": false}
 
 A pipe that ends without an "end" is a crash; the engine reads the process's exit status then.
 """
@@ -181,7 +182,10 @@ def _arguments(function: Callable[..., Any], job: Mapping[str, Any]) -> dict[str
 
 
 def _drain(generator: Any, pipe: Pipe, objective: str, stop: threading.Event) -> Any:
-    """Send every yield; return what the generator returned, or Stop when it was closed on request."""
+    """Send every yield but None, which measures nothing: it only says that here the trial may be stopped.
+
+    Return what the generator returned, or Stop when it was closed on request.
+    """
     try:
         while True:
             measured = next(generator)
@@ -232,4 +236,7 @@ def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
         or "can't allocate memory" in message  # torch's CPU allocator
     )
     where = f"{Path(last.filename).name}:{last.lineno}" if last else ""
-    return {"end": "raised", "type": name, "message": message, "where": where, "memory": memory}
+    return {
+        "end": "raised", "type": name, "message": message, "where": where, "memory": memory,
+        "diverged": name == "Diverged",  # the target's own word for it: a class of its own, or of a library
+    }  # fmt: skip

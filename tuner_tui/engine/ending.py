@@ -58,11 +58,7 @@ def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | Non
     if returned:
         return _returned(watched, objective)
     if word.get("end") == "raised":
-        where = f" ({word['where']})" if word.get("where") else ""
-        sentence = (
-            f"{word['type']}: {word['message']}{where}" if word["message"] else f"{word['type']}{where}"
-        )
-        return (Reason.OUT_OF_MEMORY if word.get("memory") else Reason.EXCEPTION), sentence
+        return _raised(word)
     if word.get("end") == "exit":
         return Reason.EXIT, f"left with exit code {word['code']} (sys.exit)"
     if exited.exit_code is None:
@@ -70,6 +66,14 @@ def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | Non
     if exited.exit_code < 0:
         return Reason.SIGNAL, f"killed by {signal_name(-exited.exit_code)}"
     return Reason.EXIT, f"left with exit code {exited.exit_code} without a last word (os._exit?)"
+
+
+def _raised(word: Mapping[str, Any]) -> tuple[Reason, str]:
+    where = f" ({word['where']})" if word.get("where") else ""
+    sentence = f"{word['type']}: {word['message']}{where}" if word["message"] else f"{word['type']}{where}"
+    if word.get("diverged"):
+        return Reason.DIVERGED, word["message"] or sentence
+    return (Reason.OUT_OF_MEMORY if word.get("memory") else Reason.EXCEPTION), sentence
 
 
 def _returned(watched: Watched, objective: str) -> tuple[Reason | None, str]:

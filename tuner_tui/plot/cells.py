@@ -86,7 +86,7 @@ def reduce(scatter: Scatter, columns: int, rows: int) -> Cells:
     y_low, y_scale = scatter.y.low, _scale(scatter.y, rows)
     spread = int(scatter.x.step * x_scale * SPREAD)
     crowds: dict[tuple[int, int], int] = {}
-    for trial, kind, x, y, diverged, edge, best in (
+    for trial, kind, x, y, diverged, edge, best, infinite in (
         _important_first(scatter.marks) if spread else scatter.marks
     ):
         column = int((x - x_low) * x_scale)
@@ -94,7 +94,7 @@ def reduce(scatter: Scatter, columns: int, rows: int) -> Cells:
             lines.setdefault(column, []).append(trial)
             continue
         cell = (column, int((y - y_low) * y_scale))
-        if diverged:
+        if infinite:
             points.setdefault((column, rows - 1), Cell(trial, INFINITE))
         if spread:
             crowds[cell] = crowd = crowds.get(cell, -1) + 1

@@ -37,9 +37,10 @@ class Mark(NamedTuple):
     kind: Kind
     x: float
     y: float | None  # None: never started, a line over the whole height
-    diverged: bool = False  # its last loss was nan or infinite; y is the last finite one
+    diverged: bool = False  # y is its last finite loss
     edge: Edge = ""  # "high" or "low": the loss lies beyond that end of the axis, y is the end
     best: bool = False
+    infinite: bool = False  # after y came nan or infinity
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class _Heights(NamedTuple):
     diverged: list[bool]
     edges: list[Edge]
     best: list[bool]
+    infinite: list[bool]
 
     @classmethod
     def of(cls, trials: list[Trial], losses: LossScale, best: int | None) -> _Heights:
@@ -110,9 +112,10 @@ class _Heights(NamedTuple):
             [trial.number for trial in trials],
             kinds,
             [y for y, _ in places],
-            [t.not_a_number and y is not None for t, (y, _) in zip(trials, places, strict=True)],
+            [t.diverged and y is not None for t, (y, _) in zip(trials, places, strict=True)],
             [edge for _, edge in places],
             [trial.number == best for trial in trials],
+            [t.not_a_number and y is not None for t, (y, _) in zip(trials, places, strict=True)],
         )
 
 
@@ -146,7 +149,7 @@ def _scatter(
         xs = _number_places(values, x)
     columns = zip(
         heights.trials, heights.kinds, xs, heights.ys, heights.diverged, heights.edges, heights.best,
-        strict=True,
+        heights.infinite, strict=True,
     )  # fmt: skip
     if None in xs:
         columns = compress(columns, [place is not None for place in xs])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..study.snapshot import Snapshot
 from . import signs
 from .draw import Line, Run
-from .loss import edges
+from .loss import Edges, edges
 from .ticks import number
 
 
@@ -39,9 +39,7 @@ def notes(snapshot: Snapshot) -> tuple[str, ...]:
     found = edges(snapshot)
     said: list[str] = []
     if found.diverged:
-        said.append(
-            f"{_trials(found.diverged)} diverged: × at the last finite loss, ∞ at the top edge above it"
-        )
+        said.append(f"{_trials(found.diverged)} diverged: × at the last finite loss{_infinite(found)}")
     if found.not_positive:
         said.append(f"{_trials(found.not_positive)} at or below zero: ↓ at the bottom edge of a log axis")
     if found.above:
@@ -49,6 +47,14 @@ def notes(snapshot: Snapshot) -> tuple[str, ...]:
     if found.below:
         said.append(f"{_trials(found.below)} far below the others: ↓ at the bottom edge")
     return tuple(said)
+
+
+def _infinite(found: Edges) -> str:
+    if not found.infinite:
+        return ""
+    if found.infinite == found.diverged:
+        return ", ∞ at the top edge above it"
+    return f", ∞ at the top edge above the {found.infinite} where nan or infinity followed"
 
 
 def _trials(count: int) -> str:

@@ -51,7 +51,8 @@ class LossScale:
 class Edges:
     """How many trials of a study stand at an edge, and why; for the notes under the panels."""
 
-    diverged: int = 0  # the last loss was nan or infinite
+    diverged: int = 0
+    infinite: int = 0  # of these: the last loss was nan or infinite
     above: int = 0  # far above the others
     below: int = 0  # far below the others
     not_positive: int = 0  # zero or below, which a logarithmic axis has no place for
@@ -83,7 +84,8 @@ def edges(snapshot: Snapshot) -> Edges:
     not_positive = sum(loss <= 0 for loss in losses) if scale.log else 0
     sides = [scale.place(loss)[1] for loss in losses]
     return Edges(
-        diverged=sum(t.not_a_number and t.value is not None for t in snapshot.trials.values()),
+        diverged=sum(t.diverged and t.value is not None for t in snapshot.trials.values()),
+        infinite=sum(t.not_a_number and t.value is not None for t in snapshot.trials.values()),
         above=sides.count("high"),
         below=sides.count("low") - not_positive,
         not_positive=not_positive,

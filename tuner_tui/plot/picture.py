@@ -146,7 +146,7 @@ def _points(ax: Any, scatter: Scatter) -> None:
         x = mark.x + _aside(mark, scatter.x)
         sign = signs.sign_of(mark.kind, mark.diverged, mark.edge, mark.best)
         points.setdefault(sign, []).append((x, mark.y))
-        if mark.diverged:
+        if mark.infinite:
             points.setdefault(signs.INFINITE, []).append((x, scatter.y.high))
     for sign, places in sorted(points.items(), key=lambda item: item[0].rank):
         style = styles.get(sign)

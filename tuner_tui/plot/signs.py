@@ -19,8 +19,8 @@ FINISHED = Sign("●", "#3f8fe8", 3)
 UNFINISHED = Sign("▲", "#f08c00", 4)
 RUNNING = Sign("○", "#7f93a8", 2)
 BEST = Sign("★", "bold #14b86a", 5)
-DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss
-INFINITE = Sign("∞", "#f08c00", 1)  # and at the top edge, above it
+DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss, whoever noticed
+INFINITE = Sign("∞", "#f08c00", 1)  # where nan or infinity followed: at the top edge, above it
 SELECTED = Sign("◆", "bold reverse", 6)
 SELECTED_LINE = Sign("▌", "bold", 0)  # a trial that never started, over the whole height
 

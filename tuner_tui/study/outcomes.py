@@ -33,7 +33,7 @@ class Reason(StrEnum):
     EXIT = "exit"  # the process left by itself, or the target ended without the objective
     TIMEOUT = "timeout"  # longer than limits.trial_seconds
     SILENT = "silent"  # no measurement for limits.silent_seconds
-    DIVERGED = "diverged"  # the objective became nan or infinite
+    DIVERGED = "diverged"  # the objective became nan or infinite, or the target said so (raise Diverged)
     PRUNED = "pruned"
     STOPPED = "stopped"  # a person stopped it
     INTERRUPTED = "interrupted"  # the engine went away under it

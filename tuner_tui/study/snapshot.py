@@ -56,6 +56,11 @@ class Trial:
         """Whether its last objective was nan or infinite."""
         return bool(self.curve) and not math.isfinite(self.curve[-1][1])
 
+    @property
+    def diverged(self) -> bool:
+        """Whether it went out of bounds: into nan or infinity, or by the target's own word at a finite loss."""
+        return self.not_a_number or self.reason is Reason.DIVERGED
+
     def seconds(self, now: float) -> float:
         """How long it has run, or ran."""
         return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at)

@@ -21,7 +21,7 @@ SIGNS = (
     (signs.LINES[4], "the brighter, the more of them there"),
     (signs.RUNNING, "running: its loss so far"),
     (signs.BEST, "the best of the finished"),
-    (signs.DIVERGED, "the last finite loss before nan or inf"),
+    (signs.DIVERGED, "diverged: the last finite loss"),
     (signs.SELECTED, "the selected trial, in every plot"),
 )
 
