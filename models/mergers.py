@@ -2,24 +2,18 @@
 
 `attention`: each pixel asks the words, and adds the answer to its activations.
 `conv`: the summary is projected to a picture of its own and concatenated into the activations.
-Each merge has weights of its own. A merger turns x [B, C, H, W] into [B, C + `extra`, H, W].
+`film`: the summary says by how much each channel is scaled and shifted.
+Each merge has weights of its own. A merger turns x [B, C, H, W] into [B, C + `extra`, H, W], in the
+memory format of x.
 """
-
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import config
-
-
-class Caption(NamedTuple):
-    """What the reader made of a batch of captions."""
-
-    states: Tensor  # [B, T, D]
-    there: Tensor  # [B, T] bool, False at padding
-    summary: Tensor  # [B, D]
+from models.norms import LayerNorm, wide
+from models.reader import Caption
 
 
 class Attention(nn.Module):
@@ -30,33 +24,51 @@ class Attention(nn.Module):
     def __init__(self, channels: int, width: int):
         super().__init__()
         self.w = nn.Linear(width, channels)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = LayerNorm(channels)
         self.u = nn.Parameter(torch.eye(channels))
 
     def forward(self, x: Tensor, caption: Caption) -> Tensor:
-        z = F.relu(self.norm(self.w(caption.states)))  # [B, T, C]
-        pixels = x.flatten(2)  # [B, C, P]
-        scores = z @ self.u.T @ pixels  # [B, T, P]
-        scores = scores.masked_fill(~caption.there[..., None], -torch.inf)  # padding gets no weight
-        answer = z.transpose(1, 2) @ scores.softmax(1)  # [B, C, P]
-        return x + answer.view_as(x)
+        z = F.relu(self.norm(self.w(caption.states))).to(x.dtype)  # [B, T, C]
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [B, P, C]
+        scores = pixels @ F.linear(z, self.u).transpose(1, 2)  # [B, P, T]
+        scores = wide(scores).masked_fill(~caption.there[:, None], -torch.inf)  # padding gets no weight
+        answer = scores.softmax(-1).to(x.dtype) @ z  # [B, P, C]
+        return x + answer.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 class Conv(nn.Module):
-    """The summary as `depth` more channels, each pixel with weights of its own."""
+    """The summary as `depth` more channels, each pixel with weights of its own (which fixes its `side`)."""
 
     def __init__(self, depth: int, side: int, width: int):
         super().__init__()
         self.extra, self.side = depth, side
-        self.project = nn.Linear(width, depth * side * side)
+        self.project = nn.Linear(width, side * side * depth)
 
     def forward(self, x: Tensor, caption: Caption) -> Tensor:
-        told = self.project(caption.summary).view(len(x), self.extra, self.side, self.side)
-        return torch.cat([x, told], 1)  # [B, C + depth, H, W]
+        told = self.project(caption.summary).unflatten(-1, (self.side, self.side, self.extra))
+        return torch.cat([x, told.permute(0, 3, 1, 2).to(x.dtype)], 1)  # [B, C + depth, H, W]
 
 
-def build(merger: config.Merger, channels: int, side: int, width: int) -> Attention | Conv:
+class FiLM(nn.Module):
+    """x (1 + gamma) + beta for each channel (Perez et al. 2018, their equation 2); at first x itself."""
+
+    extra = 0
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.project = nn.Linear(width, 2 * channels)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, x: Tensor, caption: Caption) -> Tensor:
+        gamma, beta = self.project(caption.summary)[..., None, None].to(x.dtype).chunk(2, 1)  # [B, C, 1, 1]
+        return x * (1 + gamma) + beta
+
+
+def build(merger: config.Merger, channels: int, side: int, width: int) -> Attention | Conv | FiLM:
     """One merge into activations of `channels`, from a reader of `width`."""
     if merger.kind == "attention":
         return Attention(channels, width)
+    if merger.kind == "film":
+        return FiLM(channels, width)
     return Conv(merger.depth, side, width)

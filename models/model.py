@@ -10,39 +10,77 @@ from torch import Tensor, nn
 
 from models.config import Config
 from models.convnets import Convnet
-from models.mergers import Caption
-from models.reader import Reader
-
-LEVELS = 256
-INPUTS = 3 + 1 + 2  # intensities, which of them are given, and where in the picture we are
+from models.inputs import LEVELS, OneHot, Scalar
+from models.noise import Noise
+from models.reader import Caption, Reader
 
 
 class CaptionModel(nn.Module):
-    """forward(images [B, 3, H, W] uint8, given [B, 1, H, W] bool, tokens [B, T], at [B, K] or None)
-    -> logits [B, K, 3, 256] at the pixels `at` (row-major numbers), at all H*W of them when None.
+    """Reads captions once and draws as often as one likes; `forward` does both.
 
-    What is not given is never seen: the images may hold anything there.
+    `noise` is given in training only: dropout draws from it. No method waits for the device or has a shape
+    that depends on data. Convolutions are channels_last, which tensor cores want; on one CPU core they are
+    twice as fast, too.
     """
 
     def __init__(self, hypers: Config, vocabulary: int):
         super().__init__()
+        self.side = hypers.size
         self.reader = Reader(vocabulary, hypers.reader)
-        self.convnet = Convnet(INPUTS, hypers.size, self.reader.width, hypers)
-        self.head = nn.Linear(hypers.convnet.depth, 3 * LEVELS)
+        self.see = OneHot(hypers.convnet.depth) if hypers.convnet.input == "onehot" else Scalar()
+        self.convnet = Convnet(self.see.channels, hypers.size, self.reader.width, hypers)
+        self.head = nn.Linear(self.convnet.depth, 3 * LEVELS)
         line = torch.linspace(-1, 1, hypers.size)
         self.where: Tensor
-        self.register_buffer("where", torch.stack(torch.meshgrid(line, line, indexing="ij")))  # [2, H, W]
+        where = torch.stack(torch.meshgrid(line, line, indexing="ij"))  # [2, H, W]
+        self.register_buffer("where", where, persistent=False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, images: Tensor, given: Tensor, tokens: Tensor, at: Tensor | None = None) -> Tensor:
-        caption = Caption(*self.reader(tokens))
-        # One number for an intensity, not 256 as in 2017: that 100 is near 101 need not be learned.
-        x = (images.float() / 127.5 - 1) * given  # [B, 3, H, W]
-        x = torch.cat([x, given.float(), self.where.expand(len(x), -1, -1, -1)], 1)  # [B, 6, H, W]
-        x = pixels(self.convnet(x, caption), at)  # [B, K, C]
-        return self.head(x).unflatten(-1, (3, LEVELS))  # [B, K, 3, 256]
+    def forward(
+        self,
+        images: Tensor,
+        given: Tensor,
+        tokens: Tensor,
+        at: Tensor | None = None,
+        noise: Noise | None = None,
+    ) -> Tensor:
+        """`draw` after `read`."""
+        return self.draw(images, given, self.read(tokens, noise), at, noise)
+
+    def read(self, tokens: Tensor, noise: Noise | None = None) -> Caption:
+        """tokens [B, T] int64, each row at least one word and then padding -> states [B, T, D], which of them
+        are words [B, T], and a summary [B, D]."""
+        return self.reader(tokens, noise)
+
+    def draw(
+        self,
+        images: Tensor,
+        given: Tensor,
+        caption: Caption,
+        at: Tensor | None = None,
+        noise: Noise | None = None,
+    ) -> Tensor:
+        """images [B, 3, H, W] uint8, given [B, 3, H, W] bool, at [B, K] -> logits [B, K, 3, 256].
+
+        They are those at the pixels `at` (row-major numbers), at all H*W of them when None. What is not
+        given is never seen: the images may hold anything there. Raises ValueError for other shapes.
+        """
+        wanted = (len(images), 3, self.side, self.side)
+        if images.shape != wanted or given.shape != wanted:
+            raise ValueError(
+                f"images {tuple(images.shape)} and given {tuple(given.shape)} must both be [B, 3, {self.side}, "
+                f"{self.side}]: the model was made for size = {self.side}"
+            )
+        x = self.convnet(self.see(images, given, self.where), caption, noise)  # [B, C, H, W]
+        return self.head(pixels(x, at)).unflatten(-1, (3, LEVELS))
 
 
 def pixels(x: Tensor, at: Tensor | None) -> Tensor:
     """Of x [B, C, H, W] the pixels `at` [B, K] or all of them, in the order of the logits: [B, K, C]."""
-    x = x.flatten(2).transpose(1, 2)  # [B, H*W, C]
-    return x if at is None else x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))
+    rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # [B, H*W, C]: in channels_last only another view
+    if at is None:
+        return rows
+    images, area, _ = rows.shape
+    # A pixel is a row of one table of all images', and rows are read whole.
+    row = at + area * torch.arange(images, device=at.device)[:, None]  # [B, K]
+    return rows.flatten(0, 1).index_select(0, row.flatten()).unflatten(0, at.shape)

@@ -1,80 +1,62 @@
-"""Reads the caption: a quasi-RNN (Bradbury et al. 2016), a convolution over words, then fo-pooling.
+"""Reads the caption: words to vectors, then layers of recurrent cells, each reading what the one below said.
 
-    (j, f, o) = conv over the last `radius` words
-    c_t = f c_{t-1} + (1 - f) tanh j        h_t = o tanh c_t
-
-Padding is invisible to it: a caption reads the same alone and beside a longer one, and its summary is
-taken at its own last word, not at the batch's.
+Padding is invisible: a caption reads the same alone and beside a longer one, in both directions and
+through all layers. Its summary is taken at its own last word (reading backwards: at its first), not at
+the batch's last as in 2017, where the summary of every caption but the longest was of padding.
 """
 
+from typing import NamedTuple
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import config
-from models.tokenizer import PAD
+from models.cells import CELLS
+from models.data.tokenizer import PAD
+from models.dropout import dropout
+from models.noise import Noise
 
-FORGET = 1.0  # added to f: remember a few words, for captions of a few words
+
+class Caption(NamedTuple):
+    """What the reader made of a batch of captions."""
+
+    states: Tensor  # [B, T, D], zero at padding
+    there: Tensor  # [B, T] bool, False at padding
+    summary: Tensor  # [B, D]
 
 
 class Reader(nn.Module):
-    """tokens [B, T] -> states [B, T, D], which of them are words [B, T], and a summary [B, D].
-
-    D = `width` is `size`, twice that when it reads both ways. Each caption has at least one word.
-    """
+    """tokens [B, T], each row at least one word and then padding -> Caption with D = `width`."""
 
     def __init__(self, vocabulary: int, reader: config.Reader):
         super().__init__()
-        self.embed = nn.Embedding(vocabulary, reader.size, padding_idx=PAD)
-        directions = 2 if reader.bidir else 1
-        self.passes = nn.ModuleList(QRNN(reader) for _ in range(directions))
-        self.width = reader.size * directions
+        self.rate, self.bidir = reader.dropout, reader.bidir
+        self.width = reader.size * (2 if reader.bidir else 1)
+        self.embed = nn.Embedding(vocabulary, reader.embedding, padding_idx=PAD)
+        inward = [reader.embedding] + [self.width] * (reader.layers - 1)
+        self.forwards = nn.ModuleList(CELLS[reader.kind](n, reader) for n in inward)
+        self.backwards = nn.ModuleList(CELLS[reader.kind](n, reader) for n in inward if reader.bidir)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, tokens: Tensor, noise: Noise | None = None) -> Caption:
         there = tokens != PAD  # [B, T]
-        x = self.embed(tokens)  # [B, T, S]
-        states = [self.passes[0](x, there)]  # [B, T, S]
-        summary = [_last(states[0], there)]  # [B, S]
-        if len(self.passes) == 2:
-            back = self.passes[1](_turn(x, there), there)  # [B, T, S]
-            states.append(_turn(back, there))
-            summary.append(_last(back, there))
-        return torch.cat(states, -1), there, torch.cat(summary, -1)
+        last = there.sum(1, keepdim=True) - 1  # [B, 1]
+        t = torch.arange(tokens.shape[1], device=tokens.device)
+        back = torch.where(there, last - t, t)  # [B, T]: back to front within the caption; padding stays
+
+        x = self.embed(tokens)  # [B, T, E]
+        for i, forwards in enumerate(self.forwards):
+            x = dropout(x, self.rate, noise, f"reader.{i}", len(x), 1, x.shape[2])
+            h = [forwards(x)]  # [B, T, S]
+            if self.bidir:
+                h.append(_at(self.backwards[i](_at(x, back)), back))
+            x = torch.cat(h, -1) * there[..., None]  # [B, T, D]
+
+        ends = [_at(x, last)[:, 0]]  # [B, D]: having read everything forwards ...
+        if self.bidir:  # ... and backwards
+            ends = [ends[0][:, : self.width // 2], x[:, 0, self.width // 2 :]]  # [B, S] each
+        return Caption(x, there, torch.cat(ends, -1))
 
 
-class QRNN(nn.Module):
-    """One direction: x [B, T, S] -> h [B, T, S]."""
-
-    def __init__(self, reader: config.Reader):
-        super().__init__()
-        size = reader.size
-        self.radius = reader.radius
-        self.conv = nn.Conv1d(size, 3 * size, reader.radius)
-        self.start = nn.Parameter(torch.zeros(size))  # c before the first word
-        self.norm = nn.LayerNorm(3 * size) if reader.normalize else nn.Identity()
-        self.norm_c = nn.LayerNorm(size) if reader.normalize else nn.Identity()
-
-    def forward(self, x: Tensor, there: Tensor) -> Tensor:
-        x = F.pad(x.transpose(1, 2), (self.radius - 1, 0))  # [B, S, R-1+T]: looks back only
-        gates = self.norm(self.conv(x).transpose(1, 2))  # [B, T, 3S]
-        j, f, o = gates.chunk(3, -1)  # [B, T, S] each
-        j, f, o = j.tanh(), (f + FORGET).sigmoid(), o.sigmoid()
-        c = self.start.expand(len(x), -1)  # [B, S]
-        h = []
-        for t in range(there.shape[1]):
-            c = torch.where(there[:, t, None], f[:, t] * c + (1 - f[:, t]) * j[:, t], c)
-            h.append(o[:, t] * self.norm_c(c).tanh())
-        return torch.stack(h, 1) * there[..., None]  # [B, T, S], zero at padding
-
-
-def _turn(x: Tensor, there: Tensor) -> Tensor:
-    """Each caption back to front within its own length; padding stays where it is. [B, T, S]."""
-    t = torch.arange(there.shape[1], device=x.device)
-    last = there.sum(1, keepdim=True) - 1  # [B, 1]
-    source = torch.where(there, last - t, t)  # [B, T]
-    return x.gather(1, source[..., None].expand_as(x))
-
-
-def _last(h: Tensor, there: Tensor) -> Tensor:
-    """The state at each caption's last word: [B, S]."""
-    return h[torch.arange(len(h), device=h.device), there.sum(1) - 1]
+def _at(x: Tensor, t: Tensor) -> Tensor:
+    """The rows t [B, N] of x [B, T, D]: [B, N, D]."""
+    return x.gather(1, t[..., None].expand(-1, -1, x.shape[2]))
