@@ -1,0 +1,142 @@
+"""When to lower the rate, when to stop, and when there is nothing left to save.
+
+One validation loss is noisy, so every rule looks at the median of the last `stop.window` of them, as the
+2017 search did with ten. Nothing is decided before the window is full: a lucky first measurement would be
+a best that no honest median ever beats. What a rule remembers is a frozen value, and `step` makes the
+next from it, told the loss measured after step `at`; a `Watch` holds all of them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
+from typing import Any
+
+from models import config
+from models.config import Config
+
+VERDICT = 3  # measurements before "worse than uniform" is said: one bad one among three is outvoted
+
+
+class Diverged(Exception):
+    """A training that will not come to any good; the message is what `diverged` said."""
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The rule of 2017: the rate times `schedule.decay` when more than `schedule.patience` steps brought no
+    better median, and again after as many more. `scale` is for `schedules.learning_rate`."""
+
+    scale: float = 1.0
+    best: float = math.inf  # the lowest median so far
+    since: int = 0  # the step of that, or of the last decay
+    recent: tuple[float, ...] = ()
+
+    def step(self, loss: float, at: int, config: Config) -> "Plateau":
+        recent = _later(self.recent, loss, config.stop.window)
+        if len(recent) < config.stop.window:
+            return replace(self, since=at, recent=recent)
+        if (middle := _median(recent)) < self.best:
+            return Plateau(self.scale, middle, at, recent)
+        if at - self.since > config.schedule.patience:
+            return Plateau(self.scale * config.schedule.decay, self.best, at, recent)
+        return replace(self, recent=recent)
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Enough after `stop.patience` measurements whose median was not better by more than `stop.min_delta`
+    than the best one; never with a patience of 0."""
+
+    best: float = math.inf
+    best_at: int = 0  # its step
+    stale: int = 0  # measurements since
+    recent: tuple[float, ...] = ()
+
+    def step(self, loss: float, at: int, stop: config.Stop) -> "EarlyStop":
+        recent = _later(self.recent, loss, stop.window)
+        if len(recent) < stop.window:
+            return replace(self, recent=recent)
+        if (middle := _median(recent)) < self.best - stop.min_delta:
+            return EarlyStop(middle, at, 0, recent)
+        return replace(self, stale=self.stale + 1, recent=recent)
+
+    def enough(self, stop: config.Stop) -> str | None:
+        """The sentence that says why to stop, None while there is hope."""
+        if not 0 < stop.patience <= self.stale:
+            return None
+        return (
+            f"loss/valid has not improved by more than {stop.min_delta:g} in {self.stale} measurements: the "
+            f"median of {stop.window} was {self.best:.4g} at step {self.best_at} and is {_median(self.recent):.4g}"
+        )
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The last validation losses after `stop.warmup` steps: before that they may be anything."""
+
+    recent: tuple[float, ...] = ()
+
+    def step(self, loss: float, at: int, stop: config.Stop) -> "Divergence":
+        return self if at <= stop.warmup else Divergence(_later(self.recent, loss, stop.window))
+
+
+@dataclass(frozen=True)
+class Watch:
+    """All that a training remembers of its validation losses. A checkpoint keeps `watch.state()`, and
+    `Watch.of` goes on from there."""
+
+    lowest: float = math.inf  # of the losses themselves: the best weights are those of one moment
+    plateau: Plateau = field(default_factory=Plateau)
+    early_stop: EarlyStop = field(default_factory=EarlyStop)
+    divergence: Divergence = field(default_factory=Divergence)
+
+    def step(self, loss: float, at: int, config: Config) -> "Watch":
+        return Watch(
+            min(self.lowest, loss),
+            self.plateau.step(loss, at, config) if config.schedule.kind == "plateau" else self.plateau,
+            self.early_stop.step(loss, at, config.stop),
+            self.divergence.step(loss, at, config.stop),
+        )
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def of(state: Mapping[str, Any]) -> "Watch":
+        return Watch(
+            state["lowest"],
+            Plateau(**state["plateau"]),
+            EarlyStop(**state["early_stop"]),
+            Divergence(**state["divergence"]),
+        )
+
+
+def diverged(
+    measured: Mapping[str, float], at: int, late: Divergence, uniform: float, stop: config.Stop
+) -> str | None:
+    """The sentence that says why to give up after step `at`, None while there is no reason.
+
+    `measured` are losses by name, {"loss/train": ..., "loss/valid": ...}: one that is not finite is reason
+    enough. So is a median of the `late` ones above `uniform`, the validation loss of an answer that gives
+    each of the 256 levels the same chance.
+    """
+    for name, loss in measured.items():
+        if not math.isfinite(loss):
+            return f"{name} became {'nan' if math.isnan(loss) else 'infinite'} at step {at}"
+    count = len(late.recent)
+    if count >= min(VERDICT, stop.window) and (middle := _median(late.recent)) > uniform:
+        return (
+            f"loss/valid is {middle:.1f} at step {at} (the median of {count}), worse than a uniform answer "
+            f"({uniform:.1f})"
+        )
+    return None
+
+
+def _later(recent: tuple[float, ...], loss: float, window: int) -> tuple[float, ...]:
+    return (*recent, loss)[-window:]
+
+
+def _median(recent: tuple[float, ...]) -> float:
+    """What is not a number counts as the worst: sorted as it is, it could land anywhere."""
+    return median(math.inf if math.isnan(loss) else loss for loss in recent)
