@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont, features
+
+from models.data.captioned import Pictures, content_of
+from models.data.split import hold_out
 
 FREETYPE = (2, 11)  # the first FreeType that draws COLR layers; older ones return black or blank glyphs
 EM_PER_ADVANCE = 1024 / 1328  # the drawings stand in a square as wide as the font's advance, not its em
@@ -27,6 +31,18 @@ class Emoji:
     code: int
     caption: str  # the Unicode name in small letters: "slice of pizza"
     rgba: np.ndarray  # [side, side, 4] uint8, colours already multiplied by their alpha
+
+
+def pictures(side: int, seed: int) -> Pictures:
+    """All of them on white, held out by code point: no name of validation is ever seen in training.
+
+    Raises RuntimeError as `render` does.
+    """
+    emojis = render(side)
+    train, valid = hold_out([f"{e.code:x}" for e in emojis], seed)
+    ordered = [emojis[i] for i in train + valid]
+    images = torch.from_numpy(on_background(ordered))
+    return Pictures(images, [(e.caption,) for e in ordered], len(train), content_of(images))
 
 
 def render(side: int) -> list[Emoji]:
