@@ -1,45 +1,169 @@
-"""What the model draws, for a person to look at: masked input, completion and truth, side by side.
+"""What the model draws, for a person to look at, left in a trial's folder at each validation.
 
-A completion takes the median of each asked pixel's histogram, the best single answer under the squared
-EMD. All pixels are answered at once, so what must agree comes out blurred; this is not a sample.
+completions.png   a sheet to read: masked, median, two samples, truth and the caption, enlarged
+preview.png       the same in small for a terminal: masked, median, truth, one pixel for one
+
+Training goes on while others look, so a file is only ever replaced whole.
 """
 
+import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
-from models.model import CaptionModel
+from models.samplers import Chunked, Sampler
+from models.sampling import Model, complete
 
-ZOOM = 4  # screen pixels for a pixel; at 24 x 24 a drawing is the size of a thumbnail
-GAP = 8
-HOLE = 128  # the grey of what is not given
-CAPTION = 300  # width of the column of captions
+ROWS = 8  # images on the sheet; more are no better looked at
+PREVIEWED = 4  # of them, in a terminal of 24 lines
+SAMPLES = 2  # of each image: what differs between them is what the model does not know
+TILE = 128  # screen pixels that an image is enlarged to at most, by a whole number
+GAP = 10
+TEXT = 15  # height of the letters
+WIDTH = 230  # of the column of captions
+CHECK = 4  # screen pixels of a square of the checkerboard that stands for a hole
+HOLE = (150, 106)  # its two greys; a board as fine as this no picture has
+PAPER, INK, FAINT = "#ffffff", "#1f2328", "#7d858e"
+SEPARATOR = 48  # the grey between the preview's tiles
 
 
-@torch.no_grad()
-def complete(model: CaptionModel, images: Tensor, given: Tensor, tokens: Tensor) -> Tensor:
-    """[B, 3, H, W] uint8: what is given untouched, the rest the median of the model's answer."""
-    logits = model(images, given, tokens)  # [B, H*W, 3, 256]
-    median = (logits.softmax(-1).cumsum(-1) < 0.5).sum(-1).clamp(max=255)  # [B, H*W, 3]
-    drawn = median.transpose(1, 2).reshape(images.shape).to(torch.uint8)
-    return torch.where(given, images, drawn)
+def draw_exam(
+    model: Model,
+    images: Tensor,
+    given: Tensor,
+    tokens: Tensor,
+    captions: Sequence[str],
+    folder: Path,
+    seed: int = 0,
+    how: Sampler = Chunked(),
+) -> None:
+    """Completes the first images and leaves completions.png and preview.png in `folder`, made if need be.
+
+    images [V, 3, H, W] uint8, given likewise bool, tokens [V, T], and the V captions that they stand for.
+    Raises OSError when the folder can't be written to.
+    """
+    images, given, tokens, captions = images[:ROWS], given[:ROWS], tokens[:ROWS], captions[:ROWS]
+    median = complete(model, images, given, tokens)
+    again, holes, read = (torch.cat([x] * SAMPLES) for x in (images, given, tokens))
+    samples = complete(model, again, holes, read, how, seed).chunk(SAMPLES)
+    completed = {"median": median, **{f"sample {n + 1}": s for n, s in enumerate(samples)}}
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "completions.png", sheet(images, given, completed, captions))
+    small, info = preview(images[:PREVIEWED], given[:PREVIEWED], median[:PREVIEWED], captions[:PREVIEWED])
+    _write(folder / "preview.png", small, info)
 
 
-def save(path: Path, images: Tensor, given: Tensor, completed: Tensor, captions: tuple[str, ...]) -> None:
-    """A PNG with a row for each image: masked, completed, true, and the caption beside them."""
-    masked = torch.where(given, images, HOLE)
-    side = images.shape[-1] * ZOOM
-    sheet = Image.new("RGB", (3 * (side + GAP) + GAP + CAPTION, len(images) * (side + GAP) + GAP), "white")
-    draw = ImageDraw.Draw(sheet)
+def sheet(
+    images: Tensor, given: Tensor, completed: Mapping[str, Tensor], captions: Sequence[str]
+) -> Image.Image:
+    """A row for each image [B, 3, H, W]: masked, a column for each of `completed`, truth, and the caption."""
+    zoom = max(1, TILE // max(images.shape[2:]))
+    pixels, known = _pixels(images, zoom), _pixels(given, zoom)
+    columns = {
+        "masked": np.where(known, pixels, _checkerboard(*pixels.shape[1:3])),
+        **{name: _pixels(drawn, zoom) for name, drawn in completed.items()},
+        "truth": pixels,
+    }
+    rows, high, wide = pixels.shape[:3]
+    font, top = _font(), GAP + TEXT + GAP
+    left = GAP + len(columns) * (wide + GAP)
+    page = Image.new("RGB", (left + GAP + WIDTH + GAP, top + rows * (high + GAP)), PAPER)
+    draw = ImageDraw.Draw(page)
+    for column, (name, tiles) in enumerate(columns.items()):
+        x = GAP + column * (wide + GAP)
+        draw.text((x + wide // 2, GAP), name, FAINT, font, anchor="ma")
+        for row, tile in enumerate(tiles):
+            page.paste(Image.fromarray(tile), (x, top + row * (high + GAP)))
+    draw.text((left + GAP, GAP), "caption", FAINT, font, anchor="la")
     for row, caption in enumerate(captions):
-        y = GAP + row * (side + GAP)
-        for column, pictures in enumerate((masked, completed, images)):
-            pixels = np.ascontiguousarray(pictures[row].to(torch.uint8).cpu().permute(1, 2, 0))  # [H, W, 3]
-            x = GAP + column * (side + GAP)
-            sheet.paste(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST), (x, y))
-            draw.rectangle((x - 1, y - 1, x + side, y + side), outline="lightgrey")
-        draw.text((GAP + 3 * (side + GAP), y + side // 2 - 6), caption, "black", ImageFont.load_default(12))
-    sheet.save(path)
+        middle = top + row * (high + GAP) + high // 2
+        text = wrap(caption, font, WIDTH, lines=max(1, high // (TEXT + 4)))
+        draw.multiline_text((left + GAP, middle), text, INK, font, anchor="lm", spacing=4)
+    return page
+
+
+def preview(
+    images: Tensor, given: Tensor, completed: Tensor, captions: Sequence[str]
+) -> tuple[Image.Image, dict[str, str]]:
+    """Rows of [masked | completed | truth], not enlarged, a pixel apart; and what is kept in the PNG's text.
+
+    That is "captions", a JSON list of as many strings as there are rows, and "side", the tiles' in pixels.
+    """
+    pixels, known, drawn = _pixels(images), _pixels(given), _pixels(completed)  # [B, H, W, 3]
+    rows, high, wide = pixels.shape[:3]
+    masked = np.where(known, pixels, _checkerboard(high, wide, check=1))
+    page = np.full((rows * (high + 1) - 1, 3 * (wide + 1) - 1, 3), SEPARATOR, dtype=np.uint8)
+    for row, tiles in enumerate(zip(masked, drawn, pixels, strict=True)):
+        for column, tile in enumerate(tiles):
+            y, x = row * (high + 1), column * (wide + 1)
+            page[y : y + high, x : x + wide] = tile
+    return Image.fromarray(page), {"captions": json.dumps([*captions]), "side": str(high)}
+
+
+def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, lines: int) -> str:
+    """The text in at most `lines` lines of at most `width` pixels; "…" where it had to end.
+
+    A word longer than a line is broken. What can't be printed, or encoded, becomes a space or "�".
+    """
+    text = "".join(c if c.isprintable() else " " for c in text.encode("utf-8", "replace").decode())
+    rows = [""]
+    for word in text.split():
+        longer = f"{rows[-1]} {word}".lstrip()
+        if font.getlength(longer) <= width:
+            rows[-1] = longer
+            continue
+        if rows[-1]:
+            rows.append("")
+        for letter in word:
+            if rows[-1] and font.getlength(rows[-1] + letter) > width:
+                rows.append("")
+            rows[-1] += letter
+    if len(rows) > lines:
+        last = rows[lines - 1]
+        while last and font.getlength(last + "…") > width:
+            last = last[:-1]
+        rows[lines - 1 :] = [last.rstrip() + "…"]
+    return "\n".join(rows)
+
+
+def _pixels(pictures: Tensor, zoom: int = 1) -> np.ndarray:
+    """[B, 3, H, W] -> [B, zoom H, zoom W, 3]."""
+    array = pictures.cpu().permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(array.repeat(zoom, 1).repeat(zoom, 2))
+
+
+def _checkerboard(high: int, wide: int, check: int = CHECK) -> np.ndarray:
+    """[high, wide, 1] of two greys."""
+    odd = (np.arange(high)[:, None] // check + np.arange(wide) // check) % 2
+    return np.array(HOLE, dtype=np.uint8)[odd][..., None]
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """DejaVu Sans, which has most alphabets and comes with matplotlib, or Pillow's own, which has the Latin one.
+
+    A letter that the font lacks is drawn as a box.
+    """
+    matplotlib = find_spec("matplotlib")  # not imported: that takes longer than the drawing
+    for folder in (matplotlib and matplotlib.submodule_search_locations) or ():
+        path = Path(folder) / "mpl-data/fonts/ttf/DejaVuSans.ttf"
+        if path.exists():
+            return ImageFont.truetype(path, TEXT)
+    return ImageFont.load_default(TEXT)
+
+
+def _write(path: Path, picture: Image.Image, info: Mapping[str, str] | None = None) -> None:
+    """The file appears whole or not at all: whoever reads while we write sees the old one."""
+    text = PngImagePlugin.PngInfo()
+    for key, value in (info or {}).items():
+        text.add_text(key, value)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        picture.save(part, "png", pnginfo=text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
