@@ -1,34 +1,33 @@
 """What the model draws, for a person to look at, left in a trial's folder at each validation.
 
-completions.png   a sheet to read: masked, median, two samples, truth and the caption, enlarged
+completions.png   a sheet to read: masked, median, samples, truth and the caption, enlarged
 preview.png       the same in small for a terminal: masked, median, truth, one pixel for one
 
 Training goes on while others look, so a file is only ever replaced whole.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
-from models.samplers import Chunked, Sampler
+from models.samplers import Chunked, Median, Sampler
 from models.sampling import Model, complete
 
 ROWS = 8  # images on the sheet; more are no better looked at
 PREVIEWED = 4  # of them, in a terminal of 24 lines
-SAMPLES = 2  # of each image: what differs between them is what the model does not know
-TILE = 128  # screen pixels that an image is enlarged to at most, by a whole number
+TILE = 112  # screen pixels that an image is enlarged to at least, by a whole number: 24 to 120, 64 to 128
 GAP = 10
 TEXT = 15  # height of the letters
 WIDTH = 230  # of the column of captions
 CHECK = 4  # screen pixels of a square of the checkerboard that stands for a hole
 HOLE = (150, 106)  # its two greys; a board as fine as this no picture has
-PAPER, INK, FAINT = "#ffffff", "#1f2328", "#7d858e"
+PAPER, EDGE, INK, FAINT = "#f6f8fa", "#d0d7de", "#1f2328", "#6e7781"
 SEPARATOR = 48  # the grey between the preview's tiles
 
 
@@ -40,29 +39,37 @@ def draw_exam(
     captions: Sequence[str],
     folder: Path,
     seed: int = 0,
-    how: Sampler = Chunked(),
+    *,
+    per_channel: bool = False,
 ) -> None:
     """Completes the first images and leaves completions.png and preview.png in `folder`, made if need be.
 
-    images [V, 3, H, W] uint8, given likewise bool, tokens [V, T], and the V captions that they stand for.
-    Raises OSError when the folder can't be written to.
+    images [V, 3, H, W] uint8, given likewise bool, tokens [V, T], and the V captions that they stand for;
+    `per_channel` as the masks were in training. Raises OSError when the folder can't be written to.
     """
     images, given, tokens, captions = images[:ROWS], given[:ROWS], tokens[:ROWS], captions[:ROWS]
-    median = complete(model, images, given, tokens)
-    again, holes, read = (torch.cat([x] * SAMPLES) for x in (images, given, tokens))
-    samples = complete(model, again, holes, read, how, seed).chunk(SAMPLES)
-    completed = {"median": median, **{f"sample {n + 1}": s for n, s in enumerate(samples)}}
+    completed = {
+        name: complete(model, images, given, tokens, how, seed) for name, how in ways(per_channel).items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "completions.png", sheet(images, given, completed, captions))
-    small, info = preview(images[:PREVIEWED], given[:PREVIEWED], median[:PREVIEWED], captions[:PREVIEWED])
-    _write(folder / "preview.png", small, info)
+    _write(folder / "preview.png", *preview(images, given, completed["median"], captions))
+
+
+def ways(per_channel: bool) -> dict[str, Sampler]:
+    """The columns of the sheet: what is likeliest, what is possible, and what lies between."""
+    return {
+        "median": Median(),
+        "sample": Chunked(per_channel=per_channel),
+        "sample, T=0.7": Chunked(per_channel=per_channel, temperature=0.7),
+    }
 
 
 def sheet(
     images: Tensor, given: Tensor, completed: Mapping[str, Tensor], captions: Sequence[str]
 ) -> Image.Image:
     """A row for each image [B, 3, H, W]: masked, a column for each of `completed`, truth, and the caption."""
-    zoom = max(1, TILE // max(images.shape[2:]))
+    zoom = math.ceil(TILE / max(images.shape[2:]))
     pixels, known = _pixels(images, zoom), _pixels(given, zoom)
     columns = {
         "masked": np.where(known, pixels, _checkerboard(*pixels.shape[1:3])),
@@ -78,7 +85,9 @@ def sheet(
         x = GAP + column * (wide + GAP)
         draw.text((x + wide // 2, GAP), name, FAINT, font, anchor="ma")
         for row, tile in enumerate(tiles):
-            page.paste(Image.fromarray(tile), (x, top + row * (high + GAP)))
+            y = top + row * (high + GAP)
+            draw.rectangle((x - 1, y - 1, x + wide, y + high), outline=EDGE)  # or white ends nowhere
+            page.paste(Image.fromarray(tile), (x, y))
     draw.text((left + GAP, GAP), "caption", FAINT, font, anchor="la")
     for row, caption in enumerate(captions):
         middle = top + row * (high + GAP) + high // 2
@@ -90,11 +99,11 @@ def sheet(
 def preview(
     images: Tensor, given: Tensor, completed: Tensor, captions: Sequence[str]
 ) -> tuple[Image.Image, dict[str, str]]:
-    """Rows of [masked | completed | truth], not enlarged, a pixel apart; and what is kept in the PNG's text.
+    """Up to 4 rows of [masked | completed | truth], not enlarged, a pixel apart; and the PNG's text.
 
     That is "captions", a JSON list of as many strings as there are rows, and "side", the tiles' in pixels.
     """
-    pixels, known, drawn = _pixels(images), _pixels(given), _pixels(completed)  # [B, H, W, 3]
+    pixels, known, drawn = (_pixels(x[:PREVIEWED]) for x in (images, given, completed))  # [B, H, W, 3]
     rows, high, wide = pixels.shape[:3]
     masked = np.where(known, pixels, _checkerboard(high, wide, check=1))
     page = np.full((rows * (high + 1) - 1, 3 * (wide + 1) - 1, 3), SEPARATOR, dtype=np.uint8)
@@ -102,17 +111,19 @@ def preview(
         for column, tile in enumerate(tiles):
             y, x = row * (high + 1), column * (wide + 1)
             page[y : y + high, x : x + wide] = tile
-    return Image.fromarray(page), {"captions": json.dumps([*captions]), "side": str(high)}
+    return Image.fromarray(page), {"captions": json.dumps([*captions[:PREVIEWED]]), "side": str(high)}
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, lines: int) -> str:
     """The text in at most `lines` lines of at most `width` pixels; "…" where it had to end.
 
-    A word longer than a line is broken. What can't be printed, or encoded, becomes a space or "�".
+    A word longer than a line is broken. What can't be encoded becomes "?", what can't be printed a space.
     """
     text = "".join(c if c.isprintable() else " " for c in text.encode("utf-8", "replace").decode())
     rows = [""]
     for word in text.split():
+        if len(rows) > lines:
+            break
         longer = f"{rows[-1]} {word}".lstrip()
         if font.getlength(longer) <= width:
             rows[-1] = longer

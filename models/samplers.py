@@ -5,8 +5,9 @@ of them at once and neighbours disagree: each is plausible and the picture is no
 some, shows them to the model as given, and asks again. `Median` alone draws nothing.
 
 `per_channel` should be what `masker.per_channel` was in training. Where masks hid whole pixels (False) the
-model has never seen a pixel of which only red is given: red, green and blue are drawn in one pass, apart
-from each other.
+model has never seen a pixel of which only red is given, so red, green and blue are drawn in one pass. Each
+comes from its own histogram, but all with the same luck, bright together or dark together as colours
+mostly are; with a luck of their own, a model that can't decide between black and white draws confetti.
 """
 
 import math

@@ -92,7 +92,7 @@ def _reveal(
     for n in range(1, last + 1):
         cosine = (asked * math.cos(math.pi / 2 * n / last)).long() if n < last else torch.zeros_like(asked)
         then = cosine.minimum(left - 1).clamp(min=0)  # [B]
-        luck = _noise(seed, n, given).uniform("level", *given.shape)  # [B, 3, H, W]
+        luck = _luck(_noise(seed, n, given), given, how.per_channel)  # [B, 3, H, W]
         if how.order == "random":
             chosen = _lowest(rank, unknown, left - then) & ~known
             levels = ask.levels(canvas, known, chosen, luck, how.temperature)
@@ -112,7 +112,7 @@ def _gibbs(ask: "_Questions", canvas: Tensor, given: Tensor, how: Gibbs, seed: i
         noise = _noise(seed, n, given)
         chance = how.chance(n) if n else 1.0  # at first there is nothing that could stay
         chosen = (noise.uniform("again", *units.shape) < chance) & ~given
-        luck = noise.uniform("level", *given.shape)
+        luck = _luck(noise, given, how.per_channel)
         levels = ask.levels(canvas, ~chosen, chosen, luck, how.temperature)
         canvas = levels.where(chosen, canvas)
         yield Pass(n + 1, how.passes, canvas, chosen)
@@ -186,6 +186,12 @@ def _lowest(rank: Tensor, among: Tensor, count: Tensor) -> Tensor:
     order = rank.nan_to_num().masked_fill(~among, torch.inf).flatten(1).argsort(dim=1, stable=True)  # [B, D]
     first = torch.arange(order.shape[1], device=order.device) < count[:, None]  # [B, D]
     return torch.zeros_like(first).scatter(1, order, first).view_as(among)
+
+
+def _luck(noise: Noise, given: Tensor, per_channel: bool) -> Tensor:
+    """[B, 3, H, W] uniform on [0, 1): for each variable, or for each pixel and the same in its channels."""
+    units = given if per_channel else given[:, :1]
+    return noise.uniform("level", *units.shape).expand_as(given)
 
 
 def _noise(seed: int, step: int, like: Tensor) -> Noise:

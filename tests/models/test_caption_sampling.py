@@ -293,7 +293,7 @@ def test_temperature_is_a_power_of_the_probability():
             return torch.tensor([0.0, odds]).expand(*at.shape, 3, 2)
 
     for temperature in (0.5, 1.0, 2.0):
-        drawn = complete(Coin(), images, nothing, tokens, Chunked(1, temperature=temperature))
+        drawn = complete(Coin(), images, nothing, tokens, Chunked(1, temperature=temperature, per_channel=True))
         expected = 3 ** (1 / temperature) / (1 + 3 ** (1 / temperature))
         assert drawn.float().mean().item() == pytest.approx(expected, abs=4 * math.sqrt(0.25 / (3 * count)))
 
