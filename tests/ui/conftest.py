@@ -108,6 +108,15 @@ def room(tmp_path, monkeypatch):
     made.close()
 
 
+@pytest.fixture
+def colours(monkeypatch):
+    """A terminal of 16 million colours, wherever the tests run."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return monkeypatch
+
+
 def journal_of(snapshot: Snapshot) -> list[Event]:
     """A journal that folds into that snapshot: some studies are only handed out folded."""
     events: list[Event] = [

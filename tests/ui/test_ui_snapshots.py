@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import drawings
 import pytest
 import studies
 from conftest import journal_of, settle
+from PIL import Image
 from textual.widgets import Input
 
 from tuner_tui.study.events import StudyClosed
@@ -69,6 +71,21 @@ def test_a_trial_that_crashed(room, snap_compare, size):
 
 
 @sizes
+def test_a_trial_that_draws(room, snap_compare, colours, size):
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    drawings.write_preview(folder.out(6) / "preview.png")
+    keys = ["b", "enter"] if size[0] < 110 else ["b"]
+    assert snap_compare(room.app(folder), terminal_size=size, run_before=pressing(*keys))
+
+
+def test_a_plain_picture(room, snap_compare, colours):
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    folder.out(6).mkdir(parents=True)
+    Image.radial_gradient("L").resize((300, 200)).save(folder.out(6) / "preview.png")
+    assert snap_compare(room.app(folder), terminal_size=(120, 40), run_before=pressing("b"))
+
+
+@sizes
 def test_a_finished_study(room, snap_compare, size):
     folder = room.study("caption-1", studies.seed_events())
     assert snap_compare(room.app(folder), terminal_size=size, run_before=pressing())
@@ -95,7 +112,8 @@ def test_dialogs(room, snap_compare, size, key):
 
 
 @sizes
-def test_new_study(room, snap_compare, size):
+def test_new_study(room, snap_compare, monkeypatch, size):
+    monkeypatch.setattr("tuner_tui.ui.screens.new_study.builtins", lambda: [("caption", "The built-in demo")])
     (room.root.parent / "mine.toml").write_text("# Widths of my own net\n[space]\n")
     room.problem = (
         "mine.toml: space: it is empty; name at least one hyperparameter\nmine.toml: target: it is missing"

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ..plot.ticks import LARGEST
+
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # [row][column] of a braille cell
 
 
@@ -15,7 +17,7 @@ def braille_curve(curve: Sequence[tuple[int, float]], width: int, height: int) -
     The y axis is logarithmic when every loss is positive and they span more than a factor of three.
     Readings are joined by straight lines.
     """
-    points = [(step, loss) for step, loss in curve if math.isfinite(loss)]
+    points = [(step, max(-LARGEST, min(loss, LARGEST))) for step, loss in curve if math.isfinite(loss)]
     if not points or width < 1 or height < 1:
         return []
     losses = [loss for _, loss in points]

@@ -17,18 +17,47 @@ from .words import count, duration, number, outcome_word, parameter, state_sente
 _CURVE_ROWS = 5
 
 
+def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float) -> Content:
+    """How a trial stands: its outcome, why, its value, and what it ran on."""
+    colour = f"${tone(trial.outcome)}" if alive or not trial.running else "$quiet"
+    best = snapshot.best
+    head = Content.assemble(
+        (f"#{trial.number}  ", "bold $foreground"),
+        (f"{sign(trial)} {outcome_word(trial, alive)}", f"bold {colour}"),
+        ("  ★ best" if best is not None and best.number == trial.number else "", "bold $primary"),
+    )
+    lines = [head]
+    if trial.running and not alive:
+        lines.append(Content.styled("its engine was killed; resuming buries it and goes on", colour))
+    if trial.reason is not None:
+        why = str(trial.reason).replace("_", " ")
+        lines.append(
+            Content.assemble((why, colour), (f": {printable(trial.message)}" if trial.message else "", ""))
+        )
+    value = Content.assemble((f"{printable(snapshot.objective)} ", "$quiet"), (number(trial.value), "bold"))
+    if trial.not_a_number:
+        value = Content.assemble(value, (f", then {number(trial.curve[-1][1])}", "$unfinished"))
+    lines.append(value)
+    facts = [count(trial.steps, "measurement")]
+    if alive or not trial.running:
+        facts.insert(0, duration(trial.seconds(now)))
+    facts += [trial.device, f"seed {trial.seed}"]
+    if trial.exit_code:
+        facts.append(f"signal {-trial.exit_code}" if trial.exit_code < 0 else f"exit code {trial.exit_code}")
+    lines.append(Content.styled(" · ".join(facts), "$quiet"))
+    return Content("\n").join(lines)
+
+
 def trial_text(
     trial: Trial,
     snapshot: Snapshot,
     *,
-    alive: bool,
-    now: float,
     width: int,
     traceback: Sequence[str] = (),
     log: Sequence[str] = (),
 ) -> Content:
-    """A trial's end, values, curve and last words, for a pane `width` cells wide."""
-    parts = [_outcome(trial, snapshot, alive, now), _settings(trial, snapshot, width)]
+    """A trial's settings, curve and last words, for a pane `width` cells wide."""
+    parts = [_settings(trial, snapshot, width)]
     if curve := _curve(trial, snapshot, width):
         parts.append(curve)
     if others := {k: v for k, v in trial.latest.items() if k != snapshot.objective}:
@@ -66,36 +95,6 @@ def study_text(name: str, snapshot: Snapshot, state: State, *, width: int) -> Co
     if failures := _failures(snapshot):
         parts.append(_section("failures", failures))
     return Content("\n\n").join(parts)
-
-
-def _outcome(trial: Trial, snapshot: Snapshot, alive: bool, now: float) -> Content:
-    colour = f"${tone(trial.outcome)}" if alive or not trial.running else "$quiet"
-    best = snapshot.best
-    head = Content.assemble(
-        (f"#{trial.number}  ", "bold $foreground"),
-        (f"{sign(trial)} {outcome_word(trial, alive)}", f"bold {colour}"),
-        ("  ★ best" if best is not None and best.number == trial.number else "", "bold $primary"),
-    )
-    lines = [head]
-    if trial.running and not alive:
-        lines.append(Content.styled("its engine was killed; resuming buries it and goes on", colour))
-    if trial.reason is not None:
-        why = str(trial.reason).replace("_", " ")
-        lines.append(
-            Content.assemble((why, colour), (f": {printable(trial.message)}" if trial.message else "", ""))
-        )
-    value = Content.assemble((f"{printable(snapshot.objective)} ", "$quiet"), (number(trial.value), "bold"))
-    if trial.not_a_number:
-        value = Content.assemble(value, (f", then {number(trial.curve[-1][1])}", "$unfinished"))
-    lines.append(value)
-    facts = [count(trial.steps, "measurement")]
-    if alive or not trial.running:
-        facts.insert(0, duration(trial.seconds(now)))
-    facts += [trial.device, f"seed {trial.seed}"]
-    if trial.exit_code:
-        facts.append(f"signal {-trial.exit_code}" if trial.exit_code < 0 else f"exit code {trial.exit_code}")
-    lines.append(Content.styled(" · ".join(facts), "$quiet"))
-    return Content("\n").join(lines)
 
 
 def _settings(trial: Trial, snapshot: Snapshot, width: int) -> Content:

@@ -26,6 +26,7 @@ from ..widgets.detail import Detail
 from ..widgets.grid import ScatterGrid
 from ..widgets.key_line import KeyLine
 from ..widgets.pane_tabs import PANES, PaneTabs
+from ..widgets.preview import Preview
 from ..widgets.rows import Rows
 from ..widgets.trial_line import TrialLine
 from ..widgets.trial_table import TrialTable
@@ -156,7 +157,8 @@ class StudyScreen(SweepScreen):
     @property
     def settled(self) -> bool:
         """Whether all that was read is on the screen."""
-        return self.tail.caught_up and not self._charting and self.query_one(ScatterGrid).settled
+        drawn = self.query_one(ScatterGrid).settled and self.query_one(Preview).settled
+        return self.tail.caught_up and not self._charting and drawn
 
     def _why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.opened_at is None:

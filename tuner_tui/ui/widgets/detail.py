@@ -1,4 +1,7 @@
-"""The selected trial: how it ended and why, its values, its curve, its last words. Or the study, if none is."""
+"""The selected trial: how it ended and why, what it drew, its values, its curve, its last words.
+
+Or the study, if none is selected.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from textual.widgets import Static
 
 from ...study.folder import State, StudyFolder, printable
 from ...study.snapshot import Snapshot
-from ..detail_text import study_text, trial_text
+from ..detail_text import study_text, trial_head, trial_text
+from ..preview import NAME
+from .preview import Preview
 
 TAIL_LINES = 40  # of log and traceback; `l` shows more
 
@@ -31,6 +36,8 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         yield Static(id="detail-text")
+        yield Preview(id="detail-preview")
+        yield Static(id="detail-more")
 
     def watch_snapshot(self) -> None:
         self._fill()
@@ -55,15 +62,23 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
             return
         alive = self.state is State.RUNNING
         trial = self.snapshot.trials.get(self.selected) if self.selected is not None else None
-        text = self.query_one("#detail-text", Static)
+        text, more = self.query_one("#detail-text", Static), self.query_one("#detail-more", Static)
+        preview = self.query_one(Preview)
         if trial is None:
+            preview.look(None, 0, 0)
             shown_for = ("study", self.snapshot.version, self.state, width)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
                 about = study_text(self._folder.name, self.snapshot, self.state, width=width)
                 hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
                 text.update(Content("\n\n").join([about, hint]))
+                more.display = False
             return
+        head = trial_head(trial, self.snapshot, alive=alive, now=self.now)
+        # As if the scroll bar showed: a picture that fits without one and not with one would come and go.
+        across = self.content_region.width - 3
+        room = self.content_region.height - head.get_height({}, max(1, across)) - 1  # a line between
+        preview.look(self._folder.out(trial.number) / NAME, across, max(1, room))
         clock = int(self.now) if trial.running and alive else 0
         best = self.snapshot.best
         is_best = best is not None and best.number == trial.number
@@ -71,12 +86,12 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         if shown_for == self._shown_for:
             return
         self._shown_for = shown_for
-        text.update(
+        text.update(head)
+        more.display = True
+        more.update(
             trial_text(
                 trial,
                 self.snapshot,
-                alive=alive,
-                now=self.now,
                 width=width,
                 traceback=traceback_lines(self._folder, trial.number)[-TAIL_LINES:],
                 log=log_lines(self._folder, trial.number, TAIL_LINES),
