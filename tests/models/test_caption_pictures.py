@@ -119,9 +119,17 @@ def test_any_text_is_wrapped_into_its_place(text, width, lines):
         assert "".join(rows).replace(" ", "") == "".join(c for c in said if c.isprintable() and c != " ")
 
 
-@pytest.mark.parametrize(
-    "caption", ["漢字 🦄 עברית", "\ud800", "a\nb\x00\x1b[31m", "", "word" * 5000, "w " * 5000]
-)
+STRANGE = {
+    "foreign": "漢字 🦄 עברית",
+    "surrogate": "\ud800",
+    "control": "a\nb\x00\x1b[31m",
+    "empty": "",
+    "one word": "word" * 5000,
+    "long": "w " * 5000,
+}
+
+
+@pytest.mark.parametrize("caption", STRANGE.values(), ids=STRANGE)
 def test_no_caption_stops_a_picture(caption, model, tmp_path):
     pictures.draw_exam(model, *some(1), [caption], tmp_path)
     with Image.open(tmp_path / "preview.png") as picture:
