@@ -1,37 +1,104 @@
-"""Which pixels are given: contiguous holes, so that the model can't just copy the neighbour.
+"""Which pixels of a training image are given, and which the model is asked for.
 
-`contiguish` is the masking of the post "more contiguous masking": a pixel is given if a whole block of
-fair coins around it came up heads, which makes given and asked pixels lie in patches. p, the chance of
-a pixel to be given, is drawn anew for every image (drawing it once for a run compares different tasks).
+p, the chance of a pixel to be given, is drawn from U(0, 1) anew for every image; drawn once for a run, it
+would give each run a task of its own. All four kinds then give a pixel with chance p:
+
+    orderless   lone pixels, a coin for each (Uria, Murray, Larochelle 2014)
+    contiguish  patches: given if all coins around it are heads, so that the neighbour can't just be copied
+    contiguous  all but one square hole, at a random place
+    center      all but a square in the middle
+
+Masks are bool [B, 3, H, W], True = given. Everything or nothing may come out given.
 """
 
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from models import config
+from models.noise import Noise
 
-Masker = Callable[[int, int, Generator], Tensor]  # (images, side, rng) -> [B, 1, H, W] bool, True = given
+CHANNELS = 3
 
-
-def contiguish(p: Tensor, side: int, radius: int, rng: Generator) -> Tensor:
-    """[B, 1, side, side] bool, True where given: P(given) = p[b] exactly, in patches.
-
-    A pixel is given if all a = (2 radius + 1)^2 coins around it are heads, each with chance p^(1/a).
-    Everything or nothing may come out given; radius 0 is one coin a pixel.
-    """
-    d = 2 * radius + 1
-    q = p.pow(1 / d**2).view(-1, 1, 1, 1)  # [B, 1, 1, 1]
-    coins = torch.rand(len(p), 1, side + d - 1, side + d - 1, generator=rng)  # [B, 1, H+2r, W+2r]
-    tails = (coins >= q).float()
-    return F.max_pool2d(tails, d, stride=1) == 0  # [B, 1, H, W]
+Masker = Callable[[Noise, int, int], Tensor]
+"""(noise, B images, their side) -> [B, 3, side, side] bool."""
 
 
 def build(masker: config.Masker) -> Masker:
-    def draw(images: int, side: int, rng: Generator) -> Tensor:
-        p = torch.rand(images, generator=rng)  # U(0, 1) for each image
-        return contiguish(p, side, masker.radius, rng)
+    """Draws masks as `masker` says, every image with its own p ~ U(0, 1)."""
+    return lambda noise, images, side: draw(masker, noise, noise.uniform("mask p", images), side)
 
-    return draw
+
+def draw(masker: config.Masker, noise: Noise, p: Tensor, side: int) -> Tensor:
+    """Masks of the kind that `masker` names, given each image's p [B]."""
+    match masker.kind:
+        case "orderless":
+            return orderless(noise, p, side, per_channel=masker.per_channel)
+        case "contiguish":
+            return contiguish(noise, p, side, masker.radius, per_channel=masker.per_channel)
+        case "contiguous":
+            return contiguous(noise, p, side, per_channel=masker.per_channel)
+        case "center":
+            return center(noise, p, side, per_channel=masker.per_channel)
+    raise ValueError(
+        f"masker.kind = {masker.kind!r} is no masker; give orderless, contiguish, contiguous or center"
+    )
+
+
+def orderless(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> Tensor:
+    """A coin for each pixel: [B, 3, side, side]. The number of given pixels is uniform if p is."""
+    return contiguish(noise, p, side, 0, per_channel=per_channel)
+
+
+def contiguish(noise: Noise, p: Tensor, side: int, radius: int, *, per_channel: bool = False) -> Tensor:
+    """Patches: [B, 3, side, side] (the post "more contiguous masking", Cooijmans 2017).
+
+    A pixel is given if all a = (2 radius + 1)^2 coins around it are heads, each with chance p^(1/a).
+    """
+    d = 2 * radius + 1
+    q = _for_each_mask(p.pow(1 / d**2), per_channel)[..., None, None]  # [B, c, 1, 1]
+    coins = noise.uniform("mask coins", *q.shape[:2], side + d - 1, side + d - 1)  # [B, c, H+2r, W+2r]
+    tails = (coins >= q).float()
+    # The largest of a block is the largest of its rows' largest: 2 d numbers to look at instead of d^2.
+    tails = F.max_pool2d(F.max_pool2d(tails, (d, 1), stride=1), (1, d), stride=1)  # [B, c, H, W]
+    return (tails == 0).expand(-1, CHANNELS, -1, -1)
+
+
+def contiguous(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> Tensor:
+    """One square hole, anywhere inside the image: [B, 3, side, side].
+
+    p is the share of the image that is given, on average; the middle is hidden more often than the edges.
+    """
+    hole = _hole(noise, _for_each_mask(p, per_channel), side)  # [B, c]
+    places = side + 1 - hole
+    top, left = (noise.below(name, places, *hole.shape) for name in ("mask top", "mask left"))
+    return _all_but(top, left, hole, side)
+
+
+def center(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> Tensor:
+    """The same hole in the middle, half a pixel up and left of it where it can't be: [B, 3, side, side]."""
+    hole = _hole(noise, _for_each_mask(p, per_channel), side)  # [B, c]
+    start = (side - hole) // 2
+    return _all_but(start, start, hole, side)
+
+
+def _for_each_mask(p: Tensor, per_channel: bool) -> Tensor:
+    """[B] -> [B, c]: the channels have a mask each, with one p, or share one."""
+    return p[:, None].expand(-1, CHANNELS if per_channel else 1)
+
+
+def _hole(noise: Noise, p: Tensor, side: int) -> Tensor:
+    """The side of each hole [B, c], rounded at random so that its mean area is (1 - p) side^2."""
+    area = (1 - p) * side**2
+    low = area.sqrt().floor()
+    share = (area - low**2) / (2 * low + 1)  # of the way from low^2 to (low + 1)^2
+    return (low + (noise.uniform("mask size", *p.shape) < share)).long()
+
+
+def _all_but(top: Tensor, left: Tensor, hole: Tensor, side: int) -> Tensor:
+    """[B, c] each -> [B, 3, side, side], False in the square."""
+    i = torch.arange(side, device=hole.device)
+    rows, columns = ((i >= a[..., None]) & (i < (a + hole)[..., None]) for a in (top, left))  # [B, c, side]
+    return ~(rows[..., :, None] & columns[..., None, :]).expand(-1, CHANNELS, -1, -1)
