@@ -1,21 +1,21 @@
 """When to lower the rate, when to stop, and when there is nothing left to save.
 
 One validation loss is noisy, so every rule looks at the median of the last `stop.window` of them, as the
-2017 search did with ten. Nothing is decided before the window is full: a lucky first measurement would be
-a best that no honest median ever beats. What a rule remembers is a frozen value, and `step` makes the
-next from it, told the loss measured after step `at`; a `Watch` holds all of them.
+2017 search did with ten. None is the best before the window is full: a lucky first measurement would be
+one that no honest median ever beats. What a rule remembers is a frozen value, and `step` makes the next
+from it, told the loss measured after step `at`; `Rules` are all of them together.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
 from models import config
 from models.config import Config
 
-VERDICT = 3  # measurements before "worse than uniform" is said: one bad one among three is outvoted
+VERDICT = 3  # measurements at least before "worse than uniform" is said: one bad one among three is outvoted
 
 
 class Diverged(Exception):
@@ -78,43 +78,38 @@ class Divergence:
     recent: tuple[float, ...] = ()
 
     def step(self, loss: float, at: int, stop: config.Stop) -> "Divergence":
-        return self if at <= stop.warmup else Divergence(_later(self.recent, loss, stop.window))
+        return self if at <= stop.warmup else Divergence(_later(self.recent, loss, max(VERDICT, stop.window)))
 
 
 @dataclass(frozen=True)
-class Watch:
-    """All that a training remembers of its validation losses. A checkpoint keeps `watch.state()`, and
-    `Watch.of` goes on from there."""
+class Rules:
+    """All that a training remembers of its validation losses. A checkpoint keeps `asdict(rules)`, and
+    `Rules.of` goes on from there."""
 
     lowest: float = math.inf  # of the losses themselves: the best weights are those of one moment
     plateau: Plateau = field(default_factory=Plateau)
-    early_stop: EarlyStop = field(default_factory=EarlyStop)
+    early: EarlyStop = field(default_factory=EarlyStop)
     divergence: Divergence = field(default_factory=Divergence)
 
-    def step(self, loss: float, at: int, config: Config) -> "Watch":
-        return Watch(
+    def step(self, loss: float, at: int, config: Config) -> "Rules":
+        return Rules(
             min(self.lowest, loss),
-            self.plateau.step(loss, at, config) if config.schedule.kind == "plateau" else self.plateau,
-            self.early_stop.step(loss, at, config.stop),
+            self.plateau.step(loss, at, config),
+            self.early.step(loss, at, config.stop),
             self.divergence.step(loss, at, config.stop),
         )
 
-    def state(self) -> dict[str, Any]:
-        return asdict(self)
-
     @staticmethod
-    def of(state: Mapping[str, Any]) -> "Watch":
-        return Watch(
-            state["lowest"],
-            Plateau(**state["plateau"]),
-            EarlyStop(**state["early_stop"]),
-            Divergence(**state["divergence"]),
+    def of(saved: Mapping[str, Any]) -> "Rules":
+        return Rules(
+            saved["lowest"],
+            Plateau(**saved["plateau"]),
+            EarlyStop(**saved["early"]),
+            Divergence(**saved["divergence"]),
         )
 
 
-def diverged(
-    measured: Mapping[str, float], at: int, late: Divergence, uniform: float, stop: config.Stop
-) -> str | None:
+def diverged(measured: Mapping[str, float], at: int, late: Divergence, uniform: float) -> str | None:
     """The sentence that says why to give up after step `at`, None while there is no reason.
 
     `measured` are losses by name, {"loss/train": ..., "loss/valid": ...}: one that is not finite is reason
@@ -125,7 +120,7 @@ def diverged(
         if not math.isfinite(loss):
             return f"{name} became {'nan' if math.isnan(loss) else 'infinite'} at step {at}"
     count = len(late.recent)
-    if count >= min(VERDICT, stop.window) and (middle := _median(late.recent)) > uniform:
+    if count >= VERDICT and (middle := _median(late.recent)) > uniform:
         return (
             f"loss/valid is {middle:.1f} at step {at} (the median of {count}), worse than a uniform answer "
             f"({uniform:.1f})"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -66,6 +66,7 @@ def test_all_that_a_training_keeps_comes_back_equal(path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -208,6 +209,7 @@ def whole(tmp_path_factory) -> bytes:
 DAMAGED = "is damaged, cut short or changed since it was written; restore a copy, or train from the beginning"
 
 
+@settings(max_examples=40, deadline=None)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_checkpoint_cut_short_anywhere_is_damaged(tmp_path_factory, whole, share):
     path = tmp_path_factory.getbasetemp() / "cut.pt"
@@ -215,6 +217,7 @@ def test_a_checkpoint_cut_short_anywhere_is_damaged(tmp_path_factory, whole, sha
     assert refusal(path) == DAMAGED
 
 
+@settings(max_examples=40, deadline=None)
 @given(share=st.floats(0.1, 0.9), bit=st.integers(0, 7))
 def test_a_single_flipped_bit_is_no_weight(tmp_path_factory, whole, share, bit):
     changed = bytearray(whole)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, LRScheduler, OneCycleLR
 
@@ -86,6 +86,7 @@ def test_triangular_is_pytorchs(cycle, floor):
     assert rates(config) == pytest.approx(lrs[1:], abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
     steps=st.integers(1, 300),
@@ -106,6 +107,7 @@ def test_every_schedule_stays_between_floor_and_lr_and_is_never_idle(kind, steps
         assert max(followed) > 0
 
 
+@settings(max_examples=60, deadline=None)
 @given(kind=st.sampled_from(("constant", "cosine", "plateau", "one_cycle")), steps=st.integers(1, 300))
 def test_warm_up_rises_evenly_and_then_only_falls(kind, steps):
     config = of(kind, steps, schedule__warmup=0.3)
@@ -146,6 +148,7 @@ def test_the_batch_grows_and_the_rate_does_not_care():
     assert {batch_size(of("cosine", batch_size=24), step) for step in (1, 50, 100)} == {24}
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     every=st.integers(1, 1000),
     factor=st.integers(2, 16),
@@ -161,6 +164,7 @@ def test_the_batch_after_any_number_of_growths(every, factor, most, batch, step)
     assert batch_size(Config.of(hypers), step) == exact
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
     warmup=st.sampled_from((0.0, 0.2)),
