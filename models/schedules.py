@@ -62,11 +62,6 @@ def batch_size(config: Config, step: int) -> int:
     return min(config.batch_size * ada.factor**growths, ada.most)
 
 
-def largest_batch(config: Config) -> int:
-    """The most images that a step of this training has."""
-    return batch_size(config, config.steps)
-
-
 def depends_on_steps(config: Config) -> bool:
     """Whether another `config.steps` would change the rates of the steps before: then a training that was
     done for N steps is no first half of one for 2N, and can't be made into it."""

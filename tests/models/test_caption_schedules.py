@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, LRScheduler, OneCycleLR
 
 from models.config import Config
-from models.schedules import batch_size, depends_on_steps, largest_batch, learning_rate, momentum
+from models.schedules import batch_size, depends_on_steps, learning_rate, momentum
 
 LR = 0.02
 KINDS = ("constant", "cosine", "one_cycle", "triangular", "plateau")
@@ -143,7 +143,6 @@ def test_the_batch_grows_and_the_rate_does_not_care():
     assert [batch_size(config, step) for step in (1, 10, 11, 20, 21, 30, 31, 50)] == [
         *(24, 24, 48, 48, 96, 96, 100, 100)
     ]
-    assert largest_batch(config) == 100
     assert set(rates(config)) == {LR}
     assert {batch_size(of("cosine", batch_size=24), step) for step in (1, 50, 100)} == {24}
 
