@@ -30,10 +30,12 @@ class ImageNorm(nn.GroupNorm):
         super().__init__(1, channels)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type == "cpu":
-            return super().forward(input)  # one fused kernel, which keeps the memory format
-        # On a GPU torch's kernel would first copy channels_last to channels first, and autocast would have it
-        # answer in float32. These lines the compiler fuses with the rectifier and the merge around them.
+        # A CPU has one fused kernel that keeps the memory format. On a GPU torch's would first copy channels_last
+        # to channels first, and autocast would have it answer in float32.
+        return super().forward(input) if input.device.type == "cpu" else self.spelled_out(input)
+
+    def spelled_out(self, input: Tensor) -> Tensor:
+        """The same in lines that a compiler fuses with the rectifier and the merge around them."""
         x = wide(input)
         variance, mean = torch.var_mean(x, (1, 2, 3), correction=0, keepdim=True)  # [B, 1, 1, 1]
         scale = self.weight[:, None, None] * torch.rsqrt(variance + self.eps)  # [B, C, 1, 1]
