@@ -185,6 +185,19 @@ def test_whole_pixels_are_drawn_at_once_unless_channels_are_apart():
     assert {*one.tolist()} == {2, 3}
 
 
+def test_the_channels_of_a_whole_pixel_share_their_luck():
+    """Each has its own histogram, uniform here; drawn apart, a pixel is as often magenta as grey."""
+    images, tokens = torch.zeros(500, 3, 2, 2).byte(), torch.ones(500, 1).long()
+    nothing = torch.zeros_like(images, dtype=torch.bool)
+    for how in (Chunked(2), Gibbs(2, most=1.0, least=1.0)):
+        drawn = complete(Flat(), images, nothing, tokens, how)
+        assert drawn.equal(drawn[:, :1].expand_as(drawn))
+        assert chisquare(torch.bincount(drawn[:, 0].flatten().long() // 16, minlength=16)).pvalue > 0.01
+    drawn = complete(Flat(), images, nothing, tokens, Chunked(2, per_channel=True)).float()
+    corner = torch.corrcoef(drawn.transpose(0, 1).flatten(1))
+    assert (corner - torch.eye(3)).abs().max() < 4 / math.sqrt(2000)
+
+
 def test_random_orders_are_random_and_differ_between_images():
     images, nothing, tokens = holes(6000)
     first = next(
@@ -195,7 +208,7 @@ def test_random_orders_are_random_and_differ_between_images():
 
 
 def test_the_cosine_draws_little_at_first():
-    images, nothing, tokens = (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), None, torch.ones(2, 1).long())
+    images, tokens = torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.ones(2, 1).long()
     nothing = torch.zeros_like(images, dtype=torch.bool)
     nothing[1, :, 2:] = True  # 96 of 768 are asked
     drawn = [
@@ -293,7 +306,9 @@ def test_temperature_is_a_power_of_the_probability():
             return torch.tensor([0.0, odds]).expand(*at.shape, 3, 2)
 
     for temperature in (0.5, 1.0, 2.0):
-        drawn = complete(Coin(), images, nothing, tokens, Chunked(1, temperature=temperature, per_channel=True))
+        drawn = complete(
+            Coin(), images, nothing, tokens, Chunked(1, temperature=temperature, per_channel=True)
+        )
         expected = 3 ** (1 / temperature) / (1 + 3 ** (1 / temperature))
         assert drawn.float().mean().item() == pytest.approx(expected, abs=4 * math.sqrt(0.25 / (3 * count)))
 
