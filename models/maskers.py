@@ -14,7 +14,6 @@ Masks are bool [B, 3, H, W], True = given. Everything or nothing may come out gi
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models import config
@@ -60,10 +59,7 @@ def contiguish(noise: Noise, p: Tensor, side: int, radius: int, *, per_channel: 
     d = 2 * radius + 1
     q = _for_each_mask(p.pow(1 / d**2), per_channel)[..., None, None]  # [B, c, 1, 1]
     coins = noise.uniform("mask coins", *q.shape[:2], side + d - 1, side + d - 1)  # [B, c, H+2r, W+2r]
-    tails = (coins >= q).float()
-    # The largest of a block is the largest of its rows' largest: 2 d numbers to look at instead of d^2.
-    tails = F.max_pool2d(F.max_pool2d(tails, (d, 1), stride=1), (1, d), stride=1)  # [B, c, H, W]
-    return (tails == 0).expand(-1, CHANNELS, -1, -1)
+    return _all_heads(coins < q, d).expand(-1, CHANNELS, -1, -1)
 
 
 def contiguous(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> Tensor:
@@ -87,6 +83,21 @@ def center(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> 
 def _for_each_mask(p: Tensor, per_channel: bool) -> Tensor:
     """[B] -> [B, c]: the channels have a mask each, with one p, or share one."""
     return p[:, None].expand(-1, CHANNELS if per_channel else 1)
+
+
+def _all_heads(heads: Tensor, d: int) -> Tensor:
+    """Whether each block of d x d is all True: [B, c, H+d-1, W+d-1] -> [B, c, H, W].
+
+    Runs of 1, 2, 4, ... pixels are joined in pairs: d = 17 takes 10 ANDs of bytes, and no max-pool of 289 floats.
+    """
+    for dim in (-1, -2):
+        run = 1
+        while run < d:
+            shift = min(run, d - run)
+            rest = heads.shape[dim] - shift
+            heads = heads.narrow(dim, 0, rest) & heads.narrow(dim, shift, rest)
+            run += shift
+    return heads
 
 
 def _hole(noise: Noise, p: Tensor, side: int) -> Tensor:
