@@ -294,11 +294,7 @@ def test_the_quantile_is_the_first_level_to_exceed_its_luck(p, luck):
 def test_temperature_is_a_power_of_the_probability():
     """p^(1/T): heat flattens, cold sharpens."""
     odds, count = math.log(3.0), 30_000
-    images, nothing, tokens = (
-        torch.zeros(count, 3, 1, 1, dtype=torch.uint8),
-        None,
-        torch.ones(count, 1).long(),
-    )
+    images, tokens = torch.zeros(count, 3, 1, 1).byte(), torch.ones(count, 1).long()
     nothing = torch.zeros_like(images, dtype=torch.bool)
 
     class Coin(Flat):
