@@ -75,7 +75,7 @@ def key(files: Sequence[Path], side: int) -> str:
             facts = (str(path), stat.st_size, stat.st_mtime_ns)
         except OSError:  # gone since it was listed: decoding will say so
             facts = (str(path), None, None)
-        digest.update(repr(facts).encode(errors="surrogateescape"))
+        digest.update(ascii(facts).encode())
     return digest.hexdigest()[:32]
 
 

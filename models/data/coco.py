@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data.captioned import Say
-from models.data.listing import Item, Listing
+from models.data.listing import Item, Listing, is_file, within
 from models.data.problems import Kind, Problem
 from models.data.tokenizer import words
 
@@ -65,23 +65,23 @@ def _items(root: Path, path: Path, problems: list[Problem]) -> list[Item]:
     if names and folder is None:
         problems.append(Problem(Kind.NO_FOLDER, where, f"looked for them in {', '.join(map(str, looked))}"))
         return []
-    _say_captions(annotations, captions, where, problems)
+    _join(annotations, captions, where, problems)
     items = []
     for number, name in names.items():
         file = Path(folder or root, name)
         if not captions[number]:
             problems.append(Problem(Kind.UNCAPTIONED, where, f"id {number}, file_name {name}"))
-        elif not file.is_file():
-            problems.append(Problem(Kind.MISSING, str(file), f"listed in {where}"))
+        elif not is_file(file):
+            problems.append(Problem(Kind.MISSING, within(root, file), f"listed in {where}"))
         else:
             items.append(Item(file, name, tuple(captions[number])))
     return items
 
 
-def _say_captions(
+def _join(
     annotations: list[Any], captions: dict[Any, list[str]], where: str, problems: list[Problem]
 ) -> None:
-    """Puts each caption to its image."""
+    """Puts each caption to its image in `captions`."""
     seen = set()
     for place, entry in _entries(annotations, ("image_id", "caption"), f"{where} annotations", problems):
         number = entry.get("id")
@@ -147,6 +147,6 @@ def _image_folder(root: Path, path: Path, names: dict[Any, str]) -> tuple[Path |
     own = path.stem.removeprefix("captions_")
     looked = [f for top in tops for f in (top / own, top / "images" / own, top / "images", top)]
     for folder in looked:
-        if folder.is_dir() and any((folder / name).is_file() for name in names.values()):
+        if folder.is_dir() and any(is_file(folder / name) for name in names.values()):
             return folder, looked
     return None, looked

@@ -8,7 +8,7 @@ import torch
 from models import config
 from models.data import cache, coco, folder
 from models.data.captioned import Pictures, Say
-from models.data.listing import Item, Listing
+from models.data.listing import Item, Listing, within
 from models.data.problems import Kind, Problem, settle
 from models.data.split import hold_out, shuffled
 
@@ -32,7 +32,7 @@ def pictures(wanted: config.Data, side: int, seed: int, say: Say) -> Pictures:
     bad = {b.number for b in decoded.bad}
     named = [(train + valid)[b.number].path for b in decoded.bad]
     problems = [
-        Problem(Kind.UNREADABLE if b.unreadable else Kind.CORRUPT, _within(root, path), b.why)
+        Problem(Kind.UNREADABLE if b.unreadable else Kind.CORRUPT, within(root, path), b.why)
         for b, path in zip(decoded.bad, named, strict=True)
     ]
     settle(problems, root, wanted.bad, say)
@@ -77,7 +77,3 @@ def _need_both(root: Path, train: Sequence[Item], valid: Sequence[Item], why: st
     for side, items in (("training", train), ("validation", valid)):
         if not items:
             raise ValueError(f"{root} has no images for {side}: {why}; at least one is needed on either side")
-
-
-def _within(root: Path, path: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from models.data.captioned import Say
-from models.data.listing import Item, Listing, images_below
+from models.data.listing import Item, Listing, images_below, is_file, within
 from models.data.problems import NAMED, Kind, Problem
 from models.data.tokenizer import words
 
@@ -61,34 +61,44 @@ def _items(root: Path, folder: Path, column: str, problems: list[Problem], say: 
     path = _metadata(folder)
     if path is None:
         return _with_text_beside(root, folder, problems, say)
-    said: dict[str, list[str]] = {}
-    for line, row in _of_columns(path, column, _rows(root, path, problems)):
-        where = f"{path.relative_to(root)}:{line}"
-        name, captions = row.get(FILE), row.get(column)
-        captions = captions if isinstance(captions, list) else [captions]
-        if not isinstance(name, str) or not name.strip():
-            problems.append(Problem(Kind.MALFORMED, where, f"{FILE} is {name!r}, no file's name"))
-        elif column not in row:
-            problems.append(Problem(Kind.MALFORMED, where, f"has no {column!r}, only {', '.join(row)}"))
-        elif not all(isinstance(c, str | None) for c in captions):
-            problems.append(Problem(Kind.MALFORMED, where, f"{column} is {row[column]!r}, no text"))
-        else:
-            usable = [c for c in captions if c and words(c)]
-            if len(usable) < max(1, len(captions)):
-                problems.append(Problem(Kind.EMPTY, where, f"{row[column]!r}, of {name}"))
-            said.setdefault(name, []).extend(usable)
-    items = [Item(folder / name, name, tuple(captions)) for name, captions in said.items() if captions]
-    listed = {i.path for i in items} | {folder / name for name in said}
+    where = path.relative_to(root)
+    said = _said(_of_columns(path, column, _rows(root, path, problems)), column, where, problems)
+    listed = {folder / name for name in said}
     for image in images_below(folder):
         if image not in listed:
-            problems.append(
-                Problem(Kind.UNCAPTIONED, str(image.relative_to(root)), f"it is not in {path.name}")
-            )
-    missing = {i.path for i in items if not i.path.is_file()}
-    problems += [
-        Problem(Kind.MISSING, str(p), f"listed in {path.relative_to(root)}") for p in sorted(missing)
-    ]
-    return [i for i in items if i.path not in missing]
+            problems.append(Problem(Kind.UNCAPTIONED, within(root, image), f"it is not in {path.name}"))
+    items = [Item(folder / name, name, tuple(captions)) for name, captions in said.items() if captions]
+    missing = [i for i in items if not is_file(i.path)]
+    problems += [Problem(Kind.MISSING, within(root, i.path), f"listed in {where}") for i in missing]
+    gone = {i.name for i in missing}
+    return [i for i in items if i.name not in gone]
+
+
+def _said(rows: list[Row], column: str, where: Path, problems: list[Problem]) -> dict[str, list[str]]:
+    """File name -> its usable captions, which may be none."""
+    said: dict[str, list[str]] = {}
+    for line, row in rows:
+        if error := _error(row, column):
+            problems.append(Problem(Kind.MALFORMED, f"{where}:{line}", error))
+            continue
+        captions = row[column] if isinstance(row[column], list) else [row[column]]
+        usable = [c for c in captions if c and words(c)]
+        if len(usable) < max(1, len(captions)):
+            problems.append(Problem(Kind.EMPTY, f"{where}:{line}", f"{row[column]!r}, of {row[FILE]}"))
+        said.setdefault(str(PurePath(row[FILE])), []).extend(usable)  # ./a.png is a.png
+    return said
+
+
+def _error(row: dict[str, Any], column: str) -> str | None:
+    for name in (FILE, column):
+        if name not in row:
+            return f"has no {name!r}, only {', '.join(row) or 'nothing'}"
+    captions = row[column] if isinstance(row[column], list) else [row[column]]
+    if not isinstance(row[FILE], str) or not row[FILE].strip():
+        return f"{FILE} is {row[FILE]!r}, no file's name"
+    return (
+        None if all(isinstance(c, str | None) for c in captions) else f"{column} is {row[column]!r}, no text"
+    )
 
 
 def _rows(root: Path, path: Path, problems: list[Problem]) -> Iterator[Row]:
@@ -154,20 +164,20 @@ def _with_text_beside(root: Path, folder: Path, problems: list[Problem], say: Sa
         )
     items = []
     for image in images:
-        where = str(image.relative_to(root))
+        where = within(root, image)
         if image not in texts:
             problems.append(Problem(Kind.UNCAPTIONED, where, "no .txt is beside it"))
             continue
         try:
             lines = texts[image].read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as e:
-            problems.append(Problem(Kind.UNREADABLE, str(texts[image].relative_to(root)), str(e)))
+            problems.append(Problem(Kind.UNREADABLE, within(root, texts[image]), str(e)))
             continue
         captions = tuple(line.strip() for line in lines if words(line))
         if captions:
             items.append(Item(image, image.relative_to(folder).as_posix(), captions))
         else:
-            problems.append(Problem(Kind.EMPTY, str(texts[image].relative_to(root)), f"of {where}"))
+            problems.append(Problem(Kind.EMPTY, within(root, texts[image]), f"of {where}"))
     alone = sorted({*folder.rglob("*.txt")} - {*texts.values()})
     if alone:
         some = ", ".join(p.name for p in alone[:NAMED]) + (", ..." if len(alone) > NAMED else "")

@@ -26,7 +26,7 @@ class Listing:
 def images_below(folder: Path) -> list[Path]:
     """All image files in a folder and its subfolders, by name; hidden ones belong to the system."""
     found = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith(".")]
         found += [
             Path(parent, n)
@@ -34,3 +34,20 @@ def images_below(folder: Path) -> list[Path]:
             if not n.startswith(".") and os.path.splitext(n)[1].lower() in SUFFIXES  # noqa: PTH122 (10x faster)
         ]
     return sorted(found)
+
+
+def is_file(path: Path) -> bool:
+    """False, too, for what no file can be called: a caption in the wrong column is soon too long for a name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def within(root: Path, path: Path) -> str:
+    """A file's name as a person would say it: without the folder that everything is in."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _refuse(error: OSError) -> None:
+    raise error  # os.walk would pass over a folder that it may not read

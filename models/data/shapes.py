@@ -30,9 +30,9 @@ PLACES = (
     *("at the bottom left", "at the bottom", "at the bottom right"),
 )
 # A pixel is 96 long, so that all lengths are whole numbers. What follows is in 96ths of the picture's side:
-# a place is a cell that reaches 16 from its middle, and 13 + 1 + 2 do not leave it.
+# the middle of a place is 24 from an edge or another, and 16 + 1 + 2 cut nothing off.
 UNIT = 96
-SIZES = {"small": 8, "large": 13}  # from the middle to the edge
+SIZES = {"small": 9, "large": 16}  # from the middle to the edge
 GROWN, MOVED = 1, 2  # by so much at most, either way
 TINT = 4  # levels of each channel, either way
 CHUNK = 1 << 22  # pixels drawn at once: their int32 working memory stays near 100 MB
@@ -89,7 +89,7 @@ def _drawn(
 
     radius = torch.tensor(tuple(SIZES.values()), device=device)[size] * side + about("grown", GROWN * side)
     cell = torch.stack([place // 3, place % 3], 1)  # [N, 2]: down, across
-    middle = (2 * cell + 1) * (UNIT // 6) * side + about("moved", MOVED * side, 2)
+    middle = (1 + cell) * (UNIT // 4) * side + about("moved", MOVED * side, 2)
     middle = middle // UNIT * UNIT + UNIT // 2  # of the nearest pixel: even at 8 x 8 every shape has that one
     palette = torch.tensor(tuple(COLOURS.values()), device=device)  # [8, 3]
     ink = (palette[colour] + about("ink", TINT, 3)).to(torch.uint8)  # [N, 3]

@@ -13,7 +13,7 @@ VALID = 0.1  # the share of images held out
 
 def draw(seed: int, name: str) -> float:
     """Uniform on [0, 1), the same on every machine."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode(errors="surrogateescape")).digest()
+    digest = hashlib.sha256(f"{seed}:{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 
