@@ -27,8 +27,8 @@ async def screenshot(folder: StudyFolder, size: tuple[int, int], path: Path) -> 
     """The study's screen with its best trial selected, as SVG."""
     closed = folder.snapshot().closed_at or 0.0
     app = TunerApp(
-        folder.path.parent, launch=lambda text: folder, resume=lambda study: None, attach=folder,
-        clock=lambda: closed,
+        folder.path.parent, launch=lambda text: folder, find_lr=lambda text: folder,
+        resume=lambda study: None, attach=folder, clock=lambda: closed,
     )  # fmt: skip
     async with app.run_test(size=size) as pilot:
         await pilot.pause()

@@ -205,6 +205,39 @@ def small_snapshot() -> Snapshot:
     return fold_all(Snapshot(study="small"), small_events())
 
 
+# --- a learning-rate finder
+
+
+def finder_loss(rate: float) -> float:
+    """Flat, steepest near 3e-3, lowest near 0.02, diverging from there."""
+    return 2.0 - 1.6 / (1.0 + (3e-3 / rate) ** 1.5) + (rate / 8e-2) ** 3
+
+
+def finder_events(readings: int = 120, noise: float = 0.05, suggested: float | None = 3.2e-3) -> list[Event]:
+    """The journal of a finder that rose from 1e-5 to 3."""
+    rng = random.Random(9)
+    search = Search(
+        name="small-lr", target="models.find:find", objective="loss", space=Space(), trials=1,
+        finder="models.find:find",
+    )  # fmt: skip
+    events: list[Event] = [
+        StudyOpened(
+            at=START, study="small-lr", search=search.to_json(), objective="loss", direction="minimize",
+            trials=1, seed=0, pid=4242, host="gpu-box",
+        ),
+        TrialStarted(at=START + 1, trial=0, params={}, seed=0, pid=5000),
+    ]  # fmt: skip
+    at = START + 1
+    for step in range(readings):
+        at += 0.1
+        rate = 1e-5 * 3e5 ** (step / (readings - 1))
+        loss = finder_loss(rate) * math.exp(rng.gauss(0.0, noise))
+        events.append(TrialMeasured(at, 0, step, {"lr": rate, "loss": loss}))
+    if suggested:
+        events.append(TrialMeasured(at + 0.1, 0, readings, {"lr/suggested": suggested}))
+    return [*events, TrialEnded(at + 0.2, 0, Outcome.FINISHED), StudyClosed(at + 0.3, "completed")]
+
+
 # --- odd ones: each is a way in which a chart could fall over
 
 

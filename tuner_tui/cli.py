@@ -30,6 +30,7 @@ app = typer.Typer(
     \b
       tuner sweep                      the built-in caption search, live
       tuner sweep my.toml              your own search file
+      tuner find-lr my.toml            first: which learning rates are worth a sweep?
       tuner sweep --headless --fail-if 'best > 0.5'       the same in CI
     """,
 )
@@ -126,6 +127,43 @@ def sweep(
         run_headless(folder, conditions, json=json, junit=junit, markdown=markdown, no_color=no_color)
     run_detached(folder)
     _open_screen(root, folder)
+
+
+@app.command("find-lr")
+def find_lr(
+    search: Annotated[
+        str | None,
+        typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE, as for sweep: fix what the search varies. Repeatable."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")] = None,
+    gpus: Gpus = None,
+    tracking_uri: TrackingUri = None,
+    json: Json = None,
+    no_color: NoColor = False,
+    root: Root = _HERE,
+) -> None:
+    """Before a sweep: raise the learning rate once, draw the loss against it, suggest a rate and a range.
+
+    Runs the search's `finder` as the one trial of a study <name>-lr. Hyperparameters that the search varies
+    are left at their defaults unless --set fixes them.
+    """
+    from .headless import run_finder
+    from .launch import check_gpus, finder_plan, open_study
+    from .plot.rate import rate_name
+    from .search.builtin import find_search
+    from .search.file import load_search
+
+    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    source = find_search(search, Path.cwd())
+    loaded = load_search(source, overrides)
+    plan = finder_plan(loaded, source, gpus or "auto", tracking_uri)
+    check_gpus(plan.gpus)
+    names = [*loaded.space.names, *loaded.fixed]
+    run_finder(open_study(root, plan, source), rate_name(names), json=json, no_color=no_color)
 
 
 @app.command()
@@ -291,13 +329,19 @@ def engine(path: Path) -> None:
 
 
 def _open_screen(root: Path, attach: StudyFolder | None) -> None:
-    from .launch import BadInput, launch, resume
+    from .launch import BadInput, launch, launch_finder, resume
 
     if not _terminal():
         raise BadInput("the screen needs a terminal; `tuner sweep --headless` runs without one")
     from .ui.app import run_tui
 
-    run_tui(root, launch=lambda text: launch(root, text), resume=resume, attach=attach)
+    run_tui(
+        root,
+        launch=lambda text: launch(root, text),
+        find_lr=lambda text: launch_finder(root, text),
+        resume=resume,
+        attach=attach,
+    )
 
 
 def _terminal() -> bool:

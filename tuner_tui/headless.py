@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from .launch import BadInput, run_here
+from .plot.rate import rate_curve
 from .report.exit_codes import exit_code
 from .report.fail_if import Condition, parse_condition
 from .report.machine import write_json, write_junit, write_markdown
 from .report.output import wants_color
 from .report.progress import Printer
+from .report.rate import RatePrinter, rate_report, write_rate_json
 from .report.text import summary
 from .study.folder import StudyFolder
+from .study.journal import JournalReader
 
 
 def parse_conditions(texts: Sequence[str]) -> list[Condition]:
@@ -56,6 +59,18 @@ def run_headless(
     if ran.interrupted and snapshot.counts.waiting:
         print(f"interrupted; `tuner resume {folder.name}` goes on")
     sys.exit(exit_code(snapshot, verdicts, ran.interrupted))
+
+
+def run_finder(folder: StudyFolder, name: str, *, json: Path | None, no_color: bool) -> NoReturn:
+    """Run a learning-rate finder in this process, and draw its curve. `name`: of the rate in the search."""
+    printer = RatePrinter(sys.stdout)
+    ran = run_here(folder, on_change=printer.update, note=printer.note)
+    curve = rate_curve(JournalReader(folder.journal).read_all(), ran.snapshot.objective)
+    if json:
+        write_rate_json(ran.snapshot, curve, json)
+    color = not no_color and wants_color(sys.stdout)
+    print(rate_report(folder, ran.snapshot, curve, name, width=terminal_width(), color=color))
+    sys.exit(exit_code(ran.snapshot, (), ran.interrupted))
 
 
 def terminal_width() -> int:

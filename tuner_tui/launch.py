@@ -18,8 +18,8 @@ from .engine.launcher import BadTarget
 from .report.atomic import ReportNotWritten
 from .search.builtin import find_search
 from .search.file import load_search
-from .search.problems import SearchError
-from .search.search import Search
+from .search.problems import Problem, SearchError
+from .search.search import Search, finder_search
 from .study.folder import StudyBusy, StudyFolder, create_study, list_studies
 from .study.journal import JournalNotWritten
 from .study.snapshot import Snapshot
@@ -115,8 +115,25 @@ def check_gpus(text: str) -> None:
         raise BadInput(str(error)) from error
 
 
+def finder_plan(search: Search, source: Path, gpus: str, tracking_uri: str | None) -> Plan:
+    """The plan that runs a search's finder. Raises SearchError when the file names none."""
+    if not search.finder:
+        message = 'missing; name a learning-rate finder: finder = "module:function" (docs/search-files.md)'
+        raise SearchError([Problem(str(source), "finder", message)])
+    return Plan(finder_search(search), gpus, tracking_uri)
+
+
 def check_search_target(search: Search) -> None:
-    """Import the target in a process of its own; raise BadTarget when it can't run this search."""
+    """Import the target, and the finder if there is one, each in a process of its own.
+
+    Raises BadTarget when one can't run this search.
+    """
+    _check_target(search)
+    if search.finder:
+        _check_target(finder_search(search), required=False)  # `--set` may give what it lacks
+
+
+def _check_target(search: Search, *, required: bool = True) -> None:
     import tempfile
 
     from .engine.local import LocalLauncher
@@ -125,7 +142,8 @@ def check_search_target(search: Search) -> None:
     with tempfile.TemporaryDirectory() as folder:
         launcher = LocalLauncher(Path(folder), search.target, python_path(search))
         try:
-            check_target(search, launcher.signature())
+            signature = launcher.signature()
+            check_target(search, signature if required else {**signature, "required": []})
         finally:
             launcher.close()
 
@@ -167,6 +185,14 @@ def launch(root: Path, text: str) -> StudyFolder:
     """Start a built-in search, or the search file at a path, detached. Raises SearchError for a bad one."""
     source = find_search(text, Path.cwd())
     folder = open_study(root, Plan(load_search(source)), source)
+    run_detached(folder)
+    return folder
+
+
+def launch_finder(root: Path, text: str) -> StudyFolder:
+    """Start the learning-rate finder of a search, detached. Raises SearchError for a search without one."""
+    source = find_search(text, Path.cwd())
+    folder = open_study(root, finder_plan(load_search(source), source, "auto", None), source)
     run_detached(folder)
     return folder
 

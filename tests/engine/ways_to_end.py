@@ -104,6 +104,17 @@ def quiet(*, x: float = 1.0):
         print("finally ran", flush=True)
 
 
+def finder(*, x: float = 1.0, steps: int = 90, fails_at: int = 1000, seed: int = 0):
+    """A learning-rate finder: the loss falls, is lowest near 0.02 and diverges; the rate it suggests is 3.2e-3."""
+    for step in range(steps):
+        if step == fails_at:
+            raise RuntimeError("lost the thread")
+        rate = 1e-5 * 3e5 ** (step / (steps - 1))
+        loss = 2.0 - 1.6 / (1.0 + (3e-3 / rate) ** 1.5) + (rate / 8e-2) ** 3
+        yield {"step": step, "lr": rate, "loss": loss * x}
+    yield {"lr/suggested": 3.2e-3}
+
+
 def number(*, x: float = 1.0) -> float:
     return x * 2
 

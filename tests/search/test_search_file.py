@@ -15,7 +15,7 @@ from search_strategies import raw, scalars, searches, to_toml
 
 from tuner_tui.search.file import load_search, parse_search
 from tuner_tui.search.problems import SearchError
-from tuner_tui.search.search import Limits, Search
+from tuner_tui.search.search import Limits, Search, finder_search
 from tuner_tui.search.space import Choice, Float, Int
 
 CAPTION = """
@@ -424,3 +424,19 @@ def test_reading_a_search_wakes_no_heavy_library(tmp_path: Path) -> None:
         [sys.executable, "-c", code, tmp_path / "x.toml"], capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == ""
+
+
+def test_a_finder_is_optional_and_runs_with_the_fixed_values_alone():
+    assert parse(CAPTION).finder == ""
+    search = parse(CAPTION + "[fixed]\nsteps = 3\n", 'finder="models.lrfind:find"', "lr=0.1", "parallel=4")
+    found = finder_search(search)
+    assert (found.name, found.target, found.objective) == ("caption-emd-lr", "models.lrfind:find", "loss")
+    assert (found.trials, found.parallel, len(found.space)) == (1, 1, 0)
+    assert found.fixed == {"steps": 3, "lr": 0.1} and found.limits == search.limits
+    assert Search.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+@pytest.mark.parametrize("value", ['"find"', '"models/lrfind.py:find"', "3"])
+def test_a_finder_that_names_no_function_is_a_problem(value):
+    [problem] = problems(f"finder = {value}\n")
+    assert problem.startswith("caption.toml: finder: ") and "module" in problem

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import studies
 from studies import START
 
 from tuner_tui.study.events import Event, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
@@ -78,14 +79,21 @@ class Room:
 
     def app(self, attach: StudyFolder | None = None) -> TunerApp:
         return TunerApp(
-            self.root, launch=self._launch, resume=self._resume, attach=attach, clock=lambda: self.now
-        )
+            self.root, launch=self._launch, find_lr=self._find_lr, resume=self._resume, attach=attach,
+            clock=lambda: self.now,
+        )  # fmt: skip
 
     def _launch(self, text: str) -> StudyFolder:
         if self.problem:
             raise RuntimeError(self.problem)
         self.launched.append(text)
         return self.study(f"{Path(text).stem}-1", (), alive=True)
+
+    def _find_lr(self, text: str) -> StudyFolder:
+        if self.problem:
+            raise RuntimeError(self.problem)
+        self.launched.append(f"finder of {text}")
+        return self.study(f"{Path(text).stem}-lr-1", studies.finder_events(), alive=True)
 
     def _resume(self, folder: StudyFolder) -> None:
         if self.problem:

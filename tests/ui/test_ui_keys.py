@@ -18,6 +18,7 @@ from tuner_tui.ui.screens.new_study import NewStudy
 from tuner_tui.ui.screens.studies import StudiesScreen
 from tuner_tui.ui.screens.study import StudyScreen
 from tuner_tui.ui.widgets.counts import Counts
+from tuner_tui.ui.widgets.grid import ScatterGrid
 from tuner_tui.ui.widgets.trial_table import TrialTable
 
 WIDE, NARROW = (140, 44), (80, 24)
@@ -333,3 +334,25 @@ async def test_the_palette_offers_the_same_keys(room, small):
         await settle(pilot)
         titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
         assert {key.tooltip for key in KEYS if STUDY in key.places} <= titles
+
+
+async def test_a_learning_rate_is_found_before_a_sweep(room):
+    async with room.app().run_test(size=(120, 40)) as pilot:
+        await pilot.press("n", *"my.toml", "ctrl+l")
+        await pilot.pause(0.2)
+        await settle(pilot)
+        assert room.launched == ["finder of my.toml"]
+        grid = pilot.app.screen.query_one(ScatterGrid)
+        shown = "\n".join(grid.render_line(y).text for y in range(grid.size.height))
+        assert "┊" in shown and "suggested lr 0.0032" in shown
+        for size in [(80, 24), (40, 10), (1, 1), (200, 50)]:
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+
+
+async def test_a_search_without_a_finder_is_told_in_the_dialog(room):
+    room.problem = "my.toml: finder: missing"
+    async with room.app().run_test(size=(120, 40)) as pilot:
+        await pilot.press("n", *"my.toml", "ctrl+l")
+        await pilot.pause(0.2)
+        assert "finder: missing" in str(pilot.app.screen.query_one("#problem-text").content)

@@ -86,6 +86,12 @@ def test_a_plain_picture(room, snap_compare, colours):
 
 
 @sizes
+def test_a_learning_rate_finder(room, snap_compare, size):
+    folder = room.study("small-lr-1", studies.finder_events())
+    assert snap_compare(room.app(folder), terminal_size=size, run_before=pressing())
+
+
+@sizes
 def test_a_finished_study(room, snap_compare, size):
     folder = room.study("caption-1", studies.seed_events())
     assert snap_compare(room.app(folder), terminal_size=size, run_before=pressing())

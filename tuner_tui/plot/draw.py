@@ -44,6 +44,10 @@ class Canvas(NamedTuple):
     frame: bool  # whether there are axes about it
     numbers: bool  # whether the axes are labelled
 
+    @property
+    def drawable(self) -> bool:
+        return self.columns >= 2 and self.rows >= 2
+
 
 def canvas(scatter: Scatter, width: int, height: int, *, title: bool = True) -> Canvas:
     """The place of the points in a panel of that size; no columns or rows when it is too small for any."""
@@ -68,15 +72,9 @@ def draw_panel(
     title: bool = True,
 ) -> tuple[Line, ...]:
     """`height` lines, each `width` cells wide. Without `color` every style is "" and signs alone speak."""
-    if width < 1 or height < 1:
-        return tuple(() for _ in range(max(height, 0)))
     area = canvas(scatter, width, height, title=title)
-    lines: list[Line] = []
-    if area.top or (title and height == 1):
-        lines.append(_title(scatter, area, width, color))
-    if area.columns < 2 or area.rows < 2:
-        lines += [(Run(" " * width, ""),)] * (height - len(lines))
-        return tuple(lines)
+    if not area.drawable:
+        return draw_cells(scatter, width, height, {}, {}, color=color, title=title)
     cells = reduce(scatter, area.columns, area.rows)
     levels = LINES if color else PLAIN_LINES
     most = cells.most
@@ -89,6 +87,33 @@ def draw_panel(
         columns[place(mark.x, scatter.x, area.columns)] = SELECTED_LINE
     elif mark:
         points[cells.cell_of(mark, scatter)] = SELECTED
+    return draw_cells(scatter, width, height, points, columns, color=color, title=title)
+
+
+def draw_cells(
+    scatter: Scatter,
+    width: int,
+    height: int,
+    points: dict[tuple[int, int], Sign],
+    columns: dict[int, Sign],
+    *,
+    color: bool = True,
+    title: bool = True,
+) -> tuple[Line, ...]:
+    """A panel with title and axes of `scatter`, and signs of one's own in it.
+
+    `points`: (column, row from the bottom) of the canvas -> sign; `columns`: column -> a line over the whole
+    height, behind the points.
+    """
+    if width < 1 or height < 1:
+        return tuple(() for _ in range(max(height, 0)))
+    area = canvas(scatter, width, height, title=title)
+    lines: list[Line] = []
+    if area.top or (title and height == 1):
+        lines.append(_title(scatter, area, width, color))
+    if not area.drawable:
+        lines += [(Run(" " * width, ""),)] * (height - len(lines))
+        return tuple(lines)
     lines += _plot(scatter, area, width, height - len(lines), points, columns, _Styles(color))
     return tuple(lines)
 
@@ -103,7 +128,7 @@ def trial_at(
     if width < 1 or height < 1:
         return None
     area = canvas(scatter, width, height, title=title)
-    if area.columns < 2 or area.rows < 2:
+    if not area.drawable:
         return None
     from_bottom = area.top + area.rows - 1 - row
     return reduce(scatter, area.columns, area.rows).near(column - area.left, from_bottom)

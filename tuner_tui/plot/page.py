@@ -6,6 +6,7 @@ as well.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from ..study.snapshot import Snapshot
@@ -45,6 +46,11 @@ def page(snapshot: Snapshot, width: int, *, color: bool = True, height: int | No
     """
     width = max(width, 1)
     lines = page_lines(snapshot, width, color=color, height=height)
+    return as_text(lines, color=color)
+
+
+def as_text(lines: Sequence[Line], *, color: bool) -> str:
+    """Lines for a terminal: with ANSI escapes (24-bit colours), or without any."""
     return "\n".join(_ansi(line) if color else _plain(line) for line in lines) + "\n"
 
 

@@ -76,7 +76,7 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     fixed = _read_fixed(tables["fixed"], findings)
     return Search(
         name=_text(raw, "name", path.stem or "study", findings),
-        target=_target(raw, findings),
+        target=_function(raw, "target", findings),
         objective=_text(raw, "objective", "loss", findings),
         space=Space(tuple(_read_space(tables["space"], fixed, findings))),
         direction=_one_of(raw, "direction", DIRECTIONS, findings),
@@ -87,6 +87,7 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         fixed={name: value for name, value in fixed.items() if value is not None},
         limits=_read_limits(tables["limits"], findings),
         isolation=_one_of(raw, "isolation", ISOLATIONS, findings),
+        finder=_function(raw, "finder", findings) if raw.get("finder", "") != "" else "",
         folder=str(path.absolute().parent),
     )
 
@@ -142,11 +143,11 @@ def _whole(raw: dict[str, Any], key: str, default: int, least: int, findings: Fi
     return default
 
 
-def _target(raw: dict[str, Any], findings: Findings) -> str:
-    if "target" not in raw:
-        findings.add(("target",), 'missing; name the training function: target = "module:function"')
+def _function(raw: dict[str, Any], key: str, findings: Findings) -> str:
+    if key not in raw:
+        findings.add((key,), 'missing; name the training function: target = "module:function"')
         return ""
-    value = raw["target"]
+    value = raw[key]
     remedy = 'write "module:function"'
     if isinstance(value, str):
         module, colon, function = value.partition(":")
@@ -159,7 +160,7 @@ def _target(raw: dict[str, Any], findings: Findings) -> str:
             remedy = f'name the module, not its file: "{guess}:{function or "train"}"'
         elif not colon and value.isidentifier():
             remedy = f'write "{value}:function", the function in that module'
-    findings.add(("target",), f"{show(value)} names no function; {remedy}")
+    findings.add((key,), f"{show(value)} names no function; {remedy}")
     return ""
 
 

@@ -6,7 +6,7 @@ It travels as JSON inside the journal's first event, so a viewer or a resuming e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .space import Hyperparameter, Space, distribution_from_json, distribution_to_json, frozen, plain
@@ -38,6 +38,7 @@ class Search:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
+    finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
     folder: str = ""  # of the search file: the target is looked up here first
 
     @property
@@ -68,6 +69,14 @@ class Search:
         values["limits"] = Limits(**{k: v for k, v in values.get("limits", {}).items() if k in limits})
         values["space"] = space_from_json(values["space"])
         return cls(**values)
+
+
+def finder_search(search: Search) -> Search:
+    """The run of a search's finder: one trial, with the fixed values; what the search varies has its default."""
+    return replace(
+        search, name=f"{search.name}-lr", target=search.finder, objective="loss", direction="minimize",
+        sampler="random", trials=1, parallel=1, space=Space(),
+    )  # fmt: skip
 
 
 def space_from_json(records: list[Mapping[str, Any]]) -> Space:

@@ -43,6 +43,7 @@ class TunerApp(App[None]):
         root: Path,
         *,
         launch: Launch,
+        find_lr: Launch,
         resume: Resume,
         attach: StudyFolder | None = None,
         clock: Callable[[], float] = time.time,
@@ -55,7 +56,7 @@ class TunerApp(App[None]):
         self._resume = resume
         self._clock = clock
         self._attached = attach
-        self._list = StudiesScreen(root, launch=launch, resume=resume, clock=clock)
+        self._list = StudiesScreen(root, launch=launch, find_lr=find_lr, resume=resume, clock=clock)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The outcomes' colours for every theme that doesn't bring its own."""
@@ -108,18 +109,21 @@ class TunerApp(App[None]):
                 yield command
 
 
-def run_tui(root: Path, *, launch: Launch, resume: Resume, attach: StudyFolder | None = None) -> None:
+def run_tui(
+    root: Path, *, launch: Launch, find_lr: Launch, resume: Resume, attach: StudyFolder | None = None
+) -> None:
     """Show the studies under `root`, or one of them, until the person leaves.
 
     `launch` starts a built-in search's name or a search file's path as a process of its own and returns its
-    folder; its exceptions are shown to the person as they read. `resume` takes a study up again.
+    folder; its exceptions are shown to the person as they read. `find_lr` does so with the learning-rate
+    finder of a search. `resume` takes a study up again.
     Raises NoTerminal where there is no screen to draw on: Textual would print escape codes and exit 0.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise NoTerminal(
             "the screen needs a terminal, and this is none; `tuner sweep --headless` does the same without one"
         )
-    app = TunerApp(root, launch=launch, resume=resume, attach=attach)
+    app = TunerApp(root, launch=launch, find_lr=find_lr, resume=resume, attach=attach)
     app.run()
     if app.return_code:  # it broke, or its terminal did: not what a script should take for a good end
         sys.exit(app.return_code)

@@ -10,6 +10,8 @@ import json
 import time
 from dataclasses import dataclass
 
+from ..plot.rate import RateCurve, rate_curve
+from ..study.events import Event
 from ..study.folder import State, StudyFolder
 from ..study.journal import JournalReader
 from ..study.snapshot import Snapshot, fold_all
@@ -35,6 +37,7 @@ class StudyTail:
         self.caught_up = True  # all that was whole on disk at the last look is in the snapshot
         self.gone = False  # the folder was deleted under us; the last snapshot stays to be looked at
         self._reader = JournalReader(folder.journal)
+        self._measured: list[Event] = []  # of a learning-rate finder: the fold keeps no rates
 
     def glance(self) -> None:
         """See how much there is to read, without reading."""
@@ -56,6 +59,7 @@ class StudyTail:
         if self.size < self._reader.offset:  # another study under the old name
             self._reader = JournalReader(self.folder.journal)
             self.snapshot = Snapshot(study=self.folder.name)
+            self._measured = []
         before = self.snapshot.version
         deadline = time.monotonic() + slice_s
         while True:
@@ -64,10 +68,22 @@ class StudyTail:
                 self.caught_up = True
                 break
             self.snapshot = fold_all(self.snapshot, events)
+            if self.finding:
+                self._measured += events
             if time.monotonic() > deadline:
                 self.caught_up = self._reader.offset >= self.size
                 break
         return self.snapshot.version != before
+
+    @property
+    def finding(self) -> bool:
+        """Whether this is the study of a learning-rate finder."""
+        finder = self.snapshot.search.get("finder")
+        return bool(finder) and finder == self.snapshot.search.get("target")
+
+    def rate_curve(self) -> RateCurve | None:
+        """Loss against rate as far as it is known; None for a study that is no finder's."""
+        return rate_curve(self._measured, self.snapshot.objective) if self.finding else None
 
     @property
     def share_read(self) -> float:

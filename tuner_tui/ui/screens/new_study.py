@@ -37,6 +37,7 @@ class NewStudy(ModalScreen[StudyFolder | None]):
 
     BINDINGS = [  # noqa: RUF012
         Binding("escape", "cancel", "cancel"),
+        Binding("ctrl+l", "find_lr", "find a learning rate", priority=True),
         Binding("down", "move(1)", "next", priority=True),
         Binding("up", "move(-1)", "previous", priority=True),
     ]
@@ -51,9 +52,10 @@ class NewStudy(ModalScreen[StudyFolder | None]):
             super().__init__()
             self.why = why
 
-    def __init__(self, launch: Callable[[str], StudyFolder]) -> None:
+    def __init__(self, launch: Callable[[str], StudyFolder], find_lr: Callable[[str], StudyFolder]) -> None:
         super().__init__()
         self._launch = launch
+        self._find_lr = find_lr
         self._choices = [*own_searches(Path.cwd()), *builtins()]
         self._at = 0
         self._starting = False
@@ -75,7 +77,7 @@ class NewStudy(ModalScreen[StudyFolder | None]):
         self.query_one("#problem").display = False
         self.query_one("#search").focus()
         self._mark()
-        self._say("⏎ starts · ↑↓ chooses · esc cancels")
+        self._say("⏎ starts · ^l finds a learning rate · ↑↓ chooses · esc cancels")
 
     def _say(self, text: str) -> None:
         self.query_one("#dialog-keys", Static).update(Content(text))
@@ -99,19 +101,26 @@ class NewStudy(ModalScreen[StudyFolder | None]):
     def on_input_changed(self) -> None:
         self._mark()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
+    def on_input_submitted(self) -> None:
+        self._begin(self._launch)
+
+    def action_find_lr(self) -> None:
+        """A finder's curve before the sweep: a study of its own, which is then looked at."""
+        self._begin(self._find_lr)
+
+    def _begin(self, start: Callable[[str], StudyFolder]) -> None:
+        text = self.query_one("#search", Input).value.strip()
         if not text or self._starting:
             return
         self._starting = True
         self.query_one("#problem").display = False
         self._say(f"starting {printable(text)} …")
-        self.run_worker(lambda: self._launch_in_thread(text), thread=True, exit_on_error=False)
+        self.run_worker(lambda: self._start_in_thread(start, text), thread=True, exit_on_error=False)
 
-    def _launch_in_thread(self, text: str) -> None:
+    def _start_in_thread(self, start: Callable[[str], StudyFolder], text: str) -> None:
         """A process is started here, which takes a while; a thread may only post what came of it."""
         try:
-            folder = self._launch(text)
+            folder = start(text)
         except Exception as error:
             self.post_message(self.LaunchFailed(str(error) or type(error).__name__))
         else:

@@ -69,12 +69,14 @@ class StudiesScreen(Screen[None]):
         root: Path,
         *,
         launch: Callable[[str], StudyFolder],
+        find_lr: Callable[[str], StudyFolder],
         resume: Callable[[StudyFolder], None],
         clock: Callable[[], float],
     ) -> None:
         super().__init__()
         self._root = root
         self._launch = launch
+        self._find_lr = find_lr
         self._resume = resume
         self._clock = clock
         self.tails: dict[str, StudyTail] = {}
@@ -199,7 +201,7 @@ class StudiesScreen(Screen[None]):
             self.action_attach()
 
     def action_new(self) -> None:
-        self.app.push_screen(NewStudy(self._launch), self._started)
+        self.app.push_screen(NewStudy(self._launch, self._find_lr), self._started)
 
     def _started(self, folder: StudyFolder | None) -> None:
         if folder is not None:

@@ -126,6 +126,7 @@ class StudyScreen(SweepScreen):
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
             return
         self.snapshot = snapshot
+        self.query_one(ScatterGrid).curve = self.tail.rate_curve()
         self._chart(snapshot)
         self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
         self.rows = arrange(snapshot, self.show_only, self.order)
