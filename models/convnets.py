@@ -45,16 +45,16 @@ class Same(nn.Module):
 
 
 class Layer(nn.Module):
-    """Merge (if it is one of those layers), convolve, normalise. The caller rectifies."""
+    """Merge as often as `merge_layers` names this layer, convolve, normalise. The caller rectifies."""
 
-    def __init__(self, merge: nn.Module | None, conv: Same, depth: int):
+    def __init__(self, merges: list[nn.Module], conv: Same, depth: int):
         super().__init__()
-        self.merge, self.conv = merge, conv
+        self.merges, self.conv = nn.ModuleList(merges), conv
         self.norm = ImageNorm(depth)
 
     def forward(self, x: Tensor, caption: Caption) -> Tensor:
-        if self.merge is not None:
-            x = self.merge(x, caption)
+        for merge in self.merges:
+            x = merge(x, caption)
         return self.norm(self.conv(x))
 
 
@@ -74,14 +74,14 @@ class Convnet(nn.Module):
         self.depth = outward[-1]
         self.layers = nn.ModuleList()
         for i in range(net.profundity):
-            merged = i in hypers.merge_layers()
-            merge = mergers.build(hypers.merger, inward[i], side, width) if merged else None
-            extra = merge.extra if merge is not None else 0
-            conv = Same(inward[i] + extra, outward[i], net.radius, spread[i])
-            self.layers.append(Layer(merge, conv, outward[i]))
-        # The first pair's input may not be as wide as its output: it is widened to be added.
-        widened = self.residual and channels != net.depth
-        self.thru = nn.Conv2d(channels, net.depth, 1) if widened else nn.Identity()
+            merges, entering = [], inward[i]
+            for _ in range(hypers.merge_layers().count(i)):
+                merges.append(mergers.build(hypers.merger, entering, side, width))
+                entering += merges[-1].extra
+            self.layers.append(Layer(merges, Same(entering, outward[i], net.radius, spread[i]), outward[i]))
+        # The first pair's input is widened to be added: numbers of another precision and layout than a layer's,
+        # which a sum with them would spread to all that follow.
+        self.thru = nn.Conv2d(channels, net.depth, 1) if self.residual else nn.Identity()
 
     def forward(self, x: Tensor, caption: Caption, noise: Noise | None = None) -> Tensor:
         passed = x

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ def caption(batch=2, width=4):
     return Caption(states, torch.ones(batch, 3, dtype=torch.bool), states[:, -1])
 
 
-def convnet(side=12, channels=8, width=4, **hypers):
+def convnet(side=12, channels=8, width=4, **hypers) -> Any:
     torch.manual_seed(0)
     return Convnet(channels, side, width, Config.of({"convnet.depth": 16, "size": side, **hypers}))
 
@@ -96,7 +97,12 @@ def test_widths_stay_between_a_quarter_and_the_whole(kind, depth, profundity):
 @pytest.mark.parametrize("radius", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("profundity", [1, 2, 3, 5])
 def test_every_net_answers_at_full_size_and_learns_everywhere(kind, radius, profundity):
-    hypers = {"convnet.kind": kind, "convnet.radius": radius, "convnet.profundity": profundity, "merger.layers": 1}
+    hypers = {
+        "convnet.kind": kind,
+        "convnet.radius": radius,
+        "convnet.profundity": profundity,
+        "merger.layers": 1,
+    }
     net = convnet(**hypers)
     y = net(torch.randn(2, 8, 12, 12), caption())
     assert y.shape == (2, net.depth, 12, 12)
@@ -109,7 +115,9 @@ def test_every_net_answers_at_full_size_and_learns_everywhere(kind, radius, prof
 @pytest.mark.parametrize("profundity", [1, 2, 5])
 def test_a_residual_net_passes_its_input_by(profundity):
     """When the layers say nothing only the widened input is left: nothing else is on the way."""
-    net = convnet(**{"convnet.kind": "straight_residual", "convnet.profundity": profundity, "merger.layers": 1})
+    net = convnet(
+        **{"convnet.kind": "straight_residual", "convnet.profundity": profundity, "merger.layers": 1}
+    )
     for layer in net.layers:
         nn.init.zeros_(layer.norm.weight)
     x = torch.randn(2, 8, 12, 12)
@@ -148,7 +156,9 @@ def test_dropout_takes_whole_channels_and_never_the_way_past():
     past_two = net(x, said, Noise.at(0, 1))
     assert not (past_two == 0).flatten(2).all(2).all()
     plain = convnet(**{"convnet.kind": "straight_residual", "convnet.profundity": 4})
-    torch.testing.assert_close(convnet(**{"convnet.dropout": 0.5, "convnet.profundity": 4})(x, said), plain(x, said))
+    torch.testing.assert_close(
+        convnet(**{"convnet.dropout": 0.5, "convnet.profundity": 4})(x, said), plain(x, said)
+    )
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -168,5 +178,5 @@ def test_the_norm_of_a_gpu_is_that_of_a_cpu(dtype, layout):
         assert y.is_contiguous(memory_format=layout)
         answers.append((y, *torch.autograd.grad(y.pow(3).sum(), (x, norm.weight, norm.bias))))
     for one, other in zip(*answers, strict=True):
-        tolerance = {"rtol": 0.05, "atol": 0.5} if dtype == torch.bfloat16 else {}
-        torch.testing.assert_close(one, other, **tolerance)
+        rtol, atol = (0.05, 0.5) if dtype == torch.bfloat16 else (None, None)
+        torch.testing.assert_close(one, other, rtol=rtol, atol=atol)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ def caption(batch=1, words=4, width=3):
     return Caption(torch.randn(batch, words, width) * there[..., None], there, torch.randn(batch, width))
 
 
-def merger(kind, channels=5, side=2, width=3):
+def merger(kind, channels=5, side=2, width=3) -> Any:
     torch.manual_seed(0)
     made = mergers.build(Config.of({"merger.kind": kind, "merger.depth": 2}).merger, channels, side, width)
     for parameter in made.parameters():
@@ -49,7 +51,8 @@ def test_film_begins_as_nothing_and_is_learned_at_once():
     merged = film(x, said)
     assert torch.equal(merged, x)
     merged.square().sum().backward()
-    assert film.project.weight.grad.all()
+    gradient = film.project.weight.grad
+    assert gradient is not None and gradient.all()
 
 
 def test_conv_tells_every_pixel_something_of_its_own():
@@ -66,7 +69,7 @@ def test_conv_tells_every_pixel_something_of_its_own():
 @pytest.mark.parametrize("kind", ["attention", "conv", "film"])
 def test_mergers_leave_the_memory_format_alone(kind, layout):
     x = torch.randn(2, 5, 4, 4)
-    laid_out = x.to(memory_format=layout).requires_grad_()
+    laid_out: Any = x.to(memory_format=layout).requires_grad_()
     merged = merger(kind, side=4)(laid_out, caption(2))
     assert merged.is_contiguous(memory_format=layout)
     torch.testing.assert_close(merged, merger(kind, side=4)(x, caption(2)))

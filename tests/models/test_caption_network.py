@@ -1,145 +1,73 @@
-"""The parts of the network: sizes are kept, padding and hidden pixels are invisible, captions are read."""
+"""The whole network: hidden pixels and padding are invisible, captions are read, a GPU is never waited for."""
 
-import itertools
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from models import config, mergers
 from models.config import Config
-from models.convnets import Same, dilations
+from models.inputs import LEVELS, OneHot
 from models.losses import asked_mean, squared_emd
-from models.mergers import Caption
 from models.model import CaptionModel, pixels
-from models.reader import Reader
+from models.noise import Noise
+from models.norms import ImageNorm
 
 SIZE = 12
-CONVNETS = ("straight", "straight_dilated", "straight_residual")
-MERGERS = ("attention", "conv")
+CONVNETS = ("straight", "straight_dilated", "straight_residual", "tapered", "expanding", "bottlenecked")
+MERGERS = ("attention", "conv", "film")
+INPUTS = ("scalar", "onehot")
+READERS = ("qrnn", "lstm", "gru", "rnn")
+EACH = (  # every kind of everything, with dropout, even kernels and dilation somewhere
+    {},
+    {"reader.kind": "lstm", "merger.kind": "attention", "convnet.input": "onehot", "convnet.dropout": 0.2},
+    {"reader.kind": "gru", "merger.kind": "conv", "convnet.kind": "straight_dilated", "reader.layers": 2},
+    {"reader.kind": "rnn", "convnet.kind": "bottlenecked", "convnet.radius": 4, "reader.dropout": 0.2},
+)
 
 
-def model(**hypers):
+def model(**hypers) -> Any:
+    """Small, and as after some training: FiLM starts as the identity, deaf to every caption."""
     torch.manual_seed(0)
-    small = {"size": SIZE, "convnet.depth": 8, "reader.size": 8, "merger.depth": 3}
-    return CaptionModel(Config.of({**small, **hypers}), vocabulary=20)
+    small = {"size": SIZE, "convnet.depth": 8, "reader.size": 8, "reader.embedding": 6, "merger.depth": 3}
+    net = CaptionModel(Config.of({**small, **hypers}), vocabulary=20)
+    for name, parameter in net.named_parameters():
+        if "merges" in name and not parameter.any():
+            nn.init.normal_(parameter, std=0.5)
+    return net
 
 
 def batch(count=4, length=5):
     rng = torch.Generator().manual_seed(1)
     images = torch.randint(256, (count, 3, SIZE, SIZE), generator=rng).to(torch.uint8)
-    given_mask = torch.rand(count, 1, SIZE, SIZE, generator=rng) < 0.5
+    given_mask = torch.rand(count, 3, SIZE, SIZE, generator=rng) < 0.5
     return images, given_mask, torch.randint(1, 20, (count, length), generator=rng)
 
 
-@pytest.mark.parametrize("dilation", [1, 2, 3])
-@pytest.mark.parametrize("radius", range(1, 8))
-def test_every_kernel_keeps_the_size_and_sees_its_own_pixel(radius, dilation):
-    same = Same(1, 1, radius, dilation)
-    torch.nn.init.ones_(same.conv.weight)
-    x = torch.zeros(1, 1, 25, 25)
-    x[0, 0, 12, 12] = 1
-    y = same(x)
-    assert y.shape == x.shape
-    seen = y[0, 0].nonzero()
-    assert len(seen) == radius**2
-    # symmetric about the pixel, but for the one step by which an even kernel cannot be
-    off_centre = (seen.double().mean(0) - 12).abs()
-    assert (off_centre <= dilation / 2).all()
-    assert same(torch.zeros(1, 1, 7, 9)).shape == (1, 1, 7, 9)
+def step(net, *arguments):
+    """Forward and backward."""
+    logits = net(*arguments)
+    logits.float().square().mean().backward()
+    return logits
 
 
-@given(profundity=st.integers(1, 60), side=st.integers(8, 128))
-@settings(max_examples=50)
-def test_dilations_double_and_stay_within_the_picture(profundity, side):
-    spread = dilations(profundity, side)
-    assert len(spread) == profundity
-    assert spread[0] == 1
-    assert all(b in (a, 2 * a) for a, b in itertools.pairwise(spread))
-    assert spread[-1] <= side / 2
-
-
-def test_dilations_of_2017():
-    assert sorted(set(dilations(20, 64))) == [1, 2, 4, 8, 16]
-
-
-@pytest.mark.parametrize("bidir", [False, True])
-@pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("radius", [1, 2, 5])
-def test_the_reader_does_not_see_padding(bidir, normalize, radius):
-    torch.manual_seed(0)
-    reader = Reader(20, config.Reader(size=6, radius=radius, bidir=bidir, normalize=normalize))
-    captions = [[3, 4, 5, 6], [7], [8, 9]]
-    padded = torch.tensor([c + [0] * (9 - len(c)) for c in captions])
-    states, there, summary = reader(padded)
-    assert there.sum(1).tolist() == [4, 1, 2]
-    for row, caption in enumerate(captions):
-        alone, _, summary_alone = reader(torch.tensor([caption]))
-        torch.testing.assert_close(states[row, : len(caption)], alone[0])
-        torch.testing.assert_close(summary[row], summary_alone[0])
-        assert not states[row, len(caption) :].any()
-
-
-def test_the_reader_is_a_quasi_rnn():
-    """Against the recurrence written out for one caption, word by word."""
-    torch.manual_seed(0)
-    reader = Reader(20, config.Reader(size=4, radius=2, bidir=False, normalize=False))
-    qrnn: Any = reader.passes[0]
-    torch.nn.init.normal_(qrnn.start)
-    tokens = [5, 6, 7]
-    states, _, summary = reader(torch.tensor([tokens]))
-    x = [torch.zeros(4), *reader.embed.weight[tokens]]
-    conv, c = qrnn.conv, qrnn.start
-    for t in range(3):
-        j, f, o = (conv.weight[..., 0] @ x[t] + conv.weight[..., 1] @ x[t + 1] + conv.bias).chunk(3)
-        f = (f + 1).sigmoid()
-        c = f * c + (1 - f) * j.tanh()
-        h = o.sigmoid() * c.tanh()
-        torch.testing.assert_close(states[0, t], h)
-    torch.testing.assert_close(summary[0], h)
-
-
-def test_reading_both_ways():
-    """The second half of the states is a forward reading of the caption turned round."""
-    torch.manual_seed(0)
-    reader = Reader(20, config.Reader(size=4, bidir=True))
-    states, _, summary = reader(torch.tensor([[5, 6, 7, 0, 0], [8, 9, 10, 11, 12]]))
-    assert reader.width == 8 == states.shape[-1]
-    one_way = Reader(20, config.Reader(size=4, bidir=False))
-    one_way.embed, one_way.passes[0] = reader.embed, reader.passes[1]
-    turned, _, last = one_way(torch.tensor([[7, 6, 5]]))
-    torch.testing.assert_close(states[0, :3, 4:], turned[0].flip(0))
-    torch.testing.assert_close(summary[0, 4:], last[0])
-
-
-def test_attention_is_what_it_says():
-    torch.manual_seed(0)
-    attention = mergers.Attention(channels=5, width=3)
-    torch.nn.init.normal_(attention.u)
-    x, states = torch.randn(1, 5, 2, 2), torch.randn(1, 4, 3)
-    there = torch.tensor([[True, True, True, False]])
-    merged = attention(x, Caption(states, there, states[:, 0]))
-    z = attention.norm(attention.w(states[0, :3])).relu()  # [3 words, 5]
-    for row in range(2):
-        for column in range(2):
-            pixel = x[0, :, row, column]
-            w = torch.stack([pixel @ attention.u @ word for word in z]).softmax(0)
-            torch.testing.assert_close(merged[0, :, row, column], pixel + w @ z)
-
-
+@pytest.mark.parametrize("seen", INPUTS)
 @pytest.mark.parametrize("merger", MERGERS)
 @pytest.mark.parametrize("convnet", CONVNETS)
-def test_logits_do_not_depend_on_padding_or_on_hidden_pixels(convnet, merger):
-    net = model(**{"convnet.kind": convnet, "merger.kind": merger})
+def test_logits_do_not_depend_on_padding_or_on_hidden_pixels(convnet, merger, seen):
+    net = model(**{"convnet.kind": convnet, "merger.kind": merger, "convnet.input": seen})
     images, given_mask, tokens = batch()
     tokens[1, 2:] = 0
     logits = net(images, given_mask, tokens)
     assert logits.shape == (4, SIZE * SIZE, 3, 256)
-    padded = torch.cat([tokens, torch.zeros(4, 6, dtype=torch.int64)], 1)
     elsewhere = torch.where(given_mask, images, 255 - images)
-    torch.testing.assert_close(net(elsewhere, given_mask, padded), logits)
+    assert torch.equal(net(elsewhere, given_mask, tokens), logits)
+    padded = torch.cat([tokens, torch.zeros(4, 6, dtype=torch.int64)], 1)
+    torch.testing.assert_close(net(images, given_mask, padded), logits)
 
 
 @pytest.mark.parametrize("merger", MERGERS)
@@ -154,20 +82,37 @@ def test_the_caption_and_what_is_given_matter(convnet, layers, merger):
     }
     net = model(**hypers)
     images, given_mask, tokens = batch()
-    logits = net(images, given_mask, tokens)
+    logits = step(net, images, given_mask, tokens)
     assert not torch.allclose(net(images, given_mask, 20 - tokens), logits)
     assert not torch.allclose(net(255 - images, given_mask, tokens), logits)
     assert not torch.allclose(net(images, ~given_mask, tokens), logits)
-    logits.square().mean().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("radius", [1, 2, 4])
-@pytest.mark.parametrize("profundity", [1, 2, 3])
-def test_shallow_nets_and_even_kernels(profundity, radius):
-    for kind in CONVNETS:
-        hypers = {"convnet.profundity": profundity, "convnet.radius": radius, "merger.layers": 1}
-        assert model(**hypers, **{"convnet.kind": kind})(*batch()).shape == (4, SIZE * SIZE, 3, 256)
+def test_each_channel_has_a_mask_of_its_own():
+    net, (images, given_mask, tokens) = model(), batch()
+    logits = net(images, given_mask, tokens)
+    given_mask[0, 1, 5, 5] ^= True
+    assert not torch.allclose(net(images, given_mask, tokens)[0], logits[0])
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("words", [1, 3])
+def test_tiny_pictures_and_kernels_longer_than_the_caption(kind, words):
+    for radius in (2, 3, 4, 5):
+        hypers = {"size": 8, "convnet.radius": radius, "reader.kind": kind}
+        net = model(**hypers, **({"reader.radius": 32} if kind == "qrnn" else {}))
+        images, mask = torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, 3, 8, 8, dtype=torch.bool)
+        assert net(images, mask, torch.full((2, words), 5)).isfinite().all()
+
+
+def test_more_merges_than_layers_are_all_made():
+    for merger in MERGERS:
+        net = model(**{"convnet.profundity": 2, "merger.layers": 5, "merger.kind": merger})
+        assert sorted(len(layer.merges) for layer in net.convnet.layers) == [2, 3]
+        step(net, *batch())
+        assert all(p.grad.any() for p in net.convnet.parameters())
 
 
 def test_logits_at_some_pixels_are_those_of_all():
@@ -176,27 +121,220 @@ def test_logits_at_some_pixels_are_those_of_all():
     everywhere = net(images, given_mask, tokens)
     some = net(images, given_mask, tokens, at)
     torch.testing.assert_close(some, everywhere[torch.arange(4)[:, None], at])
+    torch.testing.assert_close(net.draw(images, given_mask, net.read(tokens), at), some)
     levels = pixels(images, at)
     assert levels[1, 0].tolist() == images[1, :, 0, 7].tolist()  # pixel 7 is row 0, column 7
     assert levels[0, 2].tolist() == images[0, :, 11, 11].tolist()
 
 
+def test_only_the_pixels_asked_for_pass_the_head():
+    net, (images, given_mask, tokens) = model(), batch()
+    seen = []
+    net.head.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
+    net(images, given_mask, tokens, torch.zeros(4, 7, dtype=torch.int64))
+    assert seen == [(4, 7, 8)]
+
+
+@pytest.mark.parametrize("wrong", [(4, 3, SIZE, SIZE + 1), (4, 1, SIZE, SIZE), (3, 3, SIZE, SIZE)])
+def test_other_shapes_are_refused(wrong):
+    net, (images, given_mask, tokens) = model(), batch()
+    with pytest.raises(ValueError, match=rf"must both be \[B, 3, {SIZE}, {SIZE}\]"):
+        net(images, torch.zeros(wrong, dtype=torch.bool), tokens)
+    assert net(images, given_mask, tokens) is not None
+
+
+def test_onehot_is_a_convolution_of_768_masked_channels():
+    torch.manual_seed(0)
+    images, given_mask, _ = batch()
+    see, where = OneHot(10).double(), torch.randn(2, SIZE, SIZE, dtype=torch.float64)
+    hot = F.one_hot(images.long(), LEVELS) * given_mask[..., None]  # [B, 3, H, W, 256]
+    hot = hot.permute(0, 1, 4, 2, 3).flatten(1, 2).double()  # [B, 768, H, W]
+    kernel = see.levels.weight[:-1].T[..., None, None]  # [C, 768, 1, 1]
+    others = torch.cat([given_mask.double(), where.expand(4, -1, -1, -1)], 1)
+    expected = F.conv2d(hot, kernel) + see.rest(others)
+    torch.testing.assert_close(see(images, given_mask, where), expected)
+
+
+def test_dropout_is_for_training_only():
+    net, arguments = model(**{"convnet.dropout": 0.3, "reader.dropout": 0.3}), batch()
+    plain = net(*arguments)
+    assert torch.equal(net(*arguments), plain)
+    assert torch.equal(net.train()(*arguments), plain)  # it is `noise` that says so, not the mode
+    noisy = net(*arguments, noise=Noise.at(0, 3))
+    assert torch.equal(net(*arguments, noise=Noise.at(0, 3)), noisy)
+    assert not torch.allclose(noisy, plain)
+    assert not torch.allclose(net(*arguments, noise=Noise.at(0, 4)), noisy)
+    assert not torch.allclose(net(*arguments, noise=Noise.at(1, 3)), noisy)
+
+
+class Waiting(TorchDispatchMode):
+    """Refuses what would make the host wait for a GPU: a value read, or a shape that depends on one."""
+
+    REFUSED = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique", "is_nonzero", "bincount")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name.removeprefix("aten::")
+        assert not name.startswith(self.REFUSED), f"{name} waits for the device"
+        if name.startswith("index"):
+            masks = [i for i in args[1] if i is not None] if isinstance(args[1], list | tuple) else []
+            assert all(i.dtype != torch.bool for i in masks), f"the shape of {name} depends on a mask"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("hypers", EACH)
+def test_nothing_waits_for_the_device(hypers):
+    net, (images, given_mask, tokens) = model(**hypers), batch()
+    at, noise = torch.zeros(4, 7, dtype=torch.int64), Noise.at(0, 1)
+    with Waiting():
+        step(net, images, given_mask, tokens, at, noise)
+    with Waiting(), pytest.raises(AssertionError, match=r"depends on a mask|waits"):
+        _ = tokens[tokens > 0]
+
+
+@pytest.mark.parametrize("hypers", EACH)
+def test_no_value_is_looked_at_and_no_tensor_comes_from_the_host(hypers):
+    """A meta tensor has no values, and meets no tensor of a CPU. It takes the lines that a GPU takes."""
+    with torch.device("meta"):
+        net = CaptionModel(Config.of({"size": SIZE, **hypers}), 20)
+    images, given_mask, tokens = (t.to("meta") for t in batch())
+    at = torch.zeros(4, 7, dtype=torch.int64, device="meta")
+    noise = Noise(0, torch.zeros((), dtype=torch.int64, device="meta"))
+    assert step(net, images, given_mask, tokens, at, noise).shape == (4, 7, 3, 256)
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("hypers", EACH)
+def test_a_gpu_is_never_waited_for_and_says_what_a_cpu_says(hypers):
+    net, (images, given_mask, tokens) = model(**hypers), batch()
+    expected = net(images, given_mask, tokens, None, Noise.at(0, 1))
+    net.cuda()
+    images, given_mask, tokens, noise = (
+        images.cuda(),
+        given_mask.cuda(),
+        tokens.cuda(),
+        Noise.at(0, 1, "cuda"),
+    )
+    step(net, images, given_mask, tokens, None, noise)  # libraries may wait when they are first used
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        logits = step(net, images, given_mask, tokens, None, noise)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(logits.cpu(), expected, rtol=0.05, atol=0.05)  # TF32 has ten bits
+
+
+@pytest.mark.parametrize("hypers", EACH[1:3])
+def test_the_compiler_takes_it_whole(hypers):
+    """fullgraph: no Python that depends on tensors is left. The eager backend needs no compiler."""
+    net, (images, given_mask, tokens) = model(**hypers), batch()
+    at, noise = torch.zeros(4, 7, dtype=torch.int64), Noise.at(0, 1)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    logits = step(compiled, images, given_mask, tokens, at, noise)
+    torch.testing.assert_close(logits, net(images, given_mask, tokens, at, noise))
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.parametrize("seen", INPUTS)
 @pytest.mark.parametrize("merger", MERGERS)
-@pytest.mark.parametrize("convnet", CONVNETS)
-def test_one_batch_is_learned_by_heart(convnet, merger):
+@pytest.mark.parametrize("convnet", ["straight_residual", "tapered"])
+def test_half_precision_stays_close_and_half(convnet, merger, seen):
+    """Each layer hands on bfloat16: one float32 summand would double the memory of all that follow."""
+    net = model(
+        **{"convnet.kind": convnet, "merger.kind": merger, "convnet.input": seen, "convnet.radius": 2}
+    )
+    arguments = batch()
+    exact = net(*arguments)
+    handed = []
+    for layer in net.convnet.layers:
+        layer.register_forward_hook(lambda _, args, y: handed.append((args[0].dtype, y.dtype)))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = step(net, *arguments)
+    assert half.dtype == torch.bfloat16
+    assert {y for _, y in handed} == {x for x, _ in handed[1:]} == {torch.bfloat16}
+    assert (half - exact).abs().mean() < 0.1 * exact.abs().mean()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("radius", [3, 4])
+@pytest.mark.parametrize("merger", MERGERS)
+@pytest.mark.parametrize("seen", INPUTS)
+def test_all_layers_are_channels_last(seen, merger, radius, monkeypatch):
+    """Also with the norm that a GPU has; a copy to another layout would be silent, and slow."""
+    monkeypatch.setattr(ImageNorm, "forward", ImageNorm.spelled_out)
+    hypers = {"convnet.input": seen, "merger.kind": merger, "convnet.radius": radius, "convnet.dropout": 0.2}
+    net = model(**hypers, **{"merger.layers": [1, 2, 4]})
+    laid_out = []
+
+    def look(_, __, y):
+        laid_out.append(y.is_contiguous(memory_format=torch.channels_last))
+        y.register_hook(lambda g: laid_out.append(g.is_contiguous(memory_format=torch.channels_last)))
+
+    for layer in net.convnet.layers:
+        for part in (*layer.merges, layer.conv, layer.norm):
+            part.register_forward_hook(look)
+    step(net, *batch(), None, Noise.at(0, 1))
+    assert len(laid_out) == 2 * (6 + 6 + 3)
+    assert all(laid_out)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "batch_size": st.integers(5, 30),
+            "convnet.kind": st.sampled_from(CONVNETS),
+            "convnet.input": st.sampled_from(INPUTS),
+            "convnet.depth": st.integers(64, 512),
+            "convnet.profundity": st.integers(4, 48),
+            "convnet.radius": st.integers(2, 5),
+            "merger.kind": st.sampled_from(MERGERS),
+            "merger.depth": st.integers(4, 64),
+            "merger.layers": st.integers(1, 8),
+            "reader.radius": st.integers(4, 32),
+            "reader.size": st.integers(32, 256),
+            "reader.bidir": st.booleans(),
+            "reader.normalize": st.booleans(),
+        }
+    )
+)
+@settings(max_examples=10, deadline=None)
+def test_the_whole_search_of_2017_can_be_made_and_run(hypers):
+    """On the meta device, where the largest of these takes no memory."""
+    with torch.device("meta"):
+        net = CaptionModel(Config.of({"size": 64, **hypers}), 5000)
+        count = hypers["batch_size"]
+        images = torch.zeros(count, 3, 64, 64, dtype=torch.uint8)
+        tokens = torch.zeros(count, 12, dtype=torch.int64)
+        at = torch.zeros(count, 128, dtype=torch.int64)
+        assert net(images, images.bool(), tokens, at).shape == (count, 128, 3, 256)
+
+
+@pytest.mark.parametrize(
+    "hypers",
+    [
+        *({"convnet.kind": kind} for kind in CONVNETS),
+        *({"merger.kind": kind} for kind in MERGERS[:2]),
+        *({"reader.kind": kind} for kind in READERS[1:]),
+        {"convnet.input": "onehot"},
+    ],
+    ids=lambda hypers: "-".join(hypers.values()),
+)
+def test_one_batch_is_learned_by_heart(hypers):
     """Six pictures of one colour each, everything hidden: only the caption can tell which colour."""
-    net = model(**{"convnet.kind": convnet, "merger.kind": merger, "convnet.profundity": 4})
+    net = model(**{"convnet.profundity": 4, **hypers})
     colours = torch.tensor(
         [[250, 10, 10], [10, 250, 10], [10, 10, 250], [0, 0, 0], [255, 255, 255], [9, 99, 200]]
     )
     images = colours[..., None, None].expand(-1, -1, SIZE, SIZE).to(torch.uint8)
-    hidden = torch.zeros(6, 1, SIZE, SIZE, dtype=torch.bool)
+    hidden = torch.zeros(6, 3, SIZE, SIZE, dtype=torch.bool)
     tokens = torch.tensor([[2, n + 3] for n in range(6)])
     adam = torch.optim.Adam(net.parameters(), lr=0.02)
     losses = []
     for _ in range(80):
         loss = asked_mean(
-            squared_emd(net(images, hidden, tokens), pixels(images, None)), ~hidden.flatten(1)[..., None]
+            squared_emd(net(images, hidden, tokens), pixels(images, None)), pixels(~hidden, None)
         )
         adam.zero_grad()
         loss.backward()

@@ -14,9 +14,10 @@ from models.reader import Reader
 KINDS = tuple(CELLS)
 
 
-def reader(**hypers) -> Reader:
+def reader(**hypers) -> Any:
     torch.manual_seed(0)
-    made = Reader(20, config.Reader(**{"size": 6, "embedding": 5, **hypers}))
+    small: dict[str, Any] = {"size": 6, "embedding": 5}
+    made = Reader(20, config.Reader(**small | hypers))
     for name, parameter in made.named_parameters():
         if name.endswith("start"):  # zeros at first; anything after a while
             nn.init.normal_(parameter)
@@ -69,7 +70,7 @@ def test_reading_both_ways(kind):
 
 def test_layers_read_what_the_one_below_said():
     """Two stacked layers that read both ways, against their cells called one after the other."""
-    read: Any = reader(layers=2)
+    read = reader(layers=2)
     x = read.embed(torch.tensor([[5, 6, 7]]))
     for layer in range(2):
         back = read.backwards[layer](x.flip(1)).flip(1)
@@ -80,7 +81,7 @@ def test_layers_read_what_the_one_below_said():
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("radius", [1, 2, 5])
 def test_the_qrnn_word_by_word(radius, normalize):
-    read: Any = reader(kind="qrnn", radius=radius, bidir=False, normalize=normalize)
+    read = reader(kind="qrnn", radius=radius, bidir=False, normalize=normalize)
     cell, tokens = read.forwards[0], [5, 6, 7]
     states, _, summary = read(torch.tensor([tokens]))
     x = torch.cat([torch.zeros(radius - 1, 5), read.embed.weight[tokens]])  # [R-1+T, E]
@@ -98,7 +99,7 @@ def test_the_qrnn_word_by_word(radius, normalize):
     ("kind", "peer"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)], ids=["lstm", "gru", "rnn"]
 )
 def test_cells_are_those_of_torch(kind, peer):
-    ours = CELLS[kind](5, config.Reader(kind=kind, size=6, normalize=False)).double()
+    ours: Any = CELLS[kind](5, config.Reader(kind=kind, size=6, normalize=False)).double()
     nn.init.normal_(ours.start)
     theirs = peer(5, 6, batch_first=True).double()
     with torch.no_grad():
@@ -185,7 +186,7 @@ def test_everything_is_learned(kind):
 
 
 def test_dropout_is_of_a_step_and_the_same_for_all_words():
-    read: Any = reader(kind="qrnn", radius=1, dropout=0.5, layers=2, bidir=False, normalize=False)
+    read = reader(kind="qrnn", radius=1, dropout=0.5, layers=2, bidir=False, normalize=False)
     tokens = torch.tensor([[3] * 6] * 8)
     plain, first = read(tokens), read(tokens, Noise.at(0, 1))
     assert torch.equal(first.states, read(tokens, Noise.at(0, 1)).states)
