@@ -184,12 +184,15 @@ class Config:
         if errors:
             raise ValueError("\n".join(errors))
         config = _laid_over(Config, values)
-        if errors := [*config._at_odds(values)]:
+        if errors := [*config._at_odds()]:
             raise ValueError("\n".join(errors))
         return config
 
     def merge_layers(self) -> tuple[int, ...]:
-        """The layers before which the caption is merged: as listed, or `merger.layers` evenly spaced."""
+        """The layers before which the caption is merged: as listed, or `merger.layers` evenly spaced.
+
+        A layer is named twice when there are more merges than layers.
+        """
         layers, profundity = self.merger.layers, self.convnet.profundity
         if isinstance(layers, int):
             # The first merge is not at layer 0 while there is room: a few channels can hold little of a caption.
@@ -206,15 +209,10 @@ class Config:
                 flat[name] = value
         return flat
 
-    def _at_odds(self, given: Mapping[str, Any]) -> list[str]:
+    def _at_odds(self) -> list[str]:
         """Values that are fine alone and impossible together, each with a sentence."""
         errors = []
         layers, profundity = self.merger.layers, self.convnet.profundity
-        if isinstance(layers, int) and layers > profundity:
-            errors.append(
-                f"merger.layers = {layers} merges do not fit convnet.profundity = {profundity} layers; "
-                f"give at most {profundity}"
-            )
         if isinstance(layers, tuple) and max(layers) >= profundity:
             errors.append(
                 f"merger.layers = {list(layers)} names layer {max(layers)}, but convnet.profundity = "
@@ -240,7 +238,7 @@ class Config:
                 f"schedule.floor = {self.schedule.floor} has no meaning for a constant schedule; choose another "
                 f"schedule.kind"
             )
-        if self.reader.kind != "qrnn" and "reader.radius" in given:
+        if self.reader.kind != "qrnn" and self.reader.radius != Reader.radius:
             errors.append(
                 f"reader.radius = {self.reader.radius} is the width of a qrnn's convolution, and reader.kind is "
                 f'{self.reader.kind!r}; leave it out (in a search: when = {{ "reader.kind" = "qrnn" }})'
@@ -286,6 +284,6 @@ def _laid_over(kind: Any, hypers: Mapping[str, Any], prefix: str = "") -> Any:
             given[f.name] = _laid_over(f.default_factory, hypers, f"{f.name}.")
         elif prefix + f.name in hypers:
             value = hypers[prefix + f.name]
-            listed = isinstance(f.metadata["rule"], Layers) and not isinstance(value, int)
+            listed = isinstance(f.metadata["rule"], Layers) and isinstance(value, str | list | tuple)
             given[f.name] = as_layers(value) if listed else value
     return kind(**given)

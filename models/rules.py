@@ -3,6 +3,7 @@
 import difflib
 import math
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,16 @@ class Layers:
         return None if value >= 1 else f"is out of range; {wanted}"
 
 
-def as_layers(value: str | list | tuple) -> tuple[int, ...] | None:
+def as_layers(value: str | list[Any] | tuple[Any, ...]) -> tuple[int, ...] | None:
     """The layers listed, also in a comma string as the 2017 search wrote them; None if they are not numbers."""
     listed = value.split(",") if isinstance(value, str) else value
-    layers = [int(i) if isinstance(i, str) and i.strip().isdecimal() else i for i in listed]
-    good = all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in layers)
-    return tuple(layers) if good else None
+    layers: list[int] = []
+    for i in listed:
+        i = int(i) if isinstance(i, str) and i.strip().isdecimal() else i
+        if not isinstance(i, int) or isinstance(i, bool) or i < 0:
+            return None
+        layers.append(i)
+    return tuple(layers)
 
 
 def _either(names: tuple[str, ...]) -> str:

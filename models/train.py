@@ -1,101 +1,193 @@
 """Trains the caption model: a generator of measurements that any loop can run.
 
     for measured in train(seed=0, **{"convnet.kind": "straight", "lr": 1e-3}):
-        print(measured["step"], measured["loss/valid"])
+        if measured is not None:
+            print(measured["step"], measured["loss/valid"])
 
-From a shell: python -m models.train --steps 100 --seed 0 --set convnet.kind=straight_residual
+From a shell: python -m models.train --data shapes --size 32 --steps 150 --seed 0
 """
 
-import argparse
-import json
-import math
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # making the first Adam imports it, in 2.5 s: better here, where a fork server has it
-from torch import Generator
+import torch._dynamo  # making the first optimiser imports it, in 2.5 s: better here, where a fork server has it
 
-from models import data, maskers, pictures
+from models import checkpoint, data, pictures, schedules, speed
+from models.checkpoint import Identity
 from models.config import Config
-from models.losses import asked_mean, squared_emd
-from models.model import CaptionModel, pixels
-from models.questions import Exam, choose
-from models.tokenizer import PAD
+from models.exam import CURVE, Exam, answer
+from models.learner import Learner
+from models.model import CaptionModel
+from models.stopping import Diverged, Rules, diverged
 
-DRAWN = 8  # validation images in the final picture
+BREATH_S = 1.0  # a stop waits no longer than this and one step
+DRAWING = 0.2  # of the time may go into pictures; the first and the last are drawn anyhow
+
+Measured = dict[str, float]
 
 
 def train(
-    *, seed: int = 0, device: str = "cpu", out: str | None = None, **hypers: Any
-) -> Iterator[dict[str, float]]:
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    out: str | None = None,
+    resume: str | None = None,
+    say: Callable[[str], None] = partial(print, flush=True),
+    **hypers: Any,
+) -> Iterator[Measured | None]:
     """Yields measurements after step 1, then every `report_every` steps, and after the last.
 
-    Each is {"step", "loss/train", "loss/valid", "baseline/marginal", "skill"}: the loss being optimised,
-    averaged since the last measurement; the squared EMD on the asked pixels of fixed masked validation
-    images, the same for every trial; the score there of always answering with the colours' overall
-    histogram; and 1 - valid / marginal. The same seed on the same device gives the same numbers. A loss
-    that is not finite is yielded too, and ends the training.
+    Each has "step", "loss/train" (what is optimised, the mean since the last measurement), "loss/valid" (the
+    squared EMD on the fixed questions of models.exam, in levels), the scores of two constant answers
+    ("baseline/marginal", "baseline/uniform"), "skill" = 1 - valid / marginal, "lr", "batch_size" and
+    "images_per_second". The last one adds the exam's other questions: "loss/valid_shuffled", "loss/valid_empty",
+    "loss/valid_p0.5" and so on, "loss/centre", "centre_psnr" and "asked_bpd". In between it yields None about
+    once a second: nothing to report, but a place to stop.
 
-    `hypers` are the dotted names of models.config. Raises ValueError, before any data is loaded, when
-    there is something wrong with them or with `device`. With a folder `out`, completions.png is left in it.
+    With a folder `out` it leaves checkpoint.pt there (every `checkpoint_every` steps, when it is closed, and at
+    the end), best.pt, and the pictures of models.pictures. `resume` is a checkpoint.pt to go on from: the
+    numbers are those of a run that never stopped, bit for bit on the same device.
+
+    `hypers` are the dotted names of models.config. Before the first step it raises ValueError when there is
+    something wrong with them, `device`, `resume` or the data, and OutOfMemory when the model does not fit.
+    Raises Diverged when a loss is not finite, or worse than a uniform answer after `stop.warmup` steps.
     """
     config = Config.of(hypers)
-    where = _device(device)
-    torch.manual_seed(seed)  # the weights
-    rng = Generator().manual_seed(seed)  # batches, masks and pixels: the CPU's, so the same everywhere
-
-    emoji = data.load(config.size, config.split_seed, config.valid_images)
-    images, tokens = emoji.train.images.to(where), emoji.train.tokens.to(where)
-    masker = maskers.build(config.masker)
-    valid = emoji.valid
-    exam = Exam.draw(valid.images, valid.tokens, masker, config.loss_pixels, config.split_seed).to(where)
-    marginal = exam.loss_of_marginal(images)
-
-    model = CaptionModel(config, len(emoji.tokenizer)).to(where)
-    adam = torch.optim.Adam(model.parameters(), lr=config.lr)
-
-    since, loss_valid = [], math.nan
-    for step in range(1, config.steps + 1):
-        batch = torch.randint(len(images), (config.batch_size,), generator=rng)  # [B]
-        given = masker(config.batch_size, config.size, rng)  # [B, 1, H, W]
-        at, asked = choose(given, config.loss_pixels, rng, also_given=config.optimize_given)  # [B, K]
-        batch, given, at, asked = (t.to(where) for t in (batch, given, at, asked))
-        x = images[batch]  # [B, 3, H, W]
-        read = tokens[batch]  # [B, T]
-        read = read[:, (read != PAD).any(0)]  # the longest of the batch is often half the longest of all
-
-        loss = asked_mean(squared_emd(model(x, given, read, at), pixels(x, at)), asked)
-        since.append(loss.item())
-        finite = math.isfinite(since[-1])
-        if finite:
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-        if step == 1 or step % config.report_every == 0 or step == config.steps or not finite:
-            loss_valid = exam.loss(model) if finite else since[-1]
-            yield {
-                "step": step,
-                "loss/train": sum(since) / len(since),
-                "loss/valid": loss_valid,
-                "baseline/marginal": marginal,
-                "skill": 1 - loss_valid / marginal,
-            }
-            since = []
-            if not math.isfinite(loss_valid):
-                break
-
-    print(f"loss/valid {loss_valid:.1f}, constant marginal {marginal:.1f}", flush=True)
-    if out is not None:
-        some = slice(DRAWN)
-        drawn = pictures.complete(model, exam.images[some], exam.given[some], exam.tokens[some])
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        pictures.save(
-            folder / "completions.png", exam.images[some], exam.given[some], drawn, valid.captions[some]
+    start = prepare(config, seed, device, say)
+    learner, rules, identity = start.learner, Rules(), Identity(config, start.data.digest, seed)
+    if resume is not None:
+        saved = checkpoint.load(Path(resume), identity)
+        learner.restore(saved["learner"])
+        rules = Rules.of(saved["rules"])
+        say(f"going on after step {learner.steps}")
+    if learner.steps >= config.steps:
+        raise ValueError(
+            f"{resume}: all {config.steps} steps are done; give more steps, or train from the beginning"
         )
+    learner.try_out(schedules.batch_size(config, config.steps))
+    left = Left(Path(out), identity, start) if out is not None else None
+
+    began, images, breath = time.monotonic(), 0, time.monotonic()
+    enough = None
+    try:
+        while learner.steps < config.steps and enough is None:
+            step = learner.steps + 1
+            batch = schedules.batch_size(config, step)
+            lr = schedules.learning_rate(config, step, rules.plateau.scale)
+            learner.learn(batch, lr, schedules.momentum(config, step))
+            images += batch
+
+            if step == 1 or step % config.report_every == 0 or step == config.steps:
+                measured = start.measure() | {"lr": lr, "batch_size": batch}
+                measured["images_per_second"] = images / (time.monotonic() - began)
+                better = measured["loss/valid"] < rules.lowest
+                rules = rules.step(measured["loss/valid"], step, config)
+                enough = rules.early.enough(config.stop)
+                last = step == config.steps or enough is not None
+                if last:
+                    measured |= start.measure_more()
+                if left is not None:
+                    left.look(measured, better, always=last or step == 1)
+                yield measured
+                losses = {name: measured[name] for name in ("loss/train", "loss/valid")}
+                if why := diverged(losses, step, rules.divergence, start.exam.uniform):
+                    raise Diverged(why)
+                began, images = time.monotonic(), 0
+            elif time.monotonic() - breath > BREATH_S:
+                breath = time.monotonic()
+                yield None
+            if left is not None and config.checkpoint_every and step % config.checkpoint_every == 0:
+                left.save(rules)
+    except GeneratorExit:
+        if left is not None:
+            left.save(rules)
+        raise
+    if left is not None:
+        left.save(rules)
+    say(enough or f"loss/valid {measured['loss/valid']:.2f}, skill {measured['skill']:.2f}")
+
+
+@dataclass(frozen=True)
+class Start:
+    """All that training starts from, and what can be measured of it."""
+
+    data: data.Data
+    exam: Exam
+    learner: Learner
+
+    def measure(self) -> Measured:
+        valid = answer(self.learner.model, self.exam.curve, self.exam.tokens, self.learner.plan).emd2
+        return {
+            "step": self.learner.steps,
+            "loss/train": self.learner.mean_loss(),
+            "loss/valid": valid,
+            "baseline/marginal": self.exam.marginal,
+            "baseline/uniform": self.exam.uniform,
+            "skill": 1 - valid / self.exam.marginal,
+        }
+
+    def measure_more(self) -> Measured:
+        """The rest of the exam: worth its time once."""
+        ask = partial(answer, self.learner.model, plan=self.learner.plan)
+        true, centre = (ask(q, self.exam.tokens) for q in (self.exam.curve, self.exam.centre))
+        curve = {
+            f"loss/valid_p{p:g}": loss for p, loss in zip(CURVE, true.curve, strict=True) if loss == loss
+        }
+        return curve | {
+            "loss/valid_shuffled": ask(self.exam.curve, self.exam.shuffled()).emd2,
+            "loss/valid_empty": ask(self.exam.curve, self.exam.empty()).emd2,
+            "asked_bpd": true.bits,
+            "loss/centre": centre.emd2,
+            "centre_psnr": centre.psnr,
+        }
+
+
+def prepare(config: Config, seed: int, device: str, say: Callable[[str], None]) -> Start:
+    """Data, questions and a fresh model on the device. Raises ValueError as `train` does."""
+    where = _device(device)
+    found = data.load(config, where, say)
+    exam = Exam.draw(found.train, found.valid, config.split_seed)
+    torch.manual_seed(seed)  # the weights; all that follows draws from models.noise
+    model = CaptionModel(config, len(found.tokenizer)).to(where)
+    plan = speed.plan(config, where, len(found.tokenizer))
+    return Start(found, exam, Learner(config, model, found.train, seed, plan))
+
+
+class Left:
+    """What a training leaves in its folder."""
+
+    def __init__(self, folder: Path, identity: Identity, start: Start) -> None:
+        self.folder, self.identity, self.start = folder, identity, start
+        self.captions = start.data.valid.one_each()[1]
+        self.began, self.drawing = time.monotonic(), 0.0  # seconds
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, rules: Rules) -> None:
+        """checkpoint.pt, unless a loss was not finite: the one before is of more use then."""
+        if self.start.learner.sound:
+            state = {"learner": self.start.learner.state(), "rules": asdict(rules)}
+            checkpoint.save(self.folder / checkpoint.LAST, state, self.identity)
+
+    def look(self, measured: Measured, better: bool, always: bool) -> None:
+        """best.pt, weights to draw with, if it got `better`; and the pictures, if there is time for them."""
+        learner, exam = self.start.learner, self.start.exam
+        if better and self.identity.config.checkpoint_every:
+            state = {"model": learner.model.state_dict(), "step": learner.steps, "measured": measured}
+            checkpoint.save(self.folder / checkpoint.BEST, state, self.identity)
+        now = time.monotonic()
+        if always or self.drawing < DRAWING * (now - self.began):
+            asked = exam.curve
+            pictures.draw_exam(
+                learner.model, asked.images, asked.given, exam.tokens, self.captions, self.folder,
+                per_channel=self.identity.config.masker.per_channel,
+            )  # fmt: skip
+            self.drawing += time.monotonic() - now
 
 
 def _device(name: str) -> torch.device:
@@ -108,42 +200,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m models.train", description="Train the caption model.")
-    parser.add_argument("--steps", type=int, help="optimiser steps")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1")
-    parser.add_argument("--out", help="a folder for completions.png")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as lr=0.001"
-    )
-    given = parser.parse_args(arguments)
-    hypers = {} if given.steps is None else {"steps": given.steps}
-    for pair in given.set:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            parser.error(f"--set {pair}: write it as NAME=VALUE")
-        hypers[name] = _value(value)
-    try:
-        for m in train(seed=given.seed, device=given.device, out=given.out, **hypers):
-            print(
-                f"step {m['step']:>5}  loss/train {m['loss/train']:6.2f}  loss/valid {m['loss/valid']:6.2f}"
-                f"  skill {m['skill']:5.2f}",
-                flush=True,
-            )
-    except ValueError as e:
-        print(e, file=sys.stderr)
-        return 2
-    return 0
-
-
-def _value(text: str) -> Any:
-    """Numbers, true, false and [lists] as JSON writes them; anything else is a word."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 if __name__ == "__main__":
+    from models.command import main
+
     sys.exit(main())

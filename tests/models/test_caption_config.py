@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import data
-from models.config import Config
+from models.config import ALIASES, Config
 from models.train import train
 
 SEED_NAMES = {
@@ -44,15 +44,6 @@ def test_hypers_and_of_are_inverse():
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("convnet.kind", "tapered", "convnet.kind = 'tapered' is not built yet; choose straight, "),
-        ("convnet.kind", "expanding", "is not built yet"),
-        ("convnet.kind", "bottlenecked", "is not built yet"),
-        ("merger.kind", "film", "merger.kind = 'film' is not built yet; choose attention or conv"),
-        ("reader.kind", "lstm", "reader.kind = 'lstm' is not built yet; choose qrnn"),
-        ("reader.kind", "gru", "is not built yet"),
-        ("masker.kind", "center", "is not built yet; choose contiguish"),
-        ("loss", "emd", "loss = 'emd' is not built yet; choose emd2"),
-        ("loss", "mixed", "is not built yet"),
         ("convnet.kind", "strait", "is no known kind; did you mean 'straight'? choose straight, "),
         ("convnet.kind", 3, "is no known kind"),
         (
@@ -75,14 +66,19 @@ def test_hypers_and_of_are_inverse():
         ("merger.layers", 0, "is out of range; give a count from 1, or a list"),
         (
             "merger.layers",
-            7,
-            "merger.layers = 7 merges do not fit convnet.profundity = 6 layers; give at most 6",
+            [1, 6],
+            "merger.layers = [1, 6] names layer 6, but convnet.profundity = 6 has layers 0 to 5",
         ),
-        ("merger.layers", [1, 6], "names layer 6, but convnet.profundity = 6 has layers 0 to 5"),
+        ("merger.layers", "1,6", "names layer 6, but convnet.profundity = 6 has layers 0 to 5"),
         ("merger.layers", [1, 1], "is not usable"),
         ("merger.layers", [], "is not usable"),
-        ("merger.layers", "0,2", "is not usable"),
+        ("merger.layers", "0;2", "is not usable"),
         ("size", 4, "is out of range"),
+        ("reader.dropout", 1.0, "is out of range; give a number from 0 to 0.95"),
+        ("reader.dropout", -0.1, "is out of range"),
+        ("data", " ", "is not usable; give emoji, shapes, or the folder of your images"),
+        ("data.bad", "ignore", "choose refuse or skip"),
+        ("schedule.kind", "cosin", "did you mean 'cosine'"),
     ],
 )
 def test_what_is_wrong_is_said_before_data_is_loaded(name, value, says, monkeypatch):
@@ -106,28 +102,82 @@ def test_a_wrong_device_is_said_before_data_is_loaded(device, says, monkeypatch)
         next(train(device=device))
 
 
+@pytest.mark.parametrize(
+    ("hypers", "says"),
+    [
+        ({"data.split": "combinations"}, "data.source is 'emoji'; give data.source = 'shapes'"),
+        ({"schedule.kind": "plateau", "adabatch.every": 10}, "give only one of them"),
+        ({"adabatch.every": 10, "adabatch.most": 8}, "adabatch.most = 8 is less than batch_size = 16"),
+        ({"schedule.kind": "constant", "schedule.floor": 0.1}, "schedule.floor = 0.1 has no meaning"),
+        ({"reader.kind": "lstm", "reader.radius": 3}, "leave it out"),
+    ],
+)
+def test_what_can_not_be_together_is_said_before_data_is_loaded(hypers, says, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *_: pytest.fail("data was loaded"))
+    with pytest.raises(ValueError) as e:
+        next(train(**hypers))
+    assert says in str(e.value)
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_a_plainer_name_means_the_same_and_only_one_may_be_used(alias, name):
+    value = Config.of({}).hypers()[name]
+    value = {"emoji": "shapes"}.get(value, value) if isinstance(value, str) else value
+    assert Config.of({alias: value}) == Config.of({name: value})
+    with pytest.raises(ValueError, match="one hyperparameter under two names"):
+        Config.of({alias: value, name: value})
+
+
+def test_a_comma_string_lists_layers_as_in_2017():
+    assert Config.of({"merger.layers": "4, 0,2"}).merge_layers() == (0, 2, 4)
+
+
 @given(profundity=st.integers(1, 60), data=st.data())
 def test_a_count_of_merges_is_spread_over_the_layers(profundity, data):
-    count = data.draw(st.integers(1, profundity))
+    count = data.draw(st.integers(1, 80))
     layers = Config.of({"convnet.profundity": profundity, "merger.layers": count}).merge_layers()
-    assert len(set(layers)) == count
+    assert len(layers) == count  # more merges than layers: several before one layer
     assert list(layers) == sorted(layers)
     assert layers[0] >= 0 and layers[-1] < profundity
     gaps = [b - a for a, b in itertools.pairwise(layers)]
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
+def space_of(name):
+    search = tomllib.loads((files("models") / "searches" / f"{name}.toml").read_text())
+    return search, {hyper: spec for group in search["space"].values() for hyper, spec in group.items()}
+
+
+def ends(spec):
+    return spec if isinstance(spec, list) else spec.get("int") or spec["log"]
+
+
 def test_the_demo_search_varies_all_of_them_and_stays_within_bounds():
-    search = tomllib.loads((files("models") / "searches" / "caption.toml").read_text())
+    search, space = space_of("caption")
     assert search["name"] == "caption"
     assert search["target"] == "models.train:train"
     assert search["objective"] == "loss/valid"
-    space = {name: spec for group in search["space"].values() for name, spec in group.items()}
     assert set(space) == SEED_NAMES | {"lr"}
     assert set(search["space"]) == {"optimizer", "convnet", "merger", "reader"}
+    for hypers in itertools.product(*(ends(spec) for spec in space.values())):
+        Config.of({**search["fixed"], **dict(zip(space, hypers, strict=True))})
 
-    def ends(spec):
-        return spec if isinstance(spec, list) else spec.get("int") or spec["log"]
 
+RANGES_2017 = {
+    "batch_size": [5, 30],
+    "convnet.depth": [64, 512],
+    "convnet.profundity": [4, 48],
+    "convnet.radius": [2, 5],
+    "merger.depth": [4, 64],
+    "merger.layers": [1, 8],
+    "reader.radius": [4, 32],
+    "reader.size": [32, 256],
+}
+
+
+def test_the_search_of_2017_has_its_own_ranges():
+    search, space = space_of("cooijmans2017")
+    assert set(space) == SEED_NAMES
+    assert {name: space[name]["int"] for name in RANGES_2017} == RANGES_2017
     for hypers in itertools.product(*(ends(spec) for spec in space.values())):
         Config.of({**search["fixed"], **dict(zip(space, hypers, strict=True))})

@@ -1,0 +1,198 @@
+"""python -m models.train: one configuration from the command line, and one line of JSON at the end.
+
+The bar and all that is said go to standard error, so that standard output is the JSON line alone.
+"""
+
+import argparse
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from models.checkpoint import LAST
+from models.config import Config
+from models.stopping import Diverged
+from models.train import train
+
+EPILOG = """\
+The line at the end:
+  emd2            squared EMD on the asked pixels of held-out images, in intensity levels: lower is better
+  emd2_shuffled   ... when told another image's caption        emd2_empty  ... when told nothing
+  emd2_marginal   ... of always answering with the colours' overall histogram
+  skill           1 - emd2 / emd2_marginal
+  asked_bpd       bits per asked pixel and channel             centre_psnr  dB, with the centre square hidden
+
+All hyperparameters: models/config.py. For example
+  python -m models.train --data shapes --size 32 --steps 150 --set convnet.kind=straight --set lr=0.002
+  python -m models.train --data ~/coco --size 64 --device cuda --out run1 --steps 100000
+  python -m models.train --data ~/coco --size 64 --device cuda --out run1 --steps 100000 --resume
+
+Exit codes: 0 done; 1 diverged; 2 something is wrong with what was asked for; 143 and 130 stopped by
+SIGTERM and Ctrl-C (with --out, the checkpoint is saved first)."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    try:
+        hypers = _hypers(given)
+        resume = _checkpoint(given) if given.resume else None
+        trained = train(
+            seed=given.seed, device=given.device, out=given.out, resume=resume, say=_say, **hypers
+        )
+        return _follow(trained, Config.of(hypers).steps, given)
+    except Diverged as error:
+        print(f"diverged: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, MemoryError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _follow(trained: Iterator[dict[str, float] | None], steps: int, given: argparse.Namespace) -> int:
+    """Draw the bar while training goes on, then print the line; a signal closes the generator, which saves."""
+    stopped: list[int] = []
+    before = {
+        number: signal.signal(number, lambda n, _: stopped.append(n))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    began, last = time.monotonic(), {}
+    try:
+        with _Bar(steps) as advance:
+            for measured in trained:
+                if measured is not None:
+                    last = measured
+                    advance(measured)
+                if stopped:
+                    break
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stopped:
+        trained.close()  # type: ignore[attr-defined]
+        saved = f"; go on with --out {given.out} --resume" if given.out else ""
+        print(
+            f"stopped by {signal.Signals(stopped[0]).name} after step {last.get('step', 0)}{saved}",
+            file=sys.stderr,
+        )
+        return 128 + stopped[0]
+    print(json.dumps(_line(last, time.monotonic() - began)))
+    return 0
+
+
+def _line(last: dict[str, float], seconds: float) -> dict[str, float | None]:
+    names = {
+        "emd2": "loss/valid",
+        "emd2_shuffled": "loss/valid_shuffled",
+        "emd2_empty": "loss/valid_empty",
+        "emd2_marginal": "baseline/marginal",
+        "skill": "skill",
+        "asked_bpd": "asked_bpd",
+        "centre_psnr": "centre_psnr",
+    }
+    line: dict[str, float | None] = {
+        name: _finite(round(last[measured], 4)) for name, measured in names.items()
+    }
+    return line | {"steps": int(last["step"]), "seconds": round(seconds, 2)}
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None  # JSON knows no infinity
+
+
+class _Bar:
+    """A progress bar on a terminal, a line a measurement elsewhere: `with _Bar(steps) as advance: advance(m)`."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __enter__(self) -> Callable[[dict[str, float]], None]:
+        self.progress = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self.progress = Progress(
+                MofNCompleteColumn(), BarColumn(None), TimeRemainingColumn(), TextColumn("{task.description}"),
+                console=Console(stderr=True), expand=True,
+            )  # fmt: skip
+            self.task = self.progress.add_task("loading", total=None)
+            self.progress.start()
+        return self.advance
+
+    def advance(self, measured: dict[str, float]) -> None:
+        how = (
+            f"train {measured['loss/train']:.2f}  valid {measured['loss/valid']:.2f}"
+            f"  skill {measured['skill']:.2f}"
+        )
+        if self.progress is None:
+            print(f"step {measured['step']:>6} of {self.steps}  {how}", file=sys.stderr, flush=True)
+        else:
+            self.progress.update(self.task, completed=measured["step"], total=self.steps, description=how)
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _checkpoint(given: argparse.Namespace) -> str:
+    if given.out is None:
+        raise ValueError("--resume goes on from the checkpoint in --out FOLDER; name the folder")
+    return str(Path(given.out) / LAST)
+
+
+def _hypers(given: argparse.Namespace) -> dict[str, Any]:
+    hypers: dict[str, Any] = {}
+    for pair in given.set:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set {pair}: write it as NAME=VALUE, such as --set lr=0.001")
+        if name in hypers:
+            raise ValueError(f"--set {name} is given twice; give it once")
+        hypers[name] = _value(value)
+    for name in ("data", "size", "steps"):
+        if (value := getattr(given, name)) is not None:
+            if name in hypers:
+                raise ValueError(f"--{name} and --set {name} are the same; give one of them")
+            hypers[name] = value
+    return hypers
+
+
+def _value(text: str) -> Any:
+    """Numbers, true, false and [lists] as JSON writes them; anything else is a word."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m models.train",
+        description="Train one configuration of the caption model: the same generator that a sweep runs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", metavar="SOURCE", help="emoji (default), shapes, or a folder: COCO or images with metadata")
+    add("--size", type=int, help="side of the images in pixels")
+    add("--steps", type=int, help="optimiser steps")
+    add("--seed", type=int, default=0, help="of the weights and all that is drawn (default 0)")
+    add("--device", default="cpu", help="cpu (default), cuda or cuda:1")
+    add("--out", metavar="FOLDER", help="where checkpoint.pt, best.pt and completions.png are left")
+    add("--resume", action="store_true", help="go on from the checkpoint in --out")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any hyperparameter, such as lr=0.001",
+    )
+    return parser

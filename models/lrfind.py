@@ -1,0 +1,69 @@
+"""Which learning rate to try: train briefly while it rises, and see where the loss falls fastest.
+
+The learning-rate range test of Smith (2017), with the smoothing and the stopping rule of its usual
+implementations: the rate rises exponentially, the loss is averaged with a bias-corrected exponential mean, and
+the run ends when that mean is four times its minimum. The suggestion is the rate of the steepest fall of the
+mean; a schedule's `lr` is its highest value, so it is used as it is.
+
+It is a generator of measurements like `models.train.train`: `tuner find-lr caption` runs it as a trial.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from models.config import Config
+from models.train import prepare
+
+LOWEST, HIGHEST = 1e-6, 10.0  # from "nothing moves" to "everything breaks", for any optimiser here
+RAMP = 120  # steps from one to the other: 17 a decade, and as long as a cup of tea on a CPU
+SMOOTHING = 0.9  # of the exponential mean: about ten steps, over half a decade
+WORSE = 4.0  # times the lowest mean: past it nothing is left to learn
+SETTLED = 10  # steps before which the mean is not believed
+
+
+def find(
+    *, seed: int = 0, device: str = "cpu", out: str | None = None, **hypers: Any
+) -> Iterator[dict[str, float]]:
+    """Yields {"step", "lr", "loss", "loss/smoothed"} after every step, and "lr/suggested" with the last.
+
+    `hypers` are those of models.config; its schedule is not used. Raises ValueError as `train` does.
+    """
+    config = Config.of(hypers)
+    learner = prepare(config, seed, device, print).learner
+    curve: list[tuple[float, float]] = []
+    mean = 0.0
+    for step in range(RAMP):
+        lr = LOWEST * (HIGHEST / LOWEST) ** (step / (RAMP - 1))
+        learner.learn(config.batch_size, lr, config.optimizer.momentum)
+        loss = learner.mean_loss()
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        smooth = mean / (1 - SMOOTHING ** (step + 1))
+        curve.append((lr, smooth))
+        measured = {"step": step + 1, "lr": lr, "loss": loss, "loss/smoothed": smooth}
+        exploded = not math.isfinite(loss) or (step > SETTLED and smooth > WORSE * min(s for _, s in curve))
+        if exploded or step == RAMP - 1:
+            finite = [(rate, s) for rate, s in curve if math.isfinite(s)]
+            last = {"loss": finite[-1][1], "loss/smoothed": finite[-1][1]}
+            yield measured | last | {"lr/suggested": suggested(finite)}
+            return
+        yield measured
+
+
+def suggested(curve: list[tuple[float, float]]) -> float:
+    """The rate at which the smoothed loss falls fastest with log lr, before it reaches its minimum.
+
+    curve is (rate, smoothed loss), rates rising. Raises ValueError when it never falls.
+    """
+    falls = [
+        (b[1] - a[1], math.sqrt(a[0] * b[0]))
+        for a, b in zip(curve[SETTLED:], curve[SETTLED + 1 :], strict=False)
+    ]
+    lowest = min(range(len(curve)), key=lambda i: curve[i][1])
+    before = [f for f in falls[: max(0, lowest - SETTLED)] if f[0] < 0]
+    if not before:
+        raise ValueError(
+            f"the loss never fell between lr {curve[0][0]:g} and {curve[-1][0]:g}; "
+            f"look at the data, or lower the depth"
+        )
+    return min(before)[1]

@@ -1,0 +1,120 @@
+"""python -m models.train, as a person or a script runs it: real processes, real signals."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import command
+
+SMALL = [
+    *("--data", "shapes", "--size", "12", "--set", "convnet.depth=8", "--set", "convnet.profundity=4"),
+    *("--set", "reader.size=8", "--set", "batch_size=8", "--set", "valid_images=14"),
+]
+LINE = {
+    "emd2", "emd2_shuffled", "emd2_empty", "emd2_marginal", "skill", "asked_bpd", "centre_psnr", "steps", "seconds",
+}  # fmt: skip
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "models.train", *SMALL, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_last_thing_it_says_is_one_line_of_json(tmp_path):
+    trained = start(
+        "--steps", "3", "--seed", "0", "--set", "convnet.kind=straight_residual", "--out", str(tmp_path)
+    )
+    out, err = trained.communicate(timeout=120)
+    assert trained.returncode == 0, err
+    line = json.loads(out)  # so there is nothing else on standard output
+    assert set(line) == LINE
+    assert line["steps"] == 3 and line["seconds"] > 0
+    assert line["skill"] == pytest.approx(1 - line["emd2"] / line["emd2_marginal"], abs=1e-3)
+    assert "step      1 of 3" in err and "step      3 of 3" in err
+    assert (tmp_path / "completions.png").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path):
+    trained = start(
+        "--steps",
+        "100000",
+        "--set",
+        "schedule.warmup=0",
+        "--set",
+        "schedule.kind=constant",
+        "--out",
+        str(tmp_path),
+    )
+    assert trained.stderr is not None
+    for line in trained.stderr:
+        if line.startswith("step     20 "):
+            break
+    trained.send_signal(number)
+    out, err = trained.communicate(timeout=60)
+    assert trained.returncode == code, err
+    assert out == "", "no result was reached"
+    assert f"stopped by {number.name} after step " in err and f"--out {tmp_path} --resume" in err
+    done = int(err.split("after step ")[1].split(";")[0])
+    assert (tmp_path / "checkpoint.pt").exists()
+
+    more = start(
+        *("--steps", str(done + 40), "--set", "schedule.warmup=0", "--set", "schedule.kind=constant"),
+        *("--out", str(tmp_path), "--resume"),
+    )
+    out, err = more.communicate(timeout=120)
+    assert more.returncode == 0, err
+    assert "going on after step " in err
+    assert json.loads(out)["steps"] == done + 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "convnet.kind=strait", "--set", "lr=fast"], "did you mean 'straight'"),
+        (["--set", "lr"], "--set lr: write it as NAME=VALUE"),
+        (["--set", "lr=1", "--set", "lr=2"], "--set lr is given twice"),
+        (["--data", "no/such/folder"], "no/such/folder"),
+        (["--resume"], "name the folder"),
+        (["--resume", "--out", "{tmp}"], "there is no checkpoint"),
+        (["--device", "gpu!"], "is no device"),
+        (["--size", "12", "--set", "size=16"], "--size and --set size"),
+        (["--steps", "0"], "steps = 0 is out of range"),
+    ],
+)
+def test_what_is_wrong_is_told_without_a_traceback(arguments, says, tmp_path, capsys):
+    assert command.main([a.replace("{tmp}", str(tmp_path)) for a in arguments]) == 2
+    told = capsys.readouterr()
+    assert says in told.err and "Traceback" not in told.err
+    assert told.out == ""
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as left:
+        command.main(["--help"])
+    assert left.value.code == 0
+    told = capsys.readouterr().out
+    for word in [
+        "--data",
+        "--resume",
+        "emd2_shuffled",
+        "Exit codes",
+        "models/config.py",
+        *LINE - {"steps", "seconds"},
+    ]:
+        assert word in told
+    assert Path("models/config.py").exists()
+
+
+def test_a_divergence_is_exit_code_1():
+    trained = start(
+        *("--steps", "300", "--set", "lr=10", "--set", "optimizer.kind=sgd", "--set", "optimizer.clip=0"),
+        *("--set", "stop.warmup=20"),
+    )
+    out, err = trained.communicate(timeout=120)
+    assert trained.returncode == 1, err
+    assert "diverged: loss/" in err and out == ""
