@@ -8,6 +8,7 @@ always read afresh. A cache that can't be written costs time and nothing else.
 import fcntl
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -159,14 +160,14 @@ class Entry:
 
 def _locked(lock: IO, say: Say) -> bool:
     """Waits for a lock, telling so now and then; False on a file system that has none."""
-    started = told = time.monotonic()
+    started, told = time.monotonic(), -math.inf
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             now = time.monotonic()
-            if now == told or now - told > EVERY:
+            if now - told > EVERY:
                 say(
                     f"another process is decoding the same images; waiting for it ({duration(now - started)})"
                 )

@@ -25,7 +25,7 @@ def square(path: Path, side: int) -> np.ndarray:
         ImageOps.exif_transpose(image, in_place=True)
         rgb = _rgb(image)
     short = min(rgb.size)
-    left, top = (rgb.width - short) / 2, (rgb.height - short) / 2
+    left, top = (rgb.width - short) // 2, (rgb.height - short) // 2
     box = (left, top, left + short, top + short)
     # Pillow's filters widen as they shrink an image, so nothing aliases; the box also spares
     # scaling what a panorama is about to lose.

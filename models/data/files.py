@@ -1,6 +1,5 @@
 """The user's own images: listed, split, decoded once, and what is wrong with them settled as they ask."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -26,19 +25,19 @@ def pictures(wanted: config.Data, side: int, seed: int, say: Say) -> Pictures:
     listed = _listing(root, wanted.caption_column, problems, say)
     settle(problems, root, wanted.bad, say)  # before anything is decoded, which can take minutes
     train, valid = _split(listed, seed)
-    _need_both(root, train, valid, "there is no usable one")
+    _need_both(root, len(train), len(valid))
 
-    decoded, content = cache.decoded([i.path for i in (*train, *valid)], side, say)
-    bad = {b.number for b in decoded.bad}
-    named = [(train + valid)[b.number].path for b in decoded.bad]
+    items = train + valid
+    decoded, content = cache.decoded([i.path for i in items], side, say)
     problems = [
-        Problem(Kind.UNREADABLE if b.unreadable else Kind.CORRUPT, within(root, path), b.why)
-        for b, path in zip(decoded.bad, named, strict=True)
+        Problem(Kind.UNREADABLE if b.unreadable else Kind.CORRUPT, within(root, items[b.number].path), b.why)
+        for b in decoded.bad
     ]
     settle(problems, root, wanted.bad, say)
-    usable = [i for n, i in enumerate(train + valid) if n not in bad]
+    bad = {b.number for b in decoded.bad}
+    usable = [i for n, i in enumerate(items) if n not in bad]
     ends = sum(n not in bad for n in range(len(train)))
-    _need_both(root, usable[:ends], usable[ends:], "none could be decoded")
+    _need_both(root, ends, len(usable) - ends)
     return Pictures(torch.from_numpy(decoded.images), [i.captions for i in usable], ends, content)
 
 
@@ -73,7 +72,9 @@ def _split(listed: Listing, seed: int) -> tuple[list[Item], list[Item]]:
     return list(listed.train), [listed.valid[i] for i in order]
 
 
-def _need_both(root: Path, train: Sequence[Item], valid: Sequence[Item], why: str) -> None:
-    for side, items in (("training", train), ("validation", valid)):
-        if not items:
-            raise ValueError(f"{root} has no images for {side}: {why}; at least one is needed on either side")
+def _need_both(root: Path, train: int, valid: int) -> None:
+    if not (train and valid):
+        raise ValueError(
+            f"{root} has {train} usable images for training and {valid} for validation; "
+            f"at least one of each is needed"
+        )

@@ -20,14 +20,14 @@ def draw(seed: int, name: str) -> float:
 def hold_out(names: Sequence[str], seed: int) -> tuple[list[int], list[int]]:
     """The places in `names` of training and of validation images.
 
-    The latter come in an order of their own, so that a few are a fair sample. Of two images or more,
-    neither side is left without one.
+    The latter come in an order of their own, so that a few are a fair sample. Of two images or more at
+    least one is held out, and at most half.
     """
     draws = [draw(seed, name) for name in names]
     order = sorted(range(len(names)), key=draws.__getitem__)
     valid = [i for i in order if draws[i] < VALID]
     if len(names) > 1:
-        valid = valid[: len(names) - 1] or order[:1]
+        valid = valid[: len(names) // 2] or order[:1]
     held = set(valid)
     return [i for i in range(len(names)) if i not in held], valid
 

@@ -119,7 +119,7 @@ def test_every_image_is_on_one_side_and_neither_is_empty(names, seed):
     assert sorted(train + valid) == list(range(len(names)))
     assert train == sorted(train)
     if len(names) > 1:
-        assert train and valid
+        assert 1 <= len(valid) <= len(train)
 
 
 def test_a_tenth_is_held_out_and_the_seed_decides_which():
