@@ -101,7 +101,8 @@ def widths(kind: str, depth: int, profundity: int) -> list[int]:
     """How many filters each layer has.
 
     tapered: from `depth` in even steps to a quarter of it; expanding: the reverse; bottlenecked: to a quarter
-    in the middle (both middle layers, if there are two) and back. Multiples of 8, and never below 8 or above `depth`.
+    in the middle (both middle layers, if there are two) and back. The narrowed have multiples of 8, at least 8
+    and at most `depth`.
     """
     last = profundity - 1
     tapered = [i / max(1, last) for i in range(profundity)]  # how narrow: from 0 (`depth`) to 1 (a quarter)

@@ -225,6 +225,18 @@ def test_a_gpu_is_never_waited_for_and_says_what_a_cpu_says(hypers):
     torch.testing.assert_close(logits.cpu(), expected, rtol=0.05, atol=0.05)  # TF32 has ten bits
 
 
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("hypers", EACH)
+def test_compiled_for_a_gpu_it_says_the_same(hypers):
+    net, (images, given_mask, tokens) = model(**hypers).cuda(), (t.cuda() for t in batch())
+    noise = Noise.at(0, 1, "cuda")
+    expected = net(images, given_mask, tokens, None, noise)
+    logits = step(torch.compile(net, fullgraph=True), images, given_mask, tokens, None, noise)
+    torch.testing.assert_close(logits, expected, rtol=0.05, atol=0.05)  # TF32 has ten bits
+
+
 @pytest.mark.parametrize("hypers", EACH[1:3])
 def test_the_compiler_takes_it_whole(hypers):
     """fullgraph: no Python that depends on tensors is left. The eager backend needs no compiler."""
