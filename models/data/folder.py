@@ -17,7 +17,7 @@ from typing import Any
 from models.data.captioned import Say
 from models.data.listing import Item, Listing, images_below, is_file, within
 from models.data.problems import NAMED, Kind, Problem
-from models.data.tokenizer import words
+from models.data.tokenizer import says_something
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 VALIDATION = ("validation", "valid", "val")
@@ -82,7 +82,7 @@ def _said(rows: list[Row], column: str, where: Path, problems: list[Problem]) ->
             problems.append(Problem(Kind.MALFORMED, f"{where}:{line}", error))
             continue
         captions = row[column] if isinstance(row[column], list) else [row[column]]
-        usable = [c for c in captions if c and words(c)]
+        usable = [c for c in captions if c and says_something(c)]
         if len(usable) < max(1, len(captions)):
             problems.append(Problem(Kind.EMPTY, f"{where}:{line}", f"{row[column]!r}, of {row[FILE]}"))
         said.setdefault(str(PurePath(row[FILE])), []).extend(usable)  # ./a.png is a.png
@@ -173,7 +173,7 @@ def _with_text_beside(root: Path, folder: Path, problems: list[Problem], say: Sa
         except (OSError, UnicodeDecodeError) as e:
             problems.append(Problem(Kind.UNREADABLE, within(root, texts[image]), str(e)))
             continue
-        captions = tuple(line.strip() for line in lines if words(line))
+        captions = tuple(line.strip() for line in lines if says_something(line))
         if captions:
             items.append(Item(image, image.relative_to(folder).as_posix(), captions))
         else:

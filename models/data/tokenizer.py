@@ -19,14 +19,17 @@ from torch import Tensor
 PAD, UNKNOWN, EMPTY = 0, 1, 2
 WORDS = 3  # the first word's number
 SEEN = 2  # times a word must be seen to have a number of its own; once teaches its one picture by heart
-LONGEST = (
-    64  # words read of a caption: no sentence has more, and one essay would pad every batch to its length
-)
+LONGEST = 64  # words read of a caption: sentences have fewer, and one essay would pad all to its length
 
 
 def words(caption: str) -> list[str]:
     """The words of a caption, in small letters: "T-Rex" -> ["t", "rex"]."""
     return re.findall(r"\w+", unicodedata.normalize("NFC", caption).lower())
+
+
+def says_something(caption: str) -> bool:
+    """Whether there is a word in it."""
+    return re.search(r"\w", caption) is not None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from models.config import Config
 from models.data import Captioned, emoji, load
 from models.data.captioned import Data, Pictures, content_of
 from models.data.split import draw, hold_out, shuffled
-from models.data.tokenizer import EMPTY, LONGEST, PAD, UNKNOWN, Tokenizer, words
+from models.data.tokenizer import EMPTY, LONGEST, PAD, UNKNOWN, Tokenizer, says_something, words
 from models.noise import Noise
 
 
@@ -277,6 +277,7 @@ def test_a_letter_is_the_same_however_it_is_composed():
 @given(st.lists(st.text(max_size=300), max_size=8))
 def test_tokens_are_the_words_cut_and_padded(captions):
     """The fast way, a chunk between spaces at a time, is the plain way: all the words of a caption."""
+    assert [says_something(c) for c in captions] == [words(c) != [] for c in captions]
     tokenizer = Tokenizer.of(captions, seen=1)
     assert set(tokenizer.vocabulary) == {w for c in captions for w in words(c)}
     number = {w: n + 3 for n, w in enumerate(tokenizer.vocabulary)}
