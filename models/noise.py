@@ -41,9 +41,10 @@ class Noise:
         name = int.from_bytes(stream.encode()[-7:], "big")
         for byte in stream.encode()[:-7]:  # a name longer than 7 letters is folded in
             name = _mixed(name * 257 + byte)
-        key = _mix(self.step * _signed(_GOLDEN) + _signed(_mixed(_mixed(self.seed) ^ name)))  # []
+        key = _mix((self.step + _signed(_mixed(_mixed(self.seed) ^ name))) * _signed(_GOLDEN))  # []
         counter = torch.arange(math.prod(shape), device=self.step.device)
-        return _mix(counter * _signed(_GOLDEN) + key).view(shape)
+        # Not counter * golden + key: Inductor folds that into numbers of its own, which do not wrap around.
+        return _mix((counter + key) * _signed(_GOLDEN)).view(shape)
 
 
 def _mix(x: Tensor) -> Tensor:
