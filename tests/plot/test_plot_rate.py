@@ -6,7 +6,7 @@ import math
 
 import pytest
 import studies
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -73,6 +73,7 @@ def test_the_rate_has_the_name_of_the_search(names, name):
 
 @settings(max_examples=150, deadline=None)
 @given(curves, st.integers(1, 100), st.integers(1, 30), st.booleans())
+@example(RateCurve(((1.0, 0.0), (1.0, -1.0), (1.0, 0.0))), 30, 9, False)  # a rate that does not rise
 def test_any_curve_at_any_size_fills_its_panel_exactly(found, width, height, color):
     lines = rate_panel(found, width, height, color=color)
     assert [sum(cell_len(run.text) for run in line) for line in lines] == [width] * height

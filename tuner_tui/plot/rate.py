@@ -99,10 +99,10 @@ class RateCurve:
             return None
         half = (self._start + self.smoothed[self._lowest]) / 2
         turned = self.finite[self._lowest][0]
-        rates = [rate for rate, loss in self.readings if rate > turned and not math.isfinite(loss)]
+        rates = [rate for rate, loss in self.readings if not math.isfinite(loss)]
         risen = zip(self.finite[self._lowest :], self.smoothed[self._lowest :], strict=True)
         rates += [rate for (rate, _), height in risen if height >= half]
-        return min(rates, default=None)
+        return min((rate for rate in rates if rate > turned), default=None)
 
     @property
     def range(self) -> tuple[float, float] | None:
