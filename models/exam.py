@@ -2,14 +2,16 @@
 
 The loss of a masker says as much about the masker as about the model: on its own masks one architecture
 scored 6.1 (lone pixels) and 11.5 (patches), and on a common square 11.8 and 9.2. So validation has masks
-of its own, drawn from the split's seed and kept in the checkpoint. They are patches (`contiguish`) that
+of its own, drawn from the split's seed, the same bits everywhere, and left beside a training's results. They are patches (`contiguish`) that
 leave between 2 % and 98 % of the picture, the p-curve, and the centre square. Each question can be asked
 with the true caption, with another image's, and with none.
 """
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,6 +73,12 @@ class Exam:
         square = maskers.center(noise, torch.full((len(images),), 0.75), images.shape[-1])
         centre = _questions(images, square.to(images.device), seed, images.shape[-1] ** 2)
         return Exam(curve, centre, tokens, *_baselines(train.images, curve))
+
+    def save(self, path: Path) -> None:
+        """The masks and pixels as NumPy arrays, for who wants to put the same questions to another model."""
+        asked = {"curve": self.curve, "centre": self.centre}
+        arrays = {f"{name}_{what}": getattr(q, what) for name, q in asked.items() for what in ("given", "at")}
+        np.savez_compressed(path, **{name: tensor.cpu().numpy() for name, tensor in arrays.items()})
 
     def shuffled(self) -> Tensor:
         """Every caption with the next image: [V, T]."""

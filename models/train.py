@@ -26,6 +26,7 @@ from models.learner import Learner
 from models.model import CaptionModel
 from models.stopping import Diverged, Rules, diverged
 
+EXAM = "exam.npz"  # the questions behind loss/valid
 BREATH_S = 1.0  # a stop waits no longer than this and one step
 DRAWING = 0.2  # of the time may go into pictures; the first and the last are drawn anyhow
 
@@ -51,7 +52,7 @@ def train(
     once a second: nothing to report, but a place to stop.
 
     With a folder `out` it leaves checkpoint.pt there (every `checkpoint_every` steps, when it is closed, and at
-    the end), best.pt, and the pictures of models.pictures. `resume` is a checkpoint.pt to go on from: the
+    the end), best.pt, the pictures of models.pictures, and the exam's masks. `resume` is a checkpoint.pt to go on from: the
     numbers are those of a run that never stopped, bit for bit on the same device.
 
     `hypers` are the dotted names of models.config. Before the first step it raises ValueError when there is
@@ -167,6 +168,7 @@ class Left:
         self.captions = start.data.valid.one_each()[1]
         self.began, self.drawing = time.monotonic(), 0.0  # seconds
         folder.mkdir(parents=True, exist_ok=True)
+        start.exam.save(folder / EXAM)
 
     def save(self, rules: Rules) -> None:
         """checkpoint.pt, unless a loss was not finite: the one before is of more use then."""

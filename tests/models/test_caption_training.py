@@ -54,7 +54,13 @@ def test_measurements_and_what_is_left(tmp_path, capsys):
     assert last["skill"] == pytest.approx(1 - last["loss/valid"] / last["baseline/marginal"])
     assert len({m["baseline/marginal"] for m in measured}) == 1
     assert f"loss/valid {last['loss/valid']:.2f}" in capsys.readouterr().out
-    assert {p.name for p in out.iterdir()} == {"checkpoint.pt", "best.pt", "completions.png", "preview.png"}
+    assert {p.name for p in out.iterdir()} == {
+        "checkpoint.pt",
+        "best.pt",
+        "completions.png",
+        "preview.png",
+        "exam.npz",
+    }
     assert len(Image.open(out / "completions.png").getcolors(1 << 20) or []) > 50
     best = checkpoint.read(out / "best.pt").state
     assert best["measured"]["loss/valid"] == min(m["loss/valid"] for m in measured)

@@ -1,0 +1,57 @@
+"""What the model must achieve on one core: the caption is used, and used for names never seen.
+
+These train for real, through the command line, and are the slowest tests there are. The bounds leave room:
+150 steps on shapes were measured at emd2 5.4 to 9.0 where 15 is asked for.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def trained(*arguments: str) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-m", "models.train", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    return json.loads(done.stdout)
+
+
+SHAPES = ("--data", "shapes", "--size", "32", "--seed", "0")
+EMOJI = ("--data", "emoji", "--size", "24", "--steps", "300", "--set", "merger.kind=conv")
+UNREAD = ("--set", "caption_dropout=1")  # trained without captions; asked without them it does its best
+
+
+def test_shapes_are_learned_in_150_steps_and_through_their_captions():
+    read, unread = (trained(*SHAPES, "--steps", "150", *more) for more in ((), UNREAD))
+    assert read["emd2"] <= 15
+    assert read["skill"] >= 0.65
+    assert read["emd2_shuffled"] / read["emd2"] >= 3
+    assert read["emd2"] <= 0.7 * min(unread["emd2"], unread["emd2_empty"])
+
+
+def test_shapes_are_learned_better_in_400_steps():
+    read = trained(*SHAPES, "--steps", "400")
+    assert read["emd2"] <= 11
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_captions_help_with_emoji_whose_names_were_never_seen(seed):
+    read = trained(*EMOJI, "--seed", seed)
+    assert read["emd2"] < 0.95 * read["emd2_shuffled"]
+
+
+def test_the_no_caption_figure_is_known_for_emoji_too():
+    read, unread = (trained(*EMOJI, "--seed", "0", *more) for more in ((), UNREAD))
+    print(f"emoji: {read['emd2']} with captions, {unread['emd2_empty']} trained and asked without")
+    assert read["emd2"] < unread["emd2_empty"]
