@@ -2,9 +2,9 @@
 
 The loss of a masker says as much about the masker as about the model: on its own masks one architecture
 scored 6.1 (lone pixels) and 11.5 (patches), and on a common square 11.8 and 9.2. So validation has masks
-of its own, drawn from the split's seed, the same bits everywhere, and left beside a training's results. They are patches (`contiguish`) that
-leave between 2 % and 98 % of the picture, the p-curve, and the centre square. Each question can be asked
-with the true caption, with another image's, and with none.
+of its own, drawn from the split's seed, the same bits everywhere, and left beside a training's results.
+They are patches (`contiguish`) that leave between 2 % and 98 % of the picture, the p-curve, and the centre
+square. Each question can be asked with the true caption, with another image's, and with none.
 """
 
 import math

@@ -28,7 +28,7 @@ from models.stopping import Diverged, Rules, diverged
 
 EXAM = "exam.npz"  # the questions behind loss/valid
 BREATH_S = 1.0  # a stop waits no longer than this and one step
-DRAWING = 0.2  # of the time may go into pictures; the first and the last are drawn anyhow
+DRAWING = 0.1  # of the time may go into pictures; the first and the last are drawn anyhow
 
 Measured = dict[str, float]
 
@@ -52,8 +52,8 @@ def train(
     once a second: nothing to report, but a place to stop.
 
     With a folder `out` it leaves checkpoint.pt there (every `checkpoint_every` steps, when it is closed, and at
-    the end), best.pt, the pictures of models.pictures, and the exam's masks. `resume` is a checkpoint.pt to go on from: the
-    numbers are those of a run that never stopped, bit for bit on the same device.
+    the end), best.pt, the pictures of models.pictures, and the exam's masks. `resume` is a checkpoint.pt to go on
+    from: the numbers are those of a run that never stopped, bit for bit on the same device.
 
     `hypers` are the dotted names of models.config. Before the first step it raises ValueError when there is
     something wrong with them, `device`, `resume` or the data, and OutOfMemory when the model does not fit.
