@@ -6,12 +6,15 @@ when a measurement is due.
 """
 
 import math
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models import losses, maskers
+from models import losses, maskers, speed
 from models.asking import choose
 from models.config import Config
 from models.data import Captioned
@@ -21,6 +24,7 @@ from models.noise import Noise
 from models.speed import Plan
 
 EAGER_STEPS = 3  # before a graph is captured: cuDNN, cuBLAS and the optimiser allocate in their first steps
+AHEAD = 4  # steps a GPU may have waiting: two keep it busy, and whoever stops a training waits for them all
 
 
 class OutOfMemory(MemoryError):
@@ -42,19 +46,31 @@ class Learner:
         self.steps_in_total = 0
         self.masker = maskers.build(config.masker)
         self.weights = losses.weights(config)
-        self.trims = self.device.type == "cpu"  # a GPU would have to wait to know how long the captions are
+        # A GPU would have to wait to know how long the captions are, and a compiler to begin again for each length.
+        self.trims = self.device.type == "cpu" and not plan.compile
         self.optimizer = optimizer(config, model.parameters(), self.device)
-        self.forward = torch.compile(model, dynamic=False) if plan.compile else model
-        self._graphs: dict[int, torch.cuda.CUDAGraph | int] = {}  # by batch size; a number counts eager steps
+        # What reads is left alone: its loops would be unrolled word by word, and the gradient of its embedding
+        # added up in an order that differs from run to run.
+        self.draw = speed.compiled(model.draw) if plan.compile else model.draw
+        speed.repeat_exactly()
+        # Streams and graphs are made on the current device, which cuda:1 is not.
+        self._there = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+        self._queued: deque[torch.cuda.Event] = deque()
+        self._side = torch.cuda.Stream(self.device) if plan.graph else None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._batch = self._eager = 0  # images in a step of the graph, and steps taken without one
 
     def learn(self, batch: int, lr: float, momentum: float) -> None:
         """One step on `batch` images. On a GPU it is queued, not awaited."""
-        for group in self.optimizer.param_groups:
-            _set(group, lr, momentum)
-        if self.plan.graph:
-            self._replay(batch)
-        else:
-            self._learn(batch)
+        with self._there:
+            for group in self.optimizer.param_groups:
+                _set(group, lr, momentum)
+            if self.plan.graph:
+                self._replay(batch)
+            else:
+                self._learn(batch)
+            if self.device.type == "cuda":
+                self._keep_pace()
         self.steps += 1
         self.steps_in_total += 1
 
@@ -72,9 +88,10 @@ class Learner:
         The optimiser's memory is asked for too. Raises OutOfMemory.
         """
         try:
-            moments = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
-            self._loss(batch, Noise(self.seed, torch.zeros_like(self.step))).backward()
-            del moments
+            with self._there, self._aside():
+                moments = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
+                self._loss(batch, Noise(self.seed, torch.zeros_like(self.step))).backward()
+                del moments
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_memory(error):
                 raise
@@ -108,25 +125,49 @@ class Learner:
         given = self.masker(noise, batch, c.size)  # [B, 3, H, W]
         at, asked = choose(given, c.loss_pixels, noise, also_given=c.optimize_given)  # [B, K], [B, K, 3]
         with self.plan.autocast(self.device):
-            logits = self.forward(images, given, tokens, at, noise)  # [B, K, 3, 256]
+            caption = self.model.read(tokens, noise)
+            logits = self.draw(images, given, caption, at, noise)  # [B, K, 3, 256]
         return losses.asked_mean(losses.level_loss(logits, pixels(images, at), **self.weights), asked)
 
     def _replay(self, batch: int) -> None:
-        graph = self._graphs.get(batch, 0)
-        if isinstance(graph, torch.cuda.CUDAGraph):
-            graph.replay()
-        elif graph < EAGER_STEPS:  # these are steps like any other
-            self._graphs[batch] = graph + 1
-            with torch.cuda.stream(side := torch.cuda.Stream()):
-                side.wait_stream(torch.cuda.default_stream())
+        if batch != self._batch:
+            torch.cuda.synchronize()  # the old graph may still run; batches only grow, so it is of no more use
+            self._graph, self._batch, self._eager = None, batch, 0
+        if self._graph is None and self._eager < EAGER_STEPS:  # these are steps like any other
+            self._eager += 1
+            with self._aside():
                 self._learn(batch)
-            torch.cuda.current_stream().wait_stream(side)
-        else:
-            self.optimizer.zero_grad(set_to_none=True)  # so that the graph owns its gradients
-            self._graphs[batch] = captured = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(captured):
+            return
+        if self._graph is None:
+            self.optimizer.zero_grad(
+                set_to_none=True
+            )  # gradients are the graph's own; room for them is made here
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=self._side):  # which records, and runs nothing
                 self._learn(batch)
-            captured.replay()  # capturing ran nothing
+            self._graph = graph
+        self._graph.replay()
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Works on the stream that a graph will be captured on: what is allocated for a stream is there by then,
+        and nothing has ties to the default stream, which a capture must not wait for."""
+        if self._side is None:
+            yield
+            return
+        here = torch.cuda.current_stream()
+        self._side.wait_stream(here)
+        with torch.cuda.stream(self._side):
+            yield
+        here.wait_stream(self._side)
+
+    def _keep_pace(self) -> None:
+        """Waits for the step AHEAD of them ago, never for the last: a thousand steps could be queued otherwise."""
+        done = torch.cuda.Event(blocking=True)  # the host sleeps
+        done.record()
+        self._queued.append(done)
+        if len(self._queued) > AHEAD:
+            self._queued.popleft().synchronize()
 
     def state(self) -> dict[str, Any]:
         """All that a later step depends on; `restore` takes it back."""
@@ -144,12 +185,10 @@ class Learner:
         self.total.fill_(state["total"])
         self.steps_in_total = state["steps_in_total"]
         self.model.load_state_dict(state["model"])
-        rates = [
-            group["lr"] for group in self.optimizer.param_groups
-        ]  # of this device's kind, tensor or number
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        # The moments alone: rates are tensors or numbers, and kernels fused or not, as suits this device.
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
+        self._graph, self._batch = None, 0  # it knows the old moments
 
 
 def without(tokens: Tensor, silent: Tensor) -> Tensor:
@@ -169,16 +208,18 @@ def optimizer(config: Config, parameters, device: torch.device) -> torch.optim.O
     lr = torch.tensor(config.lr, device=device) if cuda else config.lr
     given = {"lr": lr, "weight_decay": chosen.weight_decay}
     match chosen.kind:
-        case "adam":
-            betas = (chosen.momentum, 0.999)
-            return torch.optim.Adam(weights, betas=betas, fused=True, capturable=cuda, **given)
-        case "adamw":
-            betas = (chosen.momentum, 0.999)
-            return torch.optim.AdamW(weights, betas=betas, fused=True, capturable=cuda, **given)
+        case "adam" | "adamw":
+            kind = torch.optim.Adam if chosen.kind == "adam" else torch.optim.AdamW
+            made = kind(weights, betas=(chosen.momentum, 0.999), fused=True, capturable=cuda, **given)
         case "sgd":
-            return torch.optim.SGD(weights, momentum=chosen.momentum, fused=True, **given)
-        case _:
-            return torch.optim.RMSprop(weights, momentum=chosen.momentum, capturable=cuda, **given)
+            made = torch.optim.SGD(weights, momentum=chosen.momentum, fused=True, **given)
+        case _:  # one weight after the other, it would read the rate on the host
+            made = torch.optim.RMSprop(
+                weights, momentum=chosen.momentum, capturable=cuda, foreach=cuda, **given
+            )
+    # PyTorch would warn that steps before the capture are not captured.
+    made._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+    return made
 
 
 def _set(group: dict, lr: float, momentum: float) -> None:
@@ -193,5 +234,5 @@ def _set(group: dict, lr: float, momentum: float) -> None:
 
 
 def _is_memory(error: BaseException) -> bool:
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in said
+    signs = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA, cuBLAS and cuDNN
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)

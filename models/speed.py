@@ -4,13 +4,20 @@ The decision depends on the hyperparameters and the device alone, never on a clo
 decide as the first one did, or its numbers would differ.
 """
 
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from models.config import Config
 
-COMPILE_PAYS_S = 300  # of training: torch.compile takes 30 to 60 s for such nets, and a third off each step
+COMPILE_PAYS_S = (
+    300  # of training on a GPU: if compiling takes a minute and saves a third of each step, 180 s do
+)
 EAGER_SHARE = 0.2  # of a GPU's peak that the eager model is assumed to reach when guessing how long it takes
 PEAK = 100e12  # FLOP/s assumed of a GPU we have no figure for
 
@@ -28,7 +35,10 @@ class Plan:
 
 
 def plan(config: Config, device: torch.device, vocabulary: int) -> Plan:
-    """`auto` resolved. Raises ValueError when a graph is asked for and can't be."""
+    """`auto` resolved. On a CPU it is float32, eager.
+
+    Raises ValueError when a graph or a compiled model is asked for and can't be.
+    """
     speed, cuda = config.speed, device.type == "cuda"
     moving = config.schedule.kind == "one_cycle"
     if speed.graph == "on" and (not cuda or moving):
@@ -36,16 +46,56 @@ def plan(config: Config, device: torch.device, vocabulary: int) -> Plan:
         raise ValueError(
             f"speed.graph = 'on' needs a GPU and constants in the optimiser, but {why}; give auto"
         )
+    if speed.compile == "on" and (missing := _missing_compiler(device)):
+        raise ValueError(f"speed.compile = 'on' needs {missing}; give auto")
     return Plan(
-        bf16=speed.precision == "bf16"
-        or (speed.precision == "auto" and cuda and torch.cuda.is_bf16_supported()),
+        bf16=speed.precision == "bf16" or (speed.precision == "auto" and cuda and _has_bf16(device)),
         compile=speed.compile == "on"
-        or (speed.compile == "auto" and cuda and _long(config, device, vocabulary)),
+        or (speed.compile == "auto" and cuda and _compiling_pays(config, device, vocabulary)),
         graph=speed.graph == "on" or (speed.graph == "auto" and cuda and not moving),
     )
 
 
-def _long(config: Config, device: torch.device, vocabulary: int) -> bool:
+def compiled(draw: Callable) -> Callable:
+    """`draw` compiled for each batch size. It must not choose kernels by timing them: another run would choose
+    others, and its sums would be rounded otherwise (an option that PyTorch 2.9 did not have)."""
+    from torch import _inductor  # takes seconds
+
+    options: dict[str, Any] = {"deterministic": True} if "deterministic" in _inductor.list_options() else {}
+    return torch.compile(draw, dynamic=False, options=options)
+
+
+def repeat_exactly() -> None:
+    """cuDNN may add up the gradient of a kernel in any order, or time its ways to do it, unless told not to.
+
+    All else that a step runs adds up in one order: it scatters only to places that differ. Embeddings have an
+    order too, until they are compiled. TF32 is left as PyTorch has it: on for convolutions, off for products.
+    """
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """In hardware: older GPUs emulate it, slower than they do float32."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _missing_compiler(device: torch.device) -> str | None:
+    """What torch.compile would look for and not find."""
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            return "triton, which is not installed"
+        # Triton knows no GPU before Volta.
+        return None if torch.cuda.get_device_capability(device) >= (7, 0) else "a GPU of 2017 or later"
+    if shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"):
+        return None
+    return "a C++ compiler, and there is no g++ here"
+
+
+def _compiling_pays(config: Config, device: torch.device, vocabulary: int) -> bool:
+    # Compiled, the gradient of the one-hot input's rows would be added up in any order.
+    if config.convnet.input == "onehot" or _missing_compiler(device):
+        return False
     from models import flops  # counting needs parts of PyTorch that training does not
 
     peak = flops.peak(torch.cuda.get_device_name(device), "bf16") or PEAK
