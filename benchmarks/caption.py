@@ -2,12 +2,17 @@
 
     python benchmarks/caption.py [--device cuda] [--depth 256] [--profundity 16] [--size 64] [--batch 64]
 
-Three ways to take the same training steps, one after the other, each in a process of its own:
+The same training steps taken in several ways, one after the other, each in a process of its own:
   ours          models.learner as `train` uses it: bf16, channels_last, fused loss, CUDA graph, where there is a GPU
-  all pixels    the same, but asked for every pixel (loss_pixels = size^2)
-  naive         eager float32, NCHW, logits of all pixels, the loss spelled out for autograd
+  compiled      the same with torch.compile (always on a GPU, with --compile on a CPU)
+  all pixels    ours, but asked for every pixel (loss_pixels = size^2), as naive is
+  naive         eager float32, NCHW, PyTorch's own group norm, logits of all pixels, the loss spelled out for
+                autograd. TF32 is as PyTorch has it: on for convolutions. The optimiser and the reader are ours.
+Before naive is timed, its loss is compared with ours: it must be the same number.
 Prints images/s, TFLOP/s, MFU, peak memory and the time of each part; writes benchmarks/results/caption-DEVICE.json.
-A device we have no peak for has no MFU. On a CPU, peak memory is the process's growth, and sizes are small.
+A device we have no peak for has no MFU. Peak memory is what a step needs besides data, weights and masks: on a GPU
+what the allocator gave out, on a CPU the growth of the process. On a CPU sizes are small, and with one thread
+times are processor times, compiling excepted.
 Host synchronisations are counted by CUDA itself (torch.cuda.set_sync_debug_mode): the goal is none in a step.
 Goals on a GPU at depth >= 256: MFU >= 35 %, 5 x naive; loss and gradient <= 5 % of a step, 1/4 of naive's memory.
 """
@@ -15,35 +20,42 @@ Goals on a GPU at depth >= 256: MFU >= 35 %, 5 x naive; loss and gradient <= 5 %
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import multiprocessing
 import platform
-import resource
 import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 WARM = 5  # steps before timing: three eager ones and a capture on a GPU
 ROUNDS = 5  # medians of so many
+EAGER = {"speed.precision": "fp32", "speed.compile": "off", "speed.graph": "off"}
 
 
 def main() -> None:
     given = _arguments()
     rows = {}
-    for way in ("ours", "all pixels", "naive"):
+    for way in ("ours", *(["compiled"] if given.compile else []), "all pixels", "naive"):
         with multiprocessing.get_context("spawn").Pool(1) as pool:  # a fresh process has a fresh peak
             rows[way] = pool.apply(measure, (way, given))
-        print(_line(way, rows[way], rows["ours"]), flush=True)
-    ours, naive = rows["ours"], rows["naive"]
-    print(f"\nours / naive: {ours['images_per_s'] / naive['images_per_s']:.2f}x images/s")
-    print(f"all pixels / naive: {rows['all pixels']['images_per_s'] / naive['images_per_s']:.2f}x images/s")
-    parts = {way: row["parts"] for way, row in rows.items() if row["parts"]}
-    print("\ntime per part of a step, ms (measured one by one, so they need not add up)")
-    for name in parts["ours"]:
-        print(f"  {name:<22}" + "".join(f"{way} {p[name]:9.2f}   " for way, p in parts.items()))
+        print(_line(way, rows[way]), flush=True)
+    print()
+    for way in rows.keys() - {"naive"}:
+        ratio = rows[way]["images_per_s"] / rows["naive"]["images_per_s"]
+        print(
+            f"{way} / naive: {ratio:.2f}x images/s, {rows[way]['peak_mb'] / rows['naive']['peak_mb']:.2f}x memory"
+        )
+    if "compiled" in rows:
+        _print_compiling(rows["ours"], rows["compiled"])
+    print("\ntime of each part of a step by itself, eager, ms (they need not add up)")
+    print(f"  {'':<22}" + "".join(f"{way:>12}" for way in rows))
+    for name in rows["ours"]["parts"]:
+        print(f"  {name:<22}" + "".join(f"{row['parts'][name]:12.2f}" for row in rows.values()))
     _save(given, rows)
 
 
@@ -56,141 +68,205 @@ def measure(way: str, given: argparse.Namespace) -> dict:
     from models.train import prepare
 
     torch.set_num_threads(given.threads)
-    pixels = given.size**2 if way != "ours" else given.pixels
+    few = way in ("ours", "compiled")
     config = Config.of(
         {
             "data.source": "shapes", "size": given.size, "batch_size": given.batch, "loss": "emd2",
-            "loss_pixels": pixels, "convnet.depth": given.depth, "convnet.profundity": given.profundity,
-            "convnet.kind": "straight_residual", "merger.kind": given.merger, "steps": given.steps,
-            "schedule.kind": "constant", "valid_images": 8, "speed.compile": given.compile,
+            "loss_pixels": given.pixels if few else given.size**2, "convnet.depth": given.depth,
+            "convnet.profundity": given.profundity, "convnet.kind": "straight_residual",
+            "merger.kind": given.merger, "schedule.kind": "constant", "valid_images": 8,
+            "speed.compile": "on" if way == "compiled" else "off",
         }
-        | ({"speed.precision": "fp32", "speed.compile": "off", "speed.graph": "off"} if way == "naive" else {})
+        | (EAGER if way == "naive" else {})
     )  # fmt: skip
     prepared = prepare(config, 0, given.device, lambda _: None)
     learner, cuda = prepared.learner, given.device.startswith("cuda")
     wait = torch.cuda.synchronize if cuda else (lambda: None)
     if way == "naive":
-        prepared.model.to(memory_format=torch.contiguous_format)
-        learner._loss = _naive_loss(learner)  # type: ignore[method-assign]
+        _compare(make_naive(learner), given.batch)
 
     def step() -> None:
         learner.learn(given.batch, config.lr, config.optimizer.momentum)
 
-    before = _memory(cuda)
+    peak = _peak_memory(cuda)
     began = time.perf_counter()
     for _ in range(WARM):
         step()
     wait()
     first = time.perf_counter() - began
     syncs = _syncs(step) if cuda else None
+    # One thread's processor time is less disturbed by neighbours than the clock on the wall.
+    clock = time.process_time if not cuda and given.threads == 1 else time.perf_counter
     rounds = []
     for _ in range(ROUNDS):
-        began = time.perf_counter()
+        began = clock()
         for _ in range(given.steps):
             step()
         wait()
-        rounds.append((time.perf_counter() - began) / given.steps)
+        rounds.append((clock() - began) / given.steps)
     seconds = statistics.median(rounds)
     per_image = flops.training_step(config, len(prepared.data.tokenizer)) / given.batch
     speed = given.batch / seconds * per_image
-    name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(given.device) if cuda else _processor()
     return {
         "images_per_s": given.batch / seconds,
+        "ms_per_step": 1000 * seconds,
+        "ms_per_step_of_rounds": [1000 * s for s in rounds],
         "tflop_per_s": speed / 1e12,
         "gflop_per_image": per_image / 1e9,
         "mfu": flops.mfu(speed, name, "bf16" if learner.plan.bf16 else "fp32"),
-        "peak_mb": (_memory(cuda) - before) / 2**20,
+        "peak_mb": peak() / 2**20,
+        "reserved_mb": torch.cuda.max_memory_reserved() / 2**20
+        if cuda
+        else None,  # with the graph's own pool
         "first_steps_s": first,
         "host_syncs_in_a_step": syncs,
-        "parts": _parts(learner, given, wait) if way != "all pixels" else None,
+        "parts": _parts(learner, given.batch, wait, clock),
+        "loss_peak_mb": _loss_memory(learner, given.batch) if cuda else None,
+        "plan": vars(learner.plan),
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32 if cuda else None,
         "device": name,
-        "torch": torch.__version__,
+        "versions": {
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "python": platform.python_version(),
+        },
     }
 
 
-def _naive_loss(learner) -> Callable:
-    """The loss as one would first write it: everything materialised, autograd does the rest."""
+def make_naive(learner):
+    """The learner, taking its steps as one would first write them."""
     import torch
+    from torch import nn
+
+    from models.norms import ImageNorm
+
+    learner.model.to(memory_format=torch.contiguous_format)
+    for module in learner.model.modules():
+        if isinstance(module, ImageNorm):
+            module.forward = partial(nn.GroupNorm.forward, module)
+    learner._loss = partial(_naive_loss, learner)
+    return learner
+
+
+def _naive_loss(learner, batch: int, noise):
+    """Everything materialised, autograd does the rest: []."""
+    from models.learner import without
+
+    images, tokens = learner.train.draw(noise, batch)  # [B, 3, H, W], [B, T]
+    tokens = without(tokens, noise.uniform("silence", batch) < learner.config.caption_dropout)
+    given = learner.masker(noise, batch, learner.config.size)
+    logits = learner.model(images, given, tokens, None, noise)  # [B, H*W, 3, 256]
+    truth, asked = (x.flatten(2).transpose(1, 2) for x in (images, ~given))  # [B, H*W, 3]
+    return _naive_mean(logits, truth, asked)
+
+
+def _naive_mean(logits, truth, asked):
     import torch.nn.functional as F
 
-    def loss(batch: int, noise):
-        images, tokens = learner.train.draw(noise, batch)  # [B, 3, H, W], [B, T]
-        given = learner.masker(noise, batch, learner.config.size)
-        logits = learner.model(images, given, tokens)  # [B, H*W, 3, 256]
-        truth = images.flatten(2).transpose(1, 2).long()  # [B, H*W, 3]
-        asked = ~given.flatten(2).transpose(1, 2)
-        forecast = logits.softmax(-1).cumsum(-1)
-        happened = F.one_hot(truth, 256).float().cumsum(-1)
-        each = (forecast - happened).square().sum(-1)  # [B, H*W, 3]
-        return ((each * asked).sum((1, 2)) / asked.sum((1, 2)).clamp(min=1)).mean()
-
-    return torch.enable_grad()(loss)
+    happened = F.one_hot(truth.long(), 256).float().cumsum(-1)  # [B, K, 3, 256]
+    each = (logits.softmax(-1).cumsum(-1) - happened).square().sum(-1)  # [B, K, 3]
+    count = asked.sum((1, 2))  # [B]
+    return ((each * asked).sum((1, 2)) / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
 
 
-def _parts(learner, given: argparse.Namespace, wait: Callable) -> dict[str, float]:
-    """Milliseconds of each part by itself, medians of ROUNDS."""
+def _compare(naive, batch: int) -> None:
+    """Raises AssertionError unless naive's loss is that of the product on the same pictures, masks and captions."""
     import torch
 
+    from models.learner import Learner
+    from models.noise import Noise
+
+    noise = Noise.at(0, 1, naive.device)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            naive._loss(batch, noise), Learner._loss(naive, batch, noise), rtol=1e-3, atol=0
+        )
+
+
+def _made(learner, batch: int):
+    """A batch, and two functions of what a step does with it: `forward` -> logits, and `loss` of logits."""
     from models.asking import choose
     from models.losses import asked_mean, level_loss
     from models.model import pixels
     from models.noise import Noise
 
-    config, model = learner.config, learner.model
+    config = learner.config
     noise = Noise.at(0, 1, learner.device)
 
     def draw():
-        images, tokens = learner.train.draw(noise, given.batch)
-        masks = learner.masker(noise, given.batch, config.size)
+        images, tokens = learner.train.draw(noise, batch)
+        masks = learner.masker(noise, batch, config.size)
         return images, tokens, masks, *choose(masks, config.loss_pixels, noise)
 
     images, tokens, masks, at, asked = draw()
+    naive = "_loss" in vars(learner)
+    if naive:
+        at, asked = None, pixels(~masks, None)
+    truth = pixels(images, at)
 
     def read():
         with learner.plan.autocast(learner.device):
-            return model.read(tokens)
+            return learner.model.read(tokens, noise)
 
-    def all_forward():
+    def forward():
         with learner.plan.autocast(learner.device):
-            return model(images, masks, tokens, at)
+            return learner.draw(images, masks, learner.model.read(tokens, noise), at, noise)
 
-    logits = all_forward().detach().requires_grad_()
-    truth = pixels(images, at)
+    def loss(logits):
+        if naive:
+            return _naive_mean(logits, truth, asked)
+        return asked_mean(level_loss(logits, truth, **learner.weights), asked)
 
-    def loss():
-        asked_mean(level_loss(logits, truth, **learner.weights), asked).backward()
+    return draw, read, forward, loss
+
+
+def _parts(learner, batch: int, wait: Callable, clock: Callable) -> dict[str, float]:
+    """Milliseconds of each part by itself, medians of ROUNDS."""
+    draw, read, forward, loss = _made(learner, batch)
+    logits = forward().detach().requires_grad_()
+    above = logits.detach().clone()  # what the loss would hand back
+
+    def judge():
         logits.grad = None
+        loss(logits).backward()
 
     def backward():
-        all_forward().float().square().mean().backward()
         learner.optimizer.zero_grad(set_to_none=True)
-
-    def update():
-        learner.optimizer.step()
+        forward().backward(above)
 
     timed = {
         "batch and masks": draw,
         "reader": read,
-        "forward": all_forward,
+        "forward": forward,
         "forward and backward": backward,
-        "loss and its gradient": loss,
+        "loss and its gradient": judge,
+        "optimiser": learner.optimizer.step,
+        "whole step": lambda: learner.learn(batch, 1e-4, 0.9),
     }
-    milliseconds = {name: _ms(part, wait) for name, part in timed.items()}
-    all_forward().float().square().mean().backward()
-    milliseconds["optimiser"] = _ms(update, wait)
-    milliseconds["whole step"] = _ms(lambda: learner.learn(given.batch, 1e-4, 0.9), wait)
-    del torch
-    return milliseconds
+    return {name: _ms(part, wait, clock) for name, part in timed.items()}
 
 
-def _ms(part: Callable, wait: Callable) -> float:
+def _loss_memory(learner, batch: int) -> float:
+    """MB that the loss and its gradient need on a GPU at the most, the logits included."""
+    import torch
+
+    _, _, forward, loss = _made(learner, batch)
+    logits = forward().detach().requires_grad_()
+    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated() - logits.nbytes
+    loss(logits).backward()
+    return (torch.cuda.max_memory_allocated() - held) / 2**20
+
+
+def _ms(part: Callable, wait: Callable, clock: Callable) -> float:
     times = []
     for _ in range(ROUNDS + 1):
         wait()
-        began = time.perf_counter()
+        began = clock()
         part()
         wait()
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return 1000 * statistics.median(times[1:])
 
 
@@ -206,23 +282,45 @@ def _syncs(step: Callable) -> int:
     return sum("synchroniz" in str(w.message) for w in caught)
 
 
-def _memory(cuda: bool) -> int:
-    """Peak bytes so far: of the GPU's allocator, or of this process."""
+def _peak_memory(cuda: bool) -> Callable[[], int]:
+    """A function that says how many bytes more than now were in use at some time since."""
     if cuda:
         import torch
 
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        return lambda: torch.cuda.max_memory_allocated() - held
+    ctypes.CDLL(None).malloc_trim(0)  # what data and imports left free would be used again and not be seen
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak until now (man proc_pid_clear_refs)
+
+    def status(name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+
+    held = status("VmRSS")
+    return lambda: status("VmHWM") - held
 
 
-def _line(way: str, row: dict, ours: dict) -> str:
+def _processor() -> str:
+    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return named[0].split(":")[1].strip() if named else platform.machine()
+
+
+def _line(way: str, row: dict) -> str:
     mfu = "-" if row["mfu"] is None else f"{row['mfu']:.1%}"
     syncs = "-" if row["host_syncs_in_a_step"] is None else row["host_syncs_in_a_step"]
     return (
-        f"{way:<11} {row['images_per_s']:9.1f} images/s  {row['tflop_per_s']:8.3f} TFLOP/s  MFU {mfu:>6}  "
-        f"peak {row['peak_mb']:8.0f} MB  syncs {syncs}  first {WARM} steps {row['first_steps_s']:.1f} s"
-        f"  ({ours['images_per_s'] / row['images_per_s']:.2f}x slower than ours)"
+        f"{way:<11} {row['images_per_s']:9.1f} images/s {row['ms_per_step']:9.1f} ms/step  "
+        f"{row['tflop_per_s']:8.3f} TFLOP/s  MFU {mfu:>6}  peak {row['peak_mb']:8.0f} MB  syncs {syncs}  "
+        f"first {WARM} steps {row['first_steps_s']:.1f} s"
     )
+
+
+def _print_compiling(eager: dict, compiled: dict) -> None:
+    cost = compiled["first_steps_s"] - WARM * compiled["ms_per_step"] / 1000
+    saved = (eager["ms_per_step"] - compiled["ms_per_step"]) / 1000
+    print(f"compiling took {cost:.0f} s", end="; ")
+    print(f"it pays after {cost / saved:,.0f} steps" if saved > 0 else "it never pays here")
 
 
 def _save(given: argparse.Namespace, rows: dict) -> None:
@@ -243,15 +341,21 @@ def _arguments() -> argparse.Namespace:
     add("--pixels", type=int, default=192, help="asked of each image in a step")
     add("--merger", default="film", choices=["film", "attention", "conv"])
     add("--steps", type=int, default=None, help="in each timed round")
-    add("--compile", default="auto", choices=["auto", "on", "off"])
+    add(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="measure torch.compile, too; default: on a GPU",
+    )
     add("--threads", type=int, default=1, help="of a CPU")
     given = parser.parse_args()
     if given.device is None:
         import torch
 
         given.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if given.compile is None:
+        given.compile = given.device.startswith("cuda")
     # On a GPU the model the goals are set for; on a CPU one that a minute is enough for.
-    usual = (256, 16, 64, 64, 50) if given.device.startswith("cuda") else (24, 6, 32, 16, 10)
+    usual = (256, 16, 64, 64, 50) if given.device.startswith("cuda") else (24, 6, 32, 16, 4)
     for name, value in zip(("depth", "profundity", "size", "batch", "steps"), usual, strict=True):
         if getattr(given, name) is None:
             setattr(given, name, value)
