@@ -26,7 +26,7 @@ VERSION = 1  # of the layout below; another one is refused
 PARTIAL = ".partial"  # the ending of what is being written
 ABSENT = "nothing"  # stands for the value of a hyperparameter that one side does not know
 
-FREE = ("stop.", "speed.", "report_every", "checkpoint_every", "data.source", "data.bad")
+FREE = ("stop.", "speed.graph", "report_every", "checkpoint_every", "data.source", "data.bad")
 """What may differ: it does not change a step. (Where the data lie does not matter either; its digest does.)"""
 
 PLATEAU_NEEDS = ("stop.window", "report_every")  # under this schedule they do: its rate follows measurements

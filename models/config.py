@@ -53,7 +53,7 @@ class Merger:
 
     kind: str = hyper("film", Kind(("attention", "conv", "film")))
     depth: int = hyper(8, Whole(1, 1024))  # filters of the conv merger; the others have no use for it
-    layers: int | tuple[int, ...] = hyper(2, Layers())
+    layers: int | tuple[int, ...] = hyper(3, Layers())
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Speed:
-    """The same training, faster; `auto` knows what pays where (see models/step.py)."""
+    """The same training, faster; `auto` knows what pays where (see models/speed.py)."""
 
     precision: str = hyper("auto", Kind(("auto", "fp32", "bf16")))
     compile: str = hyper("auto", Kind(("auto", "on", "off")))
@@ -144,7 +144,7 @@ class Config:
     adabatch: AdaBatch = field(default_factory=AdaBatch)
     stop: Stop = field(default_factory=Stop)
     speed: Speed = field(default_factory=Speed)
-    lr: float = hyper(4e-3, Real(0.0, 10.0, above=True))  # 2e-3 to 8e-3 learn fastest in the first minute
+    lr: float = hyper(6e-3, Real(0.0, 10.0, above=True))  # 4e-3 to 8e-3 learn fastest in the first minute
     batch_size: int = hyper(16, Whole(1, 65536))
     optimize_given: bool = hyper(False, Flag())
     caption_dropout: float = hyper(0.1, Real(0.0, 1.0))  # captions left out; at 1 it never sees one
@@ -200,7 +200,7 @@ class Config:
         return tuple(sorted(layers))
 
     def hypers(self) -> dict[str, Any]:
-        """All names with their values, flat and dotted: {"reader.size": 32, ..., "lr": 0.004}."""
+        """All names with their values, flat and dotted: {"reader.size": 32, ..., "lr": 0.006}."""
         flat: dict[str, Any] = {}
         for name, value in asdict(self).items():
             if isinstance(value, dict):
@@ -227,6 +227,15 @@ class Config:
             errors.append(
                 f"adabatch.every = {self.adabatch.every} grows the batch instead of lowering the learning rate, "
                 f"and schedule.kind = 'plateau' lowers it; give only one of them"
+            )
+        if (
+            self.schedule.kind == "one_cycle"
+            and self.optimizer.kind == "rmsprop"
+            and self.optimizer.momentum <= 0.1
+        ):
+            errors.append(
+                f"optimizer.momentum = {self.optimizer.momentum} would be 0 at the peak of one_cycle, which lowers it "
+                f"by 0.1; give more than 0.1, or another schedule.kind"
             )
         if self.adabatch.every and self.adabatch.most < self.batch_size:
             errors.append(

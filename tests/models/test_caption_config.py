@@ -60,6 +60,8 @@ def test_hypers_and_of_are_inverse():
         ("convnet.radius", 32, "is out of range"),
         ("lr", 0.0, "lr = 0.0 is out of range; give a number above 0 "),
         ("lr", float("nan"), "is out of range"),
+        ("lr", float("inf"), "is out of range"),
+        ("lr", 10**400, "is out of range"),  # more than a float holds
         ("lr", "fast", "is not a number"),
         ("optimize_given", 1, "is not true or false"),
         ("reader.bidir", "yes", "is not true or false"),
