@@ -1,7 +1,6 @@
 """What a hyperparameter's value may be: each rule answers with None, or with what is wrong and the remedy."""
 
 import difflib
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +34,7 @@ class Real:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"is not a number; give {wanted}"
         within = self.low < value <= self.high if self.above else self.low <= value <= self.high
-        if not math.isfinite(value) or not within:
+        if not within:  # nan and infinity are not, either
             return f"is out of range; give {wanted}"
         return None
 
