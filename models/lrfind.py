@@ -2,8 +2,9 @@
 
 The learning-rate range test of Smith (2017), with the smoothing and the stopping rule of its usual
 implementations: the rate rises exponentially, the loss is averaged with a bias-corrected exponential mean, and
-the run ends when that mean is four times its minimum. The suggestion is the rate of the steepest fall of the
-mean; a schedule's `lr` is its highest value, so it is used as it is.
+the run ends when that mean is four times its minimum. A mean of the past says at each step what was true some
+steps ago, when the rate was two fifths of what it is: so it is put to the rate of then. The suggestion is the
+rate of its steepest fall; a schedule's `lr` is its highest value, so it is used as it is.
 
 It is a generator of measurements like `models.train.train`: `tuner find-lr caption` runs it as a trial.
 """
@@ -18,36 +19,42 @@ from models.train import prepare
 LOWEST, HIGHEST = 1e-6, 10.0  # from "nothing moves" to "everything breaks", for any optimiser here
 RAMP = 120  # steps from one to the other: 17 a decade, and as long as a cup of tea on a CPU
 SMOOTHING = 0.9  # of the exponential mean: about ten steps, over half a decade
+LAG = math.log(0.5) / math.log(SMOOTHING)  # steps: half of what the mean is made of is older
 WORSE = 4.0  # times the lowest mean: past it nothing is left to learn
 SETTLED = 10  # steps before which the mean is not believed
 
 
-def find(
-    *, seed: int = 0, device: str = "cpu", out: str | None = None, **hypers: Any
-) -> Iterator[dict[str, float]]:
+def find(*, seed: int = 0, device: str = "cpu", **hypers: Any) -> Iterator[dict[str, float]]:
     """Yields {"step", "lr", "loss", "loss/smoothed"} after every step, and "lr/suggested" with the last.
 
-    `hypers` are those of models.config; its schedule is not used. Raises ValueError as `train` does.
+    `hypers` are those of models.config; its schedule and its steps are not used. Before the first step it
+    raises ValueError and OutOfMemory as `train` does, and ValueError at the end if the loss never fell.
     """
     config = Config.of(hypers)
     learner = prepare(config, seed, device, print).learner
+    learner.try_out(config.batch_size)
     curve: list[tuple[float, float]] = []
     mean = 0.0
     for step in range(RAMP):
-        lr = LOWEST * (HIGHEST / LOWEST) ** (step / (RAMP - 1))
+        lr = rate(step)
         learner.learn(config.batch_size, lr, config.optimizer.momentum)
         loss = learner.mean_loss()
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
         smooth = mean / (1 - SMOOTHING ** (step + 1))
-        curve.append((lr, smooth))
+        curve.append((rate(step - LAG), smooth))
         measured = {"step": step + 1, "lr": lr, "loss": loss, "loss/smoothed": smooth}
         exploded = not math.isfinite(loss) or (step > SETTLED and smooth > WORSE * min(s for _, s in curve))
         if exploded or step == RAMP - 1:
-            finite = [(rate, s) for rate, s in curve if math.isfinite(s)]
-            last = {"loss": finite[-1][1], "loss/smoothed": finite[-1][1]}
-            yield measured | last | {"lr/suggested": suggested(finite)}
+            finite = [(r, s) for r, s in curve if math.isfinite(s)]
+            if not math.isfinite(smooth):  # a trial that ends with such a loss would be one that diverged
+                measured |= {"loss": finite[-1][1], "loss/smoothed": finite[-1][1]}
+            yield measured | {"lr/suggested": suggested(finite)}
             return
         yield measured
+
+
+def rate(step: float) -> float:
+    return LOWEST * (HIGHEST / LOWEST) ** (step / (RAMP - 1))
 
 
 def suggested(curve: list[tuple[float, float]]) -> float:
