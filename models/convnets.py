@@ -18,9 +18,7 @@ from models.noise import Noise
 from models.norms import ImageNorm
 from models.reader import Caption
 
-NARROWEST = (
-    8  # filters that a layer has at least (fewer carry no picture), and whose multiples tensor cores like
-)
+NARROWEST = 8  # filters of a layer: fewer carry no picture, and tensor cores like multiples of it
 
 
 class Same(nn.Module):

@@ -22,9 +22,8 @@ from models.losses import outputs
 # way and needs 44; four rows a warp take 128 registers to save two.
 ROWS, WARPS = 8, 4  # of a program
 
-LOG2E = tl.constexpr(
-    1.4426950408889634
-)  # exp2 is one instruction; exp minds denormals, which add up to nothing
+# exp2 is one instruction; exp minds denormals, which add up to nothing.
+LOG2E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit

@@ -17,9 +17,7 @@ from models.model import pixels
 from models.noise import Noise
 from models.samplers import Ancestral, Chunked, Gibbs, Median, Sampler
 
-PIXELS = (
-    1 << 15
-)  # shown to the model at a time; 3 x 256 logits for each are 100 MB, and twice that while drawing
+PIXELS = 1 << 15  # shown to the model at a time; their 3 x 256 logits are 100 MB, twice that while drawing
 COLD = 1e-30  # stands for temperature 0: of two levels whose logits differ at all, one gets nothing
 
 
