@@ -1,7 +1,7 @@
 """What the model must achieve on one core: the caption is used, and used for names never seen.
 
 These train for real, through the command line, and are the slowest tests there are. The bounds leave room:
-150 steps on shapes were measured at emd2 5.4 to 9.0 where 15 is asked for.
+150 steps on shapes were measured at emd2 6.7 to 7.0 where 15 is asked for.
 """
 
 import json
@@ -51,7 +51,6 @@ def test_captions_help_with_emoji_whose_names_were_never_seen(seed):
     assert read["emd2"] < 0.95 * read["emd2_shuffled"]
 
 
-def test_the_no_caption_figure_is_known_for_emoji_too():
+def test_they_help_beyond_what_a_model_without_captions_can_do():
     read, unread = (trained(*EMOJI, "--seed", "0", *more) for more in ((), UNREAD))
-    print(f"emoji: {read['emd2']} with captions, {unread['emd2_empty']} trained and asked without")
-    assert read["emd2"] < unread["emd2_empty"]
+    assert read["emd2"] < unread["emd2_empty"]  # 18.2 and 19.3
