@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         hypers = _hypers(given)
-        resume = _checkpoint(given) if given.resume else None
+        resume = _checkpoint(given)
         trained = train(
             seed=given.seed, device=given.device, out=given.out, resume=resume, say=_say, **hypers
         )
@@ -55,14 +55,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _follow(trained: Iterator[dict[str, float] | None], steps: int, given: argparse.Namespace) -> int:
     """Draw the bar while training goes on, then print the line; a signal closes the generator, which saves."""
     stopped: list[int] = []
-    before = {
-        number: signal.signal(number, lambda n, _: stopped.append(n))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    begun = False
+
+    def on_signal(number: int, _: object) -> None:
+        if not begun:  # loading: there is nothing to save yet, and it may take minutes
+            raise SystemExit(128 + number)
+        stopped.append(number)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     began, last = time.monotonic(), {}
     try:
         with _Bar(steps) as advance:
             for measured in trained:
+                begun = True
                 if measured is not None:
                     last = measured
                     advance(measured)
@@ -73,11 +78,8 @@ def _follow(trained: Iterator[dict[str, float] | None], steps: int, given: argpa
             signal.signal(number, handler)
     if stopped:
         trained.close()  # type: ignore[attr-defined]
-        saved = f"; go on with --out {given.out} --resume" if given.out else ""
-        print(
-            f"stopped by {signal.Signals(stopped[0]).name} after step {last.get('step', 0)}{saved}",
-            file=sys.stderr,
-        )
+        again = f"; go on with --out {given.out} --resume" if given.out else ""
+        print(f"stopped by {signal.Signals(stopped[0]).name}{again}", file=sys.stderr)
         return 128 + stopped[0]
     print(json.dumps(_line(last, time.monotonic() - began)))
     return 0
@@ -142,10 +144,14 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _checkpoint(given: argparse.Namespace) -> str:
-    if given.out is None:
+def _checkpoint(given: argparse.Namespace) -> str | None:
+    """What to go on from; a checkpoint that nobody asked to go on from is not written over."""
+    last = Path(given.out) / LAST if given.out is not None else None
+    if given.resume and last is None:
         raise ValueError("--resume goes on from the checkpoint in --out FOLDER; name the folder")
-    return str(Path(given.out) / LAST)
+    if not given.resume and last is not None and last.exists():
+        raise ValueError(f"{last} is there already; go on from it with --resume, or give another --out")
+    return str(last) if given.resume else None
 
 
 def _hypers(given: argparse.Namespace) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class Stop:
     patience: int = hyper(0, EVER)  # measurements without a better windowed loss
     window: int = hyper(10, Whole(1, 1000))  # measurements whose median counts: one alone is noisy
     min_delta: float = hyper(0.0, Real(0.0, 1e6))  # levels that count as better
-    warmup: int = hyper(500, Whole(1, STEPS))  # steps after which worse than uniform means diverged
+    warmup: int = hyper(100, Whole(1, STEPS))  # steps after which worse than uniform means diverged
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Config:
     loss_pixels: int = hyper(128, Whole(1, 1 << 20))  # pixels per image whose logits a step computes
     steps: int = hyper(200, Whole(1, STEPS))
     report_every: int = hyper(20, Whole(1, STEPS))  # steps from one measurement to the next
-    checkpoint_every: int = hyper(500, EVER)  # steps; when stopped or done there is one in any case
+    checkpoint_every: int = hyper(500, EVER)  # steps, and when done; 0 for none, unless it is stopped
     size: int = hyper(24, Whole(8, 256))  # side of the images in pixels
     valid_images: int = hyper(96, Whole(1, 100_000))  # at most so many, the same in every trial
     split_seed: int = hyper(0, Whole(0, 2**31 - 1))  # not `seed`: trials must share their validation set
@@ -228,14 +228,11 @@ class Config:
                 f"adabatch.every = {self.adabatch.every} grows the batch instead of lowering the learning rate, "
                 f"and schedule.kind = 'plateau' lowers it; give only one of them"
             )
-        if (
-            self.schedule.kind == "one_cycle"
-            and self.optimizer.kind == "rmsprop"
-            and self.optimizer.momentum <= 0.1
-        ):
+        still = self.optimizer.kind == "rmsprop" and self.optimizer.momentum <= 0.1
+        if still and self.schedule.kind == "one_cycle":
             errors.append(
-                f"optimizer.momentum = {self.optimizer.momentum} would be 0 at the peak of one_cycle, which lowers it "
-                f"by 0.1; give more than 0.1, or another schedule.kind"
+                f"optimizer.momentum = {self.optimizer.momentum} would be 0 at the peak of one_cycle, which lowers "
+                f"it by 0.1; give more than 0.1, or another schedule.kind"
             )
         if self.adabatch.every and self.adabatch.most < self.batch_size:
             errors.append(

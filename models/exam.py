@@ -29,6 +29,7 @@ CURVE = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 ASKED = 128  # pixels asked of an image; not `loss_pixels`, or a search over that would change the task
 REDRAWS = 100  # of masks that hide nothing: at p = 0.98 most do, and none is left after a few dozen
 LOGITS = 1 << 25  # computed at a time: 128 MiB of float32
+PIXELS = 1 << 16  # seen at a time: a step's 16 images of 64 x 64, so what fits in training fits here
 MARGINAL = 4096  # training images whose histogram is taken: 4 million pixels at 32 x 32
 
 
@@ -94,7 +95,8 @@ def answer(model: CaptionModel, asked: Questions, tokens: Tensor, plan: Plan) ->
     """What the model scores on these questions when told these captions. Waits for the device."""
     emd2, bits, error = [], [], []
     levels = torch.arange(LEVELS, device=tokens.device, dtype=torch.float32)
-    at_once = max(1, LOGITS // (asked.at.shape[1] * 3 * LEVELS))
+    fit = LOGITS // (asked.at.shape[1] * 3 * LEVELS), PIXELS // asked.images[0, 0].numel()
+    at_once = max(1, min(fit))
     for start in range(0, len(asked.at), at_once):
         some = slice(start, start + at_once)
         truth = pixels(asked.images[some], asked.at[some])  # [B, K, 3]

@@ -25,6 +25,7 @@ from models.speed import Plan
 
 EAGER_STEPS = 3  # before a graph is captured: cuDNN, cuBLAS and the optimiser allocate in their first steps
 AHEAD = 4  # steps a GPU may have waiting: two keep it busy, and whoever stops a training waits for them all
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU; CUDA; cuBLAS and cuDNN
 
 
 class OutOfMemory(MemoryError):
@@ -88,18 +89,10 @@ class Learner:
         The optimiser's memory is asked for too. Raises OutOfMemory.
         """
         try:
-            with self._there, self._aside():
+            with told_of_memory(self.config, batch, self.device), self._there, self._aside():
                 moments = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
                 self._loss(batch, Noise(self.seed, torch.zeros_like(self.step))).backward()
                 del moments
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_memory(error):
-                raise
-            c = self.config
-            raise OutOfMemory(
-                f"out of memory on {self.device} before the first step: batch_size {batch}, convnet.depth "
-                f"{c.convnet.depth}, convnet.profundity {c.convnet.profundity}, size {c.size}; lower one of them"
-            ) from error
         finally:
             self.optimizer.zero_grad(set_to_none=True)
 
@@ -233,6 +226,16 @@ def _set(group: dict, lr: float, momentum: float) -> None:
         group["momentum"] = momentum
 
 
-def _is_memory(error: BaseException) -> bool:
-    signs = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA, cuBLAS and cuDNN
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+@contextmanager
+def told_of_memory(config: Config, batch: int, device: torch.device) -> Iterator[None]:
+    """Turns what the allocators of CPU and GPU say into an OutOfMemory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in OUT_OF_MEMORY):
+            raise
+        raise OutOfMemory(
+            f"out of memory on {device} before the first step: batch_size {batch}, convnet.depth "
+            f"{config.convnet.depth}, convnet.profundity {config.convnet.profundity}, size {config.size}; "
+            f"lower one of them"
+        ) from error

@@ -22,12 +22,12 @@ from models import checkpoint, data, pictures, schedules, speed
 from models.checkpoint import Identity
 from models.config import Config
 from models.exam import CURVE, Exam, answer
-from models.learner import Learner
+from models.learner import Learner, told_of_memory
 from models.model import CaptionModel
 from models.stopping import Diverged, Rules, diverged
 
 EXAM = "exam.npz"  # the questions behind loss/valid
-BREATH_S = 1.0  # a stop waits no longer than this and one step
+BREATH_S = 1.0  # a stop waits no longer than this, one step and one measurement
 DRAWING = 0.1  # of the time may go into pictures; the first and the last are drawn anyhow
 
 Measured = dict[str, float]
@@ -69,7 +69,8 @@ def train(
         say(f"going on after step {learner.steps}")
     if learner.steps >= config.steps:
         raise ValueError(
-            f"{resume}: all {config.steps} steps are done; give more steps, or train from the beginning"
+            f"{resume}: all {config.steps} steps are done; train longer from the beginning, or where the schedule "
+            f"does not depend on them (triangular) give more steps"
         )
     learner.try_out(schedules.batch_size(config, config.steps))
     left = Left(Path(out), identity, start) if out is not None else None
@@ -108,8 +109,9 @@ def train(
     except GeneratorExit:
         if left is not None:
             left.save(rules)
+            say(f"stopped, and saved, after step {learner.steps}")
         raise
-    if left is not None:
+    if left is not None and config.checkpoint_every:
         left.save(rules)
     say(enough or f"loss/valid {measured['loss/valid']:.2f}, skill {measured['skill']:.2f}")
 
@@ -150,13 +152,14 @@ class Start:
 
 
 def prepare(config: Config, seed: int, device: str, say: Callable[[str], None]) -> Start:
-    """Data, questions and a fresh model on the device. Raises ValueError as `train` does."""
+    """Data, questions and a fresh model on the device. Raises ValueError and OutOfMemory as `train` does."""
     where = _device(device)
     found = data.load(config, where, say)
     exam = Exam.draw(found.train, found.valid, config.split_seed)
     torch.manual_seed(seed)  # the weights; all that follows draws from models.noise
-    model = CaptionModel(config, len(found.tokenizer)).to(where)
     plan = speed.plan(config, where, len(found.tokenizer))
+    with told_of_memory(config, config.batch_size, where):
+        model = CaptionModel(config, len(found.tokenizer)).to(where)
     return Start(found, exam, Learner(config, model, found.train, seed, plan))
 
 

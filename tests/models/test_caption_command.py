@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,10 @@ def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path):
     out, err = trained.communicate(timeout=60)
     assert trained.returncode == code, err
     assert out == "", "no result was reached"
-    assert f"stopped by {number.name} after step " in err and f"--out {tmp_path} --resume" in err
-    done = int(err.split("after step ")[1].split(";")[0])
+    assert f"stopped by {number.name}; go on with" in err and f"--out {tmp_path} --resume" in err
+    done = int(err.split("stopped, and saved, after step ")[1].split()[0])
     assert (tmp_path / "checkpoint.pt").exists()
+    assert command.main([*SMALL, "--out", str(tmp_path)]) == 2, "nobody asked to write over it"
 
     more = start(
         *("--steps", str(done + 40), "--set", "schedule.warmup=0", "--set", "schedule.kind=constant"),
@@ -91,6 +93,14 @@ def test_what_is_wrong_is_told_without_a_traceback(arguments, says, tmp_path, ca
     told = capsys.readouterr()
     assert says in told.err and "Traceback" not in told.err
     assert told.out == ""
+
+
+def test_a_signal_while_loading_ends_it_at_once():
+    trained = start("--size", "256")
+    time.sleep(8)  # imports take about 4 s here, and drawing 6,000 shapes of 256 x 256 takes long
+    trained.send_signal(signal.SIGTERM)
+    _, err = trained.communicate(timeout=30)
+    assert trained.returncode == 143 and "Traceback" not in err
 
 
 def test_help_teaches(capsys):
