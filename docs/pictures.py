@@ -5,7 +5,7 @@ The study: 90 trials of the bundled caption search on two CPU cores, with the wi
 started. Its journal is kept beside the pictures (pictures/caption.jsonl): they can be drawn again whenever the
 looks change.
 
-The training: TRAINING, run anew, about a minute of one core. The sheet is the one that it leaves, as any does:
+The training: TRAINING, run anew, a minute or two of one core. The sheet is the one that it leaves, as any does:
 the first eight held-out images under the masks that all models are examined with.
 
     make pictures
