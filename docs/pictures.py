@@ -17,6 +17,7 @@ import asyncio
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from models.train import train
 from tuner_tui.plot.picture import save_picture
@@ -25,7 +26,7 @@ from tuner_tui.ui.app import TunerApp
 from tuner_tui.ui.screens.study import StudyScreen
 
 PICTURES = Path(__file__).parent / "pictures"
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "data": "shapes",
     "size": 24,
     "steps": 1500,

@@ -99,7 +99,13 @@ def test_files_that_it_names_are_there():
 
 def test_its_code_draws_a_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tiny = {"convnet.depth": 8, "convnet.profundity": 2, "reader.size": 8, "steps": 1, "valid_images": 8}
+    tiny: dict[str, Any] = {
+        "convnet.depth": 8,
+        "convnet.profundity": 2,
+        "reader.size": 8,
+        "steps": 1,
+        "valid_images": 8,
+    }
     for _ in train(out="run1", data="shapes", size=12, say=lambda sentence: None, **tiny):
         pass
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
