@@ -1,6 +1,7 @@
 """python -m models.train, as a person or a script runs it: real processes, real signals."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ LINE = {
 
 def start(*arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "models.train", *SMALL, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads that wait for a core another test has spin
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone)
 
 
 def test_the_last_thing_it_says_is_one_line_of_json(tmp_path):
