@@ -125,7 +125,7 @@ def test_these_images_never_change():
     assert data.train.captions[0] == "a small purple triangle at the top right on black"
 
 
-DIGEST = "f98a06ffb9f16be9"
+DIGEST = "3287ae08d8a6a870"
 
 
 @pytest.mark.gpu
