@@ -122,7 +122,7 @@ def test_these_images_never_change():
     """A checkpoint remembers the digest of its data: were they drawn otherwise, none could be resumed."""
     data = load(Config.of({"data": "shapes", "size": 16}))
     assert data.digest == DIGEST
-    assert data.train.captions[0] == "a small purple triangle at the top right on black"
+    assert data.train.captions[0] == "a large red cross at the bottom on blue"
 
 
 DIGEST = "3287ae08d8a6a870"

@@ -219,7 +219,7 @@ def assert_same(one: Any, two: Any) -> None:
 def test_a_training_that_is_done_or_another_one_can_not_be_resumed(tmp_path):
     list(train(**QUICK, steps=2, out=str(tmp_path)))
     saved = str(tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="all 2 steps are done; give more steps"):
+    with pytest.raises(ValueError, match="all 2 steps are done; train longer"):
         next(train(**QUICK, steps=2, resume=saved))
     with pytest.raises(ValueError, match=r"lr was 0\.006 and is 0\.001"):
         next(train(**QUICK, steps=2, lr=0.001, resume=saved))
