@@ -274,7 +274,11 @@ def test_the_given_stays_and_all_that_is_asked_is_drawn(how, known, shared, seed
         assert completed.equal(done[-1].images)
 
 
-@given(logits=st.lists(st.floats(-30, 30), min_size=2, max_size=8), luck=st.integers(0, 2**24 - 1))
+# A subnormal logit is zero to a processor that flushes them, so it may tie with the likeliest.
+ordinary = st.floats(-30, 30, width=32, allow_subnormal=False)
+
+
+@given(logits=st.lists(ordinary, min_size=2, max_size=8), luck=st.integers(0, 2**24 - 1))
 def test_no_temperature_takes_the_likeliest(logits, luck):
     z, luck_ = torch.tensor([logits]), torch.tensor([luck * 2**-24])
     assert z[0, quantile(z, luck_, 0.0)[0]] == z.max()
