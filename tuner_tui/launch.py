@@ -32,6 +32,9 @@ class BadInput(Exception):
 # What ends a command with a sentence and exit code 2 instead of a traceback.
 REFUSALS = (BadInput, SearchError, BadTarget, StudyBusy, ReportNotWritten, JournalNotWritten)
 
+# A killed engine's trials are buried under its lock, in milliseconds; a resume that comes just then waits.
+BURIAL_S = 2.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -88,7 +91,7 @@ def changed_plan(
     folder: StudyFolder, trials: int | None, parallel: int | None, gpus: str | None, uri: str | None
 ) -> Plan:
     """The plan an engine left, with what a resume changes. Trials added while it ran are kept."""
-    if folder.engine_alive():
+    if not folder.let_go(within=BURIAL_S):
         raise BadInput(f"{folder.name} is running; `tuner` shows it")
     plan, snapshot = Plan.load(folder), folder.snapshot()
     planned = trials or max(plan.search.trials, snapshot.planned)

@@ -95,6 +95,13 @@ def test_the_lock_falls_when_its_holder_is_killed(folder: StudyFolder) -> None:
     StudyLock(folder).release()
 
 
+def test_one_can_wait_for_a_lock_that_is_about_to_fall(folder: StudyFolder) -> None:
+    lock = StudyLock(folder)
+    assert not folder.let_go(within=0.1)
+    threading.Timer(0.2, lock.release).start()
+    assert folder.let_go(within=30)
+
+
 def test_a_process_the_engine_starts_does_not_inherit_the_lock(folder: StudyFolder) -> None:
     lock = StudyLock(folder)
     with subprocess.Popen(["sleep", "60"], close_fds=False) as child:

@@ -113,6 +113,15 @@ class StudyFolder:
         """Whether an engine holds the lock at this moment."""
         return is_locked(self.lock_file)
 
+    def let_go(self, within: float) -> bool:
+        """Whether the lock is free, or falls within so many seconds."""
+        deadline = time.monotonic() + within
+        while self.engine_alive():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     def state(self, snapshot: Snapshot) -> State:
         if self.engine_alive():
             return State.RUNNING
