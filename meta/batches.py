@@ -1,0 +1,34 @@
+"""Batches that are a function of step and seed: every epoch a new order, asked for again in any order."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Rows of n examples, `size` at a time; what an epoch leaves over is dropped."""
+
+    n: int
+    size: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= self.n:
+            raise ValueError(f"batch: {self.size} examples a step; there are {self.n}, give 1 to {self.n}")
+
+    @property
+    def per_epoch(self) -> int:
+        return self.n // self.size
+
+    def __call__(self, t: int, seed: int) -> Tensor:  # -> [size] int64
+        epoch, place = divmod(t, self.per_epoch)
+        return _order(self.n, epoch, seed)[place * self.size : (place + 1) * self.size]
+
+
+@lru_cache(maxsize=64)  # the way back walks through the same epochs
+def _order(n: int, epoch: int, seed: int) -> Tensor:
+    # Seeds of neighbouring epochs and runs must not meet: an odd multiplier spreads them over 63 bits.
+    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + 1) % 2**63
+    return torch.randperm(n, generator=torch.Generator().manual_seed(mixed))

@@ -1,0 +1,199 @@
+"""The inner training as the methods see it: pure maps between hyperparameters, weights and losses.
+
+    parts ──expand──► x₀ [..., P], rates [T, ..., G], θ ──T steps──► x_T ──outer──► value [...]
+
+A run is one training, under one setting and one seed. The leading axes (...) are runs side by side, [R], or none:
+a lone run is spared vmap's overhead. Whatever is elementwise in the weights works on both alike; only the losses
+are vmapped here. θ are the parts that losses read (penalties, data, labels, ...).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from meta.dynamics import Rates, State
+from meta.hypers import Hypers, Parts, seen_by_losses
+from meta.problem import Problem
+from meta.start import first_weights
+from meta.ties import Ties
+
+Theta = Parts
+Pull = Callable[[Tensor], tuple[Tensor, Theta]]  # u [..., P] -> ∂ₓ(gᵀu) [..., P], ∂θ(gᵀu)
+
+
+@dataclass(frozen=True)
+class Expanded:
+    x0: Tensor  # [..., P]
+    rates: Rates  # [T, ..., G] each
+    theta: Theta  # [..., *shape] each
+
+
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """One or several runs of a problem. `seeds`: the seed of each run; `runs` is None for a lone one."""
+
+    problem: Problem
+    seeds: tuple[int, ...]
+    runs: int | None  # R
+    dtype: torch.dtype
+    device: torch.device
+    ties: Ties = field(default_factory=dict)
+
+    @property
+    def T(self) -> int:
+        return self.problem.steps
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return () if self.runs is None else (self.runs,)
+
+    # ── from hyperparameters to a start, and the adjoint of that ──
+
+    def expand(self, parts: Parts) -> Expanded:
+        """Differentiable in `parts`, [..., *shape] each."""
+        draws = self._by_run([self._float(self.problem.init(seed)) for seed in self._distinct])
+        in_dims = (None if self._one_seed else 0, 0)
+        x0, rates, theta = self._vmap(self._expand_one, in_dims, 0)(draws, parts)
+        if self.runs is not None:
+            rates = tuple(rate.movedim(0, 1) for rate in rates)
+        return Expanded(x0, rates, theta)
+
+    def pull_expand(self, parts: Parts, dx0: Tensor | None, drates: Rates, dtheta: Theta) -> Parts:
+        """The gradients of x₀, the rates and θ, carried back to the parts they were made from."""
+        leaves = {name: part.detach().requires_grad_() for name, part in parts.items()}
+        with torch.enable_grad():
+            made = self.expand(leaves)
+        pairs = [(made.x0, dx0), *zip(made.rates, drates, strict=False)]
+        pairs += [(made.theta[name], d) for name, d in dtheta.items()]
+        reached = [(out, d) for out, d in pairs if d is not None and out.requires_grad]
+        grads = _grad([out for out, _ in reached], list(leaves.values()), [d for _, d in reached])
+        return dict(zip(leaves, grads, strict=True))
+
+    def rates_at(self, rates: Rates, t: int) -> Rates:  # -> [..., P] each, or [..., 1]
+        return tuple(self.problem.layout.spread(rate[t]) for rate in rates)
+
+    # ── the training itself ──
+
+    def advance(self, t: int, state: State, expanded: Expanded, graph: bool = False) -> tuple[State, Tensor]:
+        """Step t: the state after it, and the inner loss before it, [...]."""
+        g, loss = self.gradient(t, state[0], expanded.theta, graph)
+        return self.problem.dynamics.step(state, g, self.rates_at(expanded.rates, t)), loss
+
+    def start(self, expanded: Expanded) -> State:
+        return self.problem.dynamics.start(expanded.x0)
+
+    def value(self, parts: Parts) -> Tensor:
+        """The outer loss after plain training, [...]; nothing is kept for a gradient."""
+        with torch.no_grad():
+            expanded = self.expand(parts)
+            state = self.start(expanded)
+            for t in range(self.T):
+                state, _ = self.advance(t, state, expanded)
+            return self.outer(state[0], expanded.theta)
+
+    # ── the inner loss ──
+
+    def gradient(self, t: int, x: Tensor, theta: Theta, graph: bool = False) -> tuple[Tensor, Tensor]:
+        """∇ₓL [..., P] and L [...] at step t. With `graph` it can be differentiated by x and θ."""
+        batch, stacked = self._batch(t)
+        if self.runs is None:
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            with torch.enable_grad():
+                loss = self._loss(x, theta, batch)
+                (g,) = torch.autograd.grad(loss, x, create_graph=graph)
+            return g, loss.detach()
+        slope = torch.func.grad_and_value(self._loss)
+        g, loss = torch.func.vmap(slope, in_dims=(0, 0, 0 if stacked else None))(x, theta, batch)
+        return g, loss.detach()
+
+    def gradient_and_pull(self, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Pull]:
+        """g, L, and u -> ∂ₓ(gᵀu), ∂θ(gᵀu): Hessian-vector products from one pass over the loss."""
+        x = x.detach().requires_grad_()
+        theta = {name: part.detach().requires_grad_() for name, part in theta.items()}
+        with torch.enable_grad():
+            g, loss = self.gradient(t, x, theta, graph=True)
+
+        def pull(u: Tensor) -> tuple[Tensor, Theta]:
+            dx, *dtheta = _grad([g], [x, *theta.values()], [u])
+            return dx, dict(zip(theta, dtheta, strict=True))
+
+        return g.detach(), loss, pull
+
+    # ── the outer loss ──
+
+    def outer(self, x: Tensor, theta: Theta) -> Tensor:  # [..., P] -> [...]
+        return self._vmap(self._outer_one, (0, 0), 0)(x, theta)
+
+    def outer_and_pull(self, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Theta]:
+        """The value [...], its gradient by x [..., P], and by θ directly."""
+        x = x.detach().requires_grad_()
+        theta = {name: part.detach().requires_grad_() for name, part in theta.items()}
+        with torch.enable_grad():
+            value = self.outer(x, theta)
+        dx, *dtheta = _grad([value], [x, *theta.values()], [torch.ones_like(value)])
+        return value.detach(), dx, dict(zip(theta, dtheta, strict=True))
+
+    # ── one run ──
+
+    def _expand_one(self, draws: Tensor, parts: Parts) -> tuple[Tensor, Rates, Theta]:
+        problem = self.problem
+        parts = {
+            name: self.ties[name].spread(part) if name in self.ties else part for name, part in parts.items()
+        }
+        x0 = first_weights(draws, parts, problem.layout)
+        rates = problem.dynamics.rates(parts, problem.steps, problem.layout.G, draws)
+        return x0, rates, {name: parts[name] for name in seen_by_losses(parts)}
+
+    def _loss(self, x: Tensor, theta: Theta, batch: Any) -> Tensor:
+        loss = self.problem.inner_loss(x, Hypers.of(theta), batch)
+        if "log_l2" in theta:
+            strength = self.problem.layout.penalties(theta["log_l2"].exp())
+            loss = loss + 0.5 * (strength * x * x).sum()
+        return loss
+
+    def _outer_one(self, x: Tensor, theta: Theta) -> Tensor:
+        return self.problem.outer_loss(x, Hypers.of(theta))
+
+    # ── runs side by side ──
+
+    @property
+    def _distinct(self) -> list[int]:
+        return list(dict.fromkeys(self.seeds))
+
+    @property
+    def _one_seed(self) -> bool:
+        return self.runs is None or len(set(self.seeds)) == 1
+
+    def _by_run(self, drawn: list[Any]) -> Any:
+        """What was drawn for each distinct seed -> a row for each run, or only itself where all runs share it."""
+        if self._one_seed:
+            return drawn[0]
+        rows = [self._distinct.index(seed) for seed in self.seeds]
+        return pytree.tree_map(lambda *each: torch.stack([each[row] for row in rows]), *drawn)
+
+    def _batch(self, t: int) -> tuple[Any, bool]:
+        batch = self._by_run([self.problem.batch(t, seed) for seed in self._distinct])
+        return pytree.tree_map(self._float, batch), not self._one_seed
+
+    def _vmap(
+        self, f: Callable[..., Any], in_dims: tuple[int | None, ...], out_dims: Any
+    ) -> Callable[..., Any]:
+        return f if self.runs is None else torch.func.vmap(f, in_dims=in_dims, out_dims=out_dims)
+
+    def _float(self, value: Any) -> Any:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value.to(self.dtype)
+        return value
+
+
+def _grad(outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor]) -> list[Tensor]:
+    """torch.autograd.grad, with zeros for an input that no output depends on."""
+    reached = [(out, d) for out, d in zip(outputs, cotangents, strict=True) if out.requires_grad]
+    if not reached or not inputs:
+        return [torch.zeros_like(one) for one in inputs]
+    outs, ds = zip(*reached, strict=True)
+    return list(torch.autograd.grad(outs, inputs, ds, allow_unused=True, materialize_grads=True))

@@ -1,0 +1,59 @@
+"""How far a piece of work makes memory rise, and how much there is."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+_FORGET_PEAK = "5"  # proc(5): resets the peak resident set size
+
+
+@dataclass
+class Peak:
+    bytes: int | None = None
+
+
+@contextmanager
+def peak(device: torch.device) -> Iterator[Peak]:
+    """The rise over what was held at the start. On CPU of the resident set, so what the allocator had kept and
+    gives out again does not count: measure in a fresh process where it matters."""
+    told = Peak()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield told
+        told.bytes = torch.cuda.max_memory_allocated(device) - before
+        return
+    before = _resident("VmRSS") if _forget_peak() else None
+    yield told
+    after = _resident("VmHWM")
+    if before is not None and after is not None:
+        told.bytes = max(after - before, 0)
+
+
+def available(device: torch.device) -> int:
+    """Bytes that could be taken now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _forget_peak() -> bool:
+    try:
+        _CLEAR.write_text(_FORGET_PEAK)
+    except OSError:  # another system, or not allowed
+        return False
+    return True
+
+
+def _resident(field: str) -> int | None:
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)

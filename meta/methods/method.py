@@ -1,0 +1,36 @@
+"""What a method is, and what it answers with."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from meta.hypers import Parts
+from meta.inner import Inner
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Values and gradients of the runs in an Inner; (...) are those runs."""
+
+    value: Tensor  # [...] the outer loss
+    parts: Parts  # [..., *shape] its gradient by each part
+    x: Tensor  # [..., P] the trained weights
+    losses: Tensor  # [T, ...] the inner loss before each step
+    growth: Tensor | None = None  # [...] Λ = log ‖d/dx₀‖ − log ‖d/dx_T‖, where there was a way back
+    bits: float | None = None  # kept for the way back, per parameter and step, beyond the fixed state
+    exact: Tensor | None = None  # [...] bool: the way back ended at x₀, bit for bit
+
+
+class Method(Protocol):
+    name: str
+
+    def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Why it can't do this, with the remedy; None when it can."""
+        ...
+
+    def bytes(self, inner: Inner, parts: Parts) -> int:
+        """Memory it will take beyond the problem's own and one plain step's: an estimate, for one run."""
+        ...
+
+    def __call__(self, inner: Inner, parts: Parts) -> Slope: ...

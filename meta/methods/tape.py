@@ -1,0 +1,44 @@
+"""Tape: keep every state of the training, then walk back over them and recompute the Hessian products.
+
+With s_t the state, s_{t+1} = Φ_t(s_t, λ), and the adjoint p_T = ∂E/∂s_T:
+
+    p_t = (∂Φ_t/∂s_t)ᵀ p_{t+1},    dE/dλ = Σ_t (∂Φ_t/∂λ)ᵀ p_{t+1}        (Franceschi et al. 2017, eq. 7 and 8)
+
+Two words of memory per parameter and step for the heavy ball, against all of a step's activations for `unroll`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from meta.hypers import Parts
+from meta.inner import Inner
+from meta.methods.backwards import Backwards
+from meta.methods.method import Slope
+
+
+@dataclass(frozen=True)
+class Tape:
+    name = "tape"
+
+    def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        return None
+
+    def bytes(self, inner: Inner, parts: Parts) -> int:
+        return inner.T * inner.problem.dynamics.width * inner.problem.layout.P * inner.dtype.itemsize
+
+    def __call__(self, inner: Inner, parts: Parts) -> Slope:
+        with torch.no_grad():
+            expanded = inner.expand(parts)
+            state = inner.start(expanded)
+            states, losses = [], []
+            for t in range(inner.T):
+                states.append(state)
+                state, loss = inner.advance(t, state, expanded)
+                losses.append(loss)
+            x = state[0]
+            back = Backwards(inner, expanded, state)
+            for t in reversed(range(inner.T)):
+                back.recompute(t, states.pop())
+        bits = 8 * self.bytes(inner, parts) / (inner.T * inner.problem.layout.P)
+        return Slope(back.value, back.parts(parts), x, torch.stack(losses), back.growth, bits)

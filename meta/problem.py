@@ -1,0 +1,128 @@
+"""What is trained, as pure functions of one flat vector of parameters.
+
+A problem holds no state and draws no random numbers of its own: the batch of step t under a seed is a function of
+the two, so that a method may ask for it again on its way back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from meta.dynamics import Dynamics, HeavyBall
+from meta.hypers import Hypers
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One tensor within the vector. Its last axis counts the units (neurons) that it belongs to."""
+
+    name: str
+    shape: tuple[int, ...]
+    layer: int = 0
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a vector of P parameters is cut into tensors, groups (one a tensor), layers and units."""
+
+    pieces: tuple[Piece, ...]
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        return [piece.size for piece in self.pieces]
+
+    @property
+    def P(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def G(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def groups(self) -> list[str]:
+        return [piece.name for piece in self.pieces]
+
+    def split(self, x: Tensor) -> list[Tensor]:  # [P] -> tensors in their shapes
+        return [part.view(piece.shape) for part, piece in zip(x.split(self.sizes), self.pieces, strict=True)]
+
+    def spread(
+        self, values: Tensor
+    ) -> Tensor:  # [..., G] -> [..., P], or [..., 1] where one value serves all
+        if self.G == 1:
+            return values
+        columns = [values[..., g : g + 1].expand(*values.shape[:-1], n) for g, n in enumerate(self.sizes)]
+        return torch.cat(columns, -1)
+
+    def gather(self, x: Tensor) -> Tensor:  # [..., P] -> [..., G]: the adjoint of `spread`
+        return torch.stack([part.sum(-1) for part in x.split(self.sizes, -1)], -1)
+
+    def by_group(self, x: Tensor, values: Tensor, f: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """f(x's part, values' row) group by group: [P], [G, ...] -> [P]."""
+        return torch.cat([f(part, values[g]) for g, part in enumerate(x.split(self.sizes))])
+
+    @cached_property
+    def granularities(self) -> dict[int, str]:
+        """How many values a penalty may have -> what each of them is for."""
+        layers = len({piece.layer for piece in self.pieces})
+        return {self.P: "weight", int(self._units.max()) + 1: "unit", layers: "layer", 1: "one"}
+
+    def penalties(self, values: Tensor) -> Tensor:  # [n] -> [P], or [1]
+        n = values.shape[-1]
+        if n in (1, self.P):
+            return values
+        if n not in self.granularities:
+            raise ValueError(f"log_l2 has {n} entries; give one of {_ways(self.granularities)}")
+        return values[..., self._units if self.granularities[n] == "unit" else self._layers]
+
+    @cached_property
+    def _layers(self) -> Tensor:  # [P]
+        order = {layer: i for i, layer in enumerate(sorted({piece.layer for piece in self.pieces}))}
+        return torch.cat([torch.full((piece.size,), order[piece.layer]) for piece in self.pieces])
+
+    @cached_property
+    def _units(self) -> Tensor:  # [P]: a unit's incoming weights and its bias are one
+        first: dict[int, int] = {}
+        ids, total = [], 0
+        for piece in self.pieces:
+            units = piece.shape[-1] if piece.shape else 1
+            if piece.layer not in first:
+                first[piece.layer] = total
+                total += units
+            ids.append((first[piece.layer] + torch.arange(units)).expand(piece.shape or (1,)).reshape(-1))
+        return torch.cat(ids)
+
+
+def _ways(granularities: dict[int, str]) -> str:
+    return ", ".join(f"{n} ({name})" for n, name in sorted(granularities.items()))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """x: [P] weights, h: Hypers with only the parts that losses read, batch: a pytree of tensors.
+
+    The library calls each function with x, h and the batch's floats in one dtype, that of `precision`; tensors
+    that the losses bring along must follow it: valid_images.to(x.dtype). It adds the penalty of h.log_l2 itself.
+    """
+
+    layout: Layout
+    steps: int  # T
+    init: Callable[
+        [int], Tensor
+    ]  # seed -> [P]; scaled by log_init_scale; standard normal if init_bins is used
+    inner_loss: Callable[[Tensor, Hypers, Any], Tensor]  # x, h, batch -> []
+    outer_loss: Callable[[Tensor, Hypers], Tensor]  # x, h -> []
+    batch: Callable[[int, int], Any]  # t, seed -> batch
+    dynamics: Dynamics = field(default_factory=HeavyBall)
+    scores: Callable[[Tensor], dict[str, float]] | None = (
+        None  # x -> figures for people, such as "error/test"
+    )
