@@ -101,9 +101,8 @@ def answer(model: CaptionModel, asked: Questions, tokens: Tensor, plan: Plan) ->
         some = slice(start, start + at_once)
         truth = pixels(asked.images[some], asked.at[some])  # [B, K, 3]
         with plan.autocast(tokens.device):
-            logits = model(
-                asked.images[some], asked.given[some], tokens[some], asked.at[some]
-            )  # [B, K, 3, 256]
+            # [B, K, 3, 256]
+            logits = model(asked.images[some], asked.given[some], tokens[some], asked.at[some])
         emd2.append(losses.squared_emd(logits, truth))
         bits.append(losses.bits(logits, truth))
         error.append((logits.float().softmax(-1) @ levels - truth).square())

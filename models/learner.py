@@ -40,9 +40,8 @@ class Learner:
         self.device = train.images.device
         self.steps = 0  # done
         self.sound = True  # no loss was seen that is not finite
-        self.step = torch.zeros(
-            (), dtype=torch.int64, device=self.device
-        )  # the same number, where it is drawn from
+        # The number of the step, where noise is drawn from it.
+        self.step = torch.zeros((), dtype=torch.int64, device=self.device)
         self.total = torch.zeros((), device=self.device)  # of the losses since the last reading
         self.steps_in_total = 0
         self.masker = maskers.build(config.masker)
@@ -186,9 +185,8 @@ class Learner:
 
 def without(tokens: Tensor, silent: Tensor) -> Tensor:
     """tokens [B, T] where the captions of the `silent` [B] say nothing."""
-    empty = nn.functional.pad(
-        Tokenizer.empty(1, tokens.device), (0, tokens.shape[1] - 1), value=PAD
-    )  # [1, T]
+    nothing = Tokenizer.empty(1, tokens.device)  # [1, 1]
+    empty = nn.functional.pad(nothing, (0, tokens.shape[1] - 1), value=PAD)  # [1, T]
     return torch.where(silent[:, None], empty, tokens)
 
 

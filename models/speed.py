@@ -15,9 +15,8 @@ import torch
 
 from models.config import Config
 
-COMPILE_PAYS_S = (
-    300  # of training on a GPU: if compiling takes a minute and saves a third of each step, 180 s do
-)
+# Of training on a GPU: if compiling takes a minute and saves a third of each step, 180 s do.
+COMPILE_PAYS_S = 300
 EAGER_SHARE = 0.2  # of a GPU's peak that the eager model is assumed to reach when guessing how long it takes
 PEAK = 100e12  # FLOP/s assumed of a GPU we have no figure for
 

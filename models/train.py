@@ -21,7 +21,7 @@ import torch._dynamo  # making the first optimiser imports it, in 2.5 s: better 
 from models import checkpoint, data, pictures, schedules, speed
 from models.checkpoint import Identity
 from models.config import Config
-from models.exam import CURVE, Exam, answer
+from models.exam import CURVE, Answers, Exam, answer
 from models.learner import Learner, told_of_memory
 from models.model import CaptionModel
 from models.stopping import Diverged, Rules, diverged
@@ -86,14 +86,15 @@ def train(
             images += batch
 
             if step == 1 or step % config.report_every == 0 or step == config.steps:
-                measured = start.measure() | {"lr": lr, "batch_size": batch}
+                true = start.true_answers()
+                measured = start.measured(true) | {"lr": lr, "batch_size": batch}
                 measured["images_per_second"] = images / (time.monotonic() - began)
                 better = measured["loss/valid"] < rules.lowest
                 rules = rules.step(measured["loss/valid"], step, config)
                 enough = rules.early.enough(config.stop)
                 last = step == config.steps or enough is not None
                 if last:
-                    measured |= start.measure_more()
+                    measured |= start.measured_more(true)
                 if left is not None:
                     left.look(measured, better, always=last or step == 1)
                 yield measured
@@ -124,21 +125,23 @@ class Start:
     exam: Exam
     learner: Learner
 
-    def measure(self) -> Measured:
-        valid = answer(self.learner.model, self.exam.curve, self.exam.tokens, self.learner.plan).emd2
+    def true_answers(self) -> Answers:
+        return answer(self.learner.model, self.exam.curve, self.exam.tokens, self.learner.plan)
+
+    def measured(self, true: Answers) -> Measured:
         return {
             "step": self.learner.steps,
             "loss/train": self.learner.mean_loss(),
-            "loss/valid": valid,
+            "loss/valid": true.emd2,
             "baseline/marginal": self.exam.marginal,
             "baseline/uniform": self.exam.uniform,
-            "skill": 1 - valid / self.exam.marginal,
+            "skill": 1 - true.emd2 / self.exam.marginal,
         }
 
-    def measure_more(self) -> Measured:
+    def measured_more(self, true: Answers) -> Measured:
         """The rest of the exam: worth its time once."""
         ask = partial(answer, self.learner.model, plan=self.learner.plan)
-        true, centre = (ask(q, self.exam.tokens) for q in (self.exam.curve, self.exam.centre))
+        centre = ask(self.exam.centre, self.exam.tokens)
         curve = {
             f"loss/valid_p{p:g}": loss for p, loss in zip(CURVE, true.curve, strict=True) if loss == loss
         }

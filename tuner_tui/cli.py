@@ -46,6 +46,11 @@ Headless = Annotated[
     bool,
     typer.Option("--headless", help="No screen: a progress bar, or plain lines where there is no terminal."),
 ]
+SearchName = Annotated[
+    str | None,
+    typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="How many trials in all.")]
 Parallel = Annotated[int | None, typer.Option("--parallel", "-p", min=1, help="How many trials at once.")]
 Gpus = Annotated[
@@ -81,10 +86,7 @@ def studies(context: typer.Context, root: Root = _HERE) -> None:
 
 @app.command()
 def sweep(
-    search: Annotated[
-        str | None,
-        typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
-    ] = None,
+    search: SearchName = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,7 +95,7 @@ def sweep(
     ] = None,
     trials: Trials = None,
     parallel: Parallel = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")] = None,
+    seed: Seed = None,
     gpus: Gpus = None,
     tracking_uri: TrackingUri = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the study; a number is added.")] = None,
@@ -131,15 +133,12 @@ def sweep(
 
 @app.command("find-lr")
 def find_lr(
-    search: Annotated[
-        str | None,
-        typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
-    ] = None,
+    search: SearchName = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE, as for sweep: fix what the search varies. Repeatable."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")] = None,
+    seed: Seed = None,
     gpus: Gpus = None,
     tracking_uri: TrackingUri = None,
     json: Json = None,
