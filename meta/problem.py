@@ -29,6 +29,10 @@ class Piece:
     def size(self) -> int:
         return prod(self.shape)
 
+    @property
+    def units(self) -> int:
+        return self.shape[-1] if self.shape else 1
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -73,33 +77,37 @@ class Layout:
     @cached_property
     def granularities(self) -> dict[int, str]:
         """How many values a penalty may have -> what each of them is for."""
-        layers = len({piece.layer for piece in self.pieces})
-        return {self.P: "weight", int(self._units.max()) + 1: "unit", layers: "layer", 1: "one"}
+        units = {sum(self._units): "unit"} if self._units else {}
+        return {self.P: "weight"} | units | {len(self._layers): "layer", 1: "one"}
 
-    def penalties(self, values: Tensor) -> Tensor:  # [n] -> [P], or [1]
+    def penalties(self, values: Tensor) -> Tensor:  # [..., n] -> [..., P], or [..., 1]
         n = values.shape[-1]
         if n in (1, self.P):
             return values
         if n not in self.granularities:
             raise ValueError(f"log_l2 has {n} entries; give one of {_ways(self.granularities)}")
-        return values[..., self._units if self.granularities[n] == "unit" else self._layers]
+        # By views and not by index: an index kept from within vmap would be bound to that vmap, and to one device.
+        widths = self._units if self.granularities[n] == "unit" else [1] * n
+        of_layer = dict(zip(self._layers, values.split(widths, -1), strict=True))
+        return torch.cat([_over(of_layer[piece.layer], piece.size) for piece in self.pieces], -1)
 
     @cached_property
-    def _layers(self) -> Tensor:  # [P]
-        order = {layer: i for i, layer in enumerate(sorted({piece.layer for piece in self.pieces}))}
-        return torch.cat([torch.full((piece.size,), order[piece.layer]) for piece in self.pieces])
+    def _layers(self) -> list[int]:
+        return sorted({piece.layer for piece in self.pieces})
 
     @cached_property
-    def _units(self) -> Tensor:  # [P]: a unit's incoming weights and its bias are one
-        first: dict[int, int] = {}
-        ids, total = [], 0
-        for piece in self.pieces:
-            units = piece.shape[-1] if piece.shape else 1
-            if piece.layer not in first:
-                first[piece.layer] = total
-                total += units
-            ids.append((first[piece.layer] + torch.arange(units)).expand(piece.shape or (1,)).reshape(-1))
-        return torch.cat(ids)
+    def _units(self) -> list[int]:
+        """How many each layer has: a unit's incoming weights and its bias are one. Empty where that is unclear."""
+        widths = {
+            layer: {piece.units for piece in self.pieces if piece.layer == layer} for layer in self._layers
+        }
+        clear = all(len(each) == 1 for each in widths.values())
+        return [width for each in widths.values() for width in each] if clear else []
+
+
+def _over(values: Tensor, size: int) -> Tensor:  # [..., m] -> [..., size], a row of m after another
+    m, some = values.shape[-1], values.shape[:-1]
+    return values.unsqueeze(-2).expand(*some, size // m, m).reshape(*some, size)
 
 
 def _ways(granularities: dict[int, str]) -> str:
