@@ -82,14 +82,15 @@ class HeavyBall:
 
     def step(self, state: State, g: Tensor, rates: Rates) -> State:
         (x, v), (alpha, beta) = state, rates
-        v = beta * v - (1 - beta) * g
-        return x + alpha * v, v
+        v = torch.lerp(-g, v, beta)  # βv − (1−β)g
+        return torch.addcmul(x, alpha, v), v
 
     def pull(self, state: State, g: Tensor, rates: Rates, adjoint: State) -> tuple[State, Tensor, Rates]:
         (_, v), (alpha, beta), (dx, dv) = state, rates, adjoint
-        dalpha = dx * (beta * v - (1 - beta) * g)
-        dv = dv + alpha * dx
-        return (dx, beta * dv), (beta - 1) * dv, (dalpha, dv * (v + g))
+        dalpha = dx * torch.lerp(-g, v, beta)
+        dv = torch.addcmul(dv, alpha, dx)
+        kept = beta * dv
+        return (dx, kept), kept - dv, (dalpha, dv * (v + g))  # u = −(1−β) dv
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ Parts = dict[str, Tensor]  # the parts that are there, by name; those of `other`
 
 SCHEDULES = ("log_lr", "logit_momentum")  # what the optimiser reads, step by step
 STARTS = ("log_init_scale", "init_bins")  # what the first weights are made of
+PENALTY = "log_l2"  # what the library adds to the inner loss
 _OTHER = "other."
 
 
@@ -75,8 +76,8 @@ class Hypers:
 
 
 def seen_by_losses(names: Iterable[str]) -> list[str]:
-    """Of these parts, those that a loss reads (θ); the others are gone once weights and rates are there."""
-    return [name for name in names if name not in SCHEDULES and name not in STARTS]
+    """Of these parts, those that a problem's losses read; the others are gone by then."""
+    return [name for name in names if name not in (*SCHEDULES, *STARTS, PENALTY)]
 
 
 def _flatten(hypers: Hypers) -> tuple[list[Tensor], tuple[str, ...]]:

@@ -4,7 +4,7 @@
 
 A run is one training, under one setting and one seed. The leading axes (...) are runs side by side, [R], or none:
 a lone run is spared vmap's overhead. Whatever is elementwise in the weights works on both alike; only the losses
-are vmapped here. θ are the parts that losses read (penalties, data, labels, ...).
+are vmapped here. θ is what the inner loss reads: data, labels, ..., and the strength of the penalty.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,13 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from meta.dynamics import Rates, State
-from meta.hypers import Hypers, Parts, seen_by_losses
+from meta.hypers import PENALTY, Hypers, Parts, seen_by_losses
 from meta.problem import Problem
 from meta.start import first_weights
 from meta.ties import Ties
 
-Theta = Parts
+Theta = Parts  # what the inner loss reads; the penalty as [..., P] or [..., 1] under STRENGTH
+STRENGTH = "l2"
 Pull = Callable[[Tensor], tuple[Tensor, Theta]]  # u [..., P] -> ∂ₓ(gᵀu) [..., P], ∂θ(gᵀu)
 
 
@@ -99,7 +100,38 @@ class Inner:
 
     def gradient(self, t: int, x: Tensor, theta: Theta, graph: bool = False) -> tuple[Tensor, Tensor]:
         """∇ₓL [..., P] and L [...] at step t. With `graph` it can be differentiated by x and θ."""
+        g, loss = self._data_gradient(t, x, theta, graph)
+        if STRENGTH in theta:  # L = data term + ½ Σ l x², whose derivatives are written out
+            pulled = theta[STRENGTH] * x
+            g, loss = g + pulled, loss + 0.5 * torch.linalg.vecdot(pulled, x).detach()
+        return g, loss
+
+    def gradient_and_pull(self, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Pull]:
+        """g, L, and u -> ∂ₓ(gᵀu), ∂θ(gᵀu): Hessian-vector products from one pass over the loss."""
+        leaf = x.detach().requires_grad_()
+        leaves = {name: part.detach().requires_grad_() for name, part in _without_penalty(theta).items()}
+        with torch.enable_grad():
+            data_g, loss = self._data_gradient(t, leaf, leaves, graph=True)
+        g = data_g.detach()
+        strength = theta.get(STRENGTH)
+        if strength is not None:
+            pulled = strength * x
+            g, loss = g + pulled, loss + 0.5 * torch.linalg.vecdot(pulled, x)
+
+        def pull(u: Tensor) -> tuple[Tensor, Theta]:
+            dx, *more = _grad([data_g], [leaf, *leaves.values()], [u])
+            dtheta = dict(zip(leaves, more, strict=True))
+            if strength is not None:
+                dx = torch.addcmul(dx, strength, u)
+                dtheta[STRENGTH] = (x * u).sum_to_size(strength.shape)
+            return dx, dtheta
+
+        return g, loss, pull
+
+    def _data_gradient(self, t: int, x: Tensor, theta: Theta, graph: bool) -> tuple[Tensor, Tensor]:
+        """∇ₓ and value of the problem's own loss, without the penalty."""
         batch, stacked = self._batch(t)
+        theta = _without_penalty(theta)
         if self.runs is None:
             x = x if x.requires_grad else x.detach().requires_grad_()
             with torch.enable_grad():
@@ -110,23 +142,22 @@ class Inner:
         g, loss = torch.func.vmap(slope, in_dims=(0, 0, 0 if stacked else None))(x, theta, batch)
         return g, loss.detach()
 
-    def gradient_and_pull(self, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Pull]:
-        """g, L, and u -> ∂ₓ(gᵀu), ∂θ(gᵀu): Hessian-vector products from one pass over the loss."""
-        x = x.detach().requires_grad_()
-        theta = {name: part.detach().requires_grad_() for name, part in theta.items()}
-        with torch.enable_grad():
-            g, loss = self.gradient(t, x, theta, graph=True)
+    def step_function(self, t: int) -> Callable[[State, Rates, Theta], tuple[State, Tensor]]:
+        """Step t as a pure function of state, rates [..., G] and θ that torch.func can differentiate, either way."""
+        batch, stacked = self._batch(t)
+        slope = self._vmap(torch.func.grad_and_value(self._loss), (0, 0, 0 if stacked else None), 0)
 
-        def pull(u: Tensor) -> tuple[Tensor, Theta]:
-            dx, *dtheta = _grad([g], [x, *theta.values()], [u])
-            return dx, dict(zip(theta, dtheta, strict=True))
+        def step(state: State, rates: Rates, theta: Theta) -> tuple[State, Tensor]:
+            g, loss = slope(state[0], theta, batch)
+            spread = tuple(self.problem.layout.spread(rate) for rate in rates)
+            return self.problem.dynamics.step(state, g, spread), loss
 
-        return g.detach(), loss, pull
+        return step
 
     # ── the outer loss ──
 
     def outer(self, x: Tensor, theta: Theta) -> Tensor:  # [..., P] -> [...]
-        return self._vmap(self._outer_one, (0, 0), 0)(x, theta)
+        return self._vmap(self._outer_one, (0, 0), 0)(x, _without_penalty(theta))
 
     def outer_and_pull(self, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Theta]:
         """The value [...], its gradient by x [..., P], and by θ directly."""
@@ -146,14 +177,13 @@ class Inner:
         }
         x0 = first_weights(draws, parts, problem.layout)
         rates = problem.dynamics.rates(parts, problem.steps, problem.layout.G, draws)
-        return x0, rates, {name: parts[name] for name in seen_by_losses(parts)}
+        theta = {name: parts[name] for name in seen_by_losses(parts)}
+        if PENALTY in parts:
+            theta[STRENGTH] = problem.layout.penalties(parts[PENALTY].exp())
+        return x0, rates, theta
 
     def _loss(self, x: Tensor, theta: Theta, batch: Any) -> Tensor:
-        loss = self.problem.inner_loss(x, Hypers.of(theta), batch)
-        if "log_l2" in theta:
-            strength = self.problem.layout.penalties(theta["log_l2"].exp())
-            loss = loss + 0.5 * (strength * x * x).sum()
-        return loss
+        return self.problem.inner_loss(x, Hypers.of(theta), batch)
 
     def _outer_one(self, x: Tensor, theta: Theta) -> Tensor:
         return self.problem.outer_loss(x, Hypers.of(theta))
@@ -188,6 +218,10 @@ class Inner:
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.to(self.dtype)
         return value
+
+
+def _without_penalty(theta: Theta) -> Theta:
+    return {name: part for name, part in theta.items() if name != STRENGTH}
 
 
 def _grad(outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor]) -> list[Tensor]:

@@ -27,7 +27,7 @@ class Backwards:
         hx, htheta = pull(u)
         self.adjoint = (dx + hx, *rest)
         for name, more in htheta.items():
-            self.dtheta[name] = self.dtheta[name] + more
+            self.dtheta[name] += more  # ours alone: `outer_and_pull` made them
         self.drates.append(tuple(inner.problem.layout.gather(rate) for rate in drates))
 
     def recompute(self, t: int, state: State) -> None:
