@@ -1,0 +1,159 @@
+"""The problems that come with the library: the bowl against its closed form, and the digits that are read."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meta import Hypers, hypergradient
+from meta.dynamics import HeavyBall
+from meta.problems.quadratic import Quadratic, rotated
+from meta.ties import constant
+
+T = 17
+METHODS = ("unroll", "tape")
+
+
+def normal(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def one(value):
+    return torch.tensor([value], dtype=torch.float64)
+
+
+def bowl(dynamics=None):
+    return rotated(torch.tensor([0.2, 1.0, 3.0, 7.0]), T, seed=3, dynamics=dynamics)
+
+
+def hypers(rows):
+    return Hypers(
+        log_lr=-0.7 + 0.2 * normal(1, rows, 1),
+        logit_momentum=1.5 + 0.3 * normal(2, rows, 1),
+        log_init_scale=torch.tensor([0.3], dtype=torch.float64),
+        log_l2=torch.tensor([-1.2], dtype=torch.float64),
+        other={"target": normal(4, 4)},
+    )
+
+
+def agree(found, value, grads, rtol=1e-10):
+    assert found.value.item() == pytest.approx(value, rel=rtol)
+    truth = grads.parts()
+    for name, part in found.grads.parts().items():
+        torch.testing.assert_close(part, truth[name], rtol=rtol, atol=rtol * truth[name].abs().max().item())
+
+
+# ── the closed form ──
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("denominator", [None, 2**16])
+def test_schedules_meet_the_product_of_matrices(method, denominator):
+    quadratic, h = bowl(HeavyBall(denominator=denominator)), hypers(T)
+    found = hypergradient(quadratic.problem(), h, method, precision="float64", seeds=(5,))
+    agree(found, *quadratic.exact(h, 5))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constant_rates_meet_the_power_of_one_matrix(method):
+    quadratic, h = bowl(), hypers(1)
+    ties = {"log_lr": constant(T), "logit_momentum": constant(T)}
+    found = hypergradient(quadratic.problem(), h, method, precision="float64", ties=ties)
+    agree(found, *quadratic.exact(h))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_groups_and_a_penalty_for_each_weight(method):
+    quadratic = Quadratic(normal(1, 5).exp(), normal(2, 5), normal(3, 5), T, groups=(2, 3))
+    h = Hypers(
+        log_lr=-1 + 0.2 * normal(4, T, 2),
+        logit_momentum=1 + 0.2 * normal(5, T, 2),
+        log_init_scale=normal(6, 2),
+        log_l2=normal(7, 5) - 1,
+    )
+    found = hypergradient(quadratic.problem(), h, method, precision="float64", seeds=(0, 1), chunk_size=2)
+    for row, seed in enumerate((0, 1)):
+        value, grads = quadratic.exact(h, seed)
+        assert found.seed_values[row].item() == pytest.approx(value, rel=1e-10)
+        for name, part in found.seed_grads.parts().items():
+            torch.testing.assert_close(part[row], grads.parts()[name], rtol=1e-10, atol=1e-12)
+
+
+@settings(max_examples=25)
+@given(
+    st.floats(-3, 0.5),
+    st.floats(-2, 3),
+    st.floats(-1, 1),
+    st.floats(-4, 1),
+    st.integers(1, 40),
+)
+def test_power_product_and_roots_are_one(log_lr, logit, log_scale, log_l2, steps):
+    """z_T by the roots μ of each 2×2 block: U_n = (μ₊ⁿ⁺¹ − μ₋ⁿ⁺¹)/(μ₊ − μ₋), M^T = U_{T−1}M − det(M) U_{T−2}."""
+    a = torch.tensor([0.2, 1.0, 3.1], dtype=torch.float64)
+    quadratic = Quadratic(a, normal(1, 3), normal(2, 3), steps, dynamics=HeavyBall(denominator=None))
+    shared = {"log_init_scale": one(log_scale), "log_l2": one(log_l2)}
+    rates = {"log_lr": one(log_lr)[None], "logit_momentum": one(logit)[None]}
+    power, grads = quadratic.exact(Hypers.of(shared | rates))
+    every = {name: part.expand(steps, 1) for name, part in rates.items()}
+    product, grads_ = quadratic.exact(Hypers.of(shared | every))
+    assert product == pytest.approx(power, rel=1e-9)
+    for name in rates:
+        torch.testing.assert_close(
+            grads_.parts()[name].sum(0, keepdim=True),
+            grads.parts()[name],
+            rtol=1e-6,
+            atol=1e-9 * (1 + abs(power)),
+        )
+
+    alpha, beta = math.exp(log_lr), 1 / (1 + math.exp(-logit))
+    h = (a + math.exp(log_l2)).numpy()
+    trace = 1 - alpha * (1 - beta) * h + beta
+    root = np.sqrt(trace.astype(complex) ** 2 - 4 * beta)
+    up, down = (trace + root) / 2, (trace - root) / 2
+    if np.abs(root).min() < 1e-2:  # a double root: the quotient is 0/0
+        return
+    u = [(up**n - down**n) / root for n in (steps, steps - 1)]  # U_{T−1}, U_{T−2}
+    residual = (u[0] * (1 - alpha * (1 - beta) * h) - beta * u[1]).real
+    rest = a.numpy() * quadratic.target.numpy() / h
+    x = rest + residual * (math.exp(log_scale) * quadratic.init(0).numpy() - rest)
+    assert power == pytest.approx(0.5 * np.square(x - quadratic.goal.numpy()).sum(), rel=1e-8)
+
+
+def test_one_step_by_hand():
+    """x₁ = x₀ − α(1−β)a(x₀ − c): dE/d log α = −(x₁ − d) α(1−β)a(x₀ − c)."""
+    quadratic = Quadratic(one(3.0), one(0.5), one(2.0), 1, dynamics=HeavyBall(momentum=0.75))
+    x0 = quadratic.init(0).item()
+    moved = 0.1 * 0.25 * 3 * (x0 - 0.5)
+    value, grads = quadratic.exact(Hypers(log_lr=one(0.1).log()[None]))
+    assert value == pytest.approx(0.5 * (x0 - moved - 2) ** 2, rel=1e-14)
+    assert grads.log_lr is not None
+    assert grads.log_lr.item() == pytest.approx(-(x0 - moved - 2) * moved, rel=1e-14)
+
+
+def test_a_wrong_derivative_would_be_seen():
+    quadratic, h = bowl(), hypers(T)
+    _, grads = quadratic.exact(h)
+    found = hypergradient(quadratic.problem(), h, "tape", precision="float64")
+    assert grads.log_lr is not None and found.grads.log_lr is not None
+    off = grads.log_lr.roll(1, 0)
+    assert ((found.grads.log_lr - off).norm() / off.norm()).item() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Quadratic(torch.ones(3), torch.ones(3), torch.ones(3), 2, groups=(1, 1)), "add up to 3"),
+        (
+            lambda: Quadratic(torch.ones(2), torch.ones(2), torch.ones(2), 2, torch.eye(2), (1, 1)),
+            "leave out the basis or the groups",
+        ),
+        (lambda: bowl().exact(Hypers(log_lr=torch.zeros(3, 1))), f"3 rows; give 1 or {T}"),
+        (lambda: bowl().exact(Hypers(log_l2=torch.zeros(4))), "log_l2 has 4 entries"),
+    ],
+)
+def test_what_does_not_fit_is_said(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
