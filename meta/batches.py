@@ -29,6 +29,11 @@ class Batches:
 
 @lru_cache(maxsize=64)  # the way back walks through the same epochs
 def _order(n: int, epoch: int, seed: int) -> Tensor:
-    # Seeds of neighbouring epochs and runs must not meet: an odd multiplier spreads them over 63 bits.
-    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + 1) % 2**63
-    return torch.randperm(n, generator=torch.Generator().manual_seed(mixed))
+    return torch.randperm(n, generator=generator_at(seed, epoch))
+
+
+def generator_at(seed: int, counter: int, stream: int = 0) -> torch.Generator:
+    """Random numbers that are a function of all three, so that they can be had again in any order."""
+    # Seeds of neighbouring counters and runs must not meet: odd multipliers spread them over 63 bits.
+    mixed = seed * 0x9E3779B97F4A7C15 + counter * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB + 1
+    return torch.Generator().manual_seed(mixed % 2**63)

@@ -12,6 +12,7 @@ from meta.batches import Batches
 from meta.dynamics import Dynamics, HeavyBall
 from meta.hypers import Hypers
 from meta.problem import Layout, Piece, Problem
+from meta.problems.transforms import Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,26 +46,47 @@ def network(
     batch: int,
     classes: int = 10,
     dynamics: Dynamics | None = None,
+    test: Examples | None = None,
+    seen: Examples | None = None,
+    transform: Transform | None = None,
 ) -> Problem:
     """Trained on batches of `train`, judged on all of `valid`. Learned data or labels (hypers.data [N, D],
-    hypers.labels [N, C]) take the place of the examples that come with it."""
+    hypers.labels [N, C]) take the place of the examples that come with it.
+
+    scores: loss and error on train (or on `seen`, where what is trained on is learned), valid and test.
+    transform: moves the examples of each batch along hypers.generator.
+    """
     layers = layout([train.images.shape[1], *hidden, classes])
     batches = Batches(len(train.images), batch)
+    judged = {"train": seen or train, "valid": valid} | ({"test": test} if test else {})
 
     def init(seed: int) -> Tensor:  # standard normal: log_init_scale is the log of its standard deviation
         return torch.randn(layers.P, generator=torch.Generator().manual_seed(seed)).to(train.images.device)
 
-    def some(t: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    def some(t: int, seed: int) -> tuple[Tensor, ...]:
         rows = batches(t, seed).to(train.images.device)
-        return rows, train.images[rows], train.labels[rows]
+        times = (transform.times(t, seed, rows),) if transform else ()
+        return rows, train.images[rows], train.labels[rows], *times
 
-    def inner_loss(x: Tensor, h: Hypers, some: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        rows, images, labels = some
+    def inner_loss(x: Tensor, h: Hypers, some: tuple[Tensor, ...]) -> Tensor:
+        rows, images, labels = some[:3]
         images = images if h.data is None else h.data[rows]
         labels = labels if h.labels is None else h.labels[rows].softmax(-1)
+        if transform and h.generator is not None:
+            images = transform(h.generator, some[3], images)
         return cross_entropy(logits(x, images, layers), labels)
 
     def outer_loss(x: Tensor, h: Hypers) -> Tensor:
-        return cross_entropy(logits(x, valid.images, layers), valid.labels)
+        loss = cross_entropy(logits(x, valid.images, layers), valid.labels)
+        return loss + transform.penalty(h.generator) if transform and h.generator is not None else loss
 
-    return Problem(layers, steps, init, inner_loss, outer_loss, some, dynamics or HeavyBall())
+    def scores(x: Tensor) -> dict[str, float]:
+        found: dict[str, float] = {}
+        with torch.no_grad():
+            for name, those in judged.items():
+                z = logits(x, those.images, layers)
+                found[f"loss/{name}"] = cross_entropy(z, those.labels).item()
+                found[f"error/{name}"] = (z.argmax(-1) != those.labels).double().mean().item()
+        return found
+
+    return Problem(layers, steps, init, inner_loss, outer_loss, some, dynamics or HeavyBall(), scores)

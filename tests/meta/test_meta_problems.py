@@ -1,6 +1,11 @@
 """The problems that come with the library: the bowl against its closed form, and the digits that are read."""
 
+import dataclasses
+import gzip
 import math
+import os
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +15,8 @@ from hypothesis import strategies as st
 
 from meta import Hypers, hypergradient
 from meta.dynamics import HeavyBall
+from meta.problems.digits import digits, mnist
+from meta.problems.nets import Examples, network
 from meta.problems.quadratic import Quadratic, rotated
 from meta.ties import constant
 
@@ -157,3 +164,149 @@ def test_a_wrong_derivative_would_be_seen():
 def test_what_does_not_fit_is_said(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+# ── digits ──
+
+
+def rows(examples):
+    return {image.numpy().tobytes() for image in examples.images}
+
+
+def test_digits_are_shared_out_by_the_seed():
+    split = digits(train=1000, valid=400, seed=1)
+    sizes = [len(part.images) for part in (split.train, split.valid, split.test)]
+    assert sizes == [1000, 400, 397]
+    for part in (split.train, split.valid, split.test):
+        assert part.images.shape[1:] == (64,) and part.images.dtype == torch.float32
+        assert part.labels.dtype == torch.int64 and part.labels.unique().tolist() == list(range(10))
+        assert part.images.min() == 0 and part.images.max() == 1
+    together = rows(split.train) | rows(split.valid) | rows(split.test)
+    assert len(together) == 1797  # no two of them are alike, so none is in two places
+    assert torch.equal(digits(seed=1).train.images, split.train.images)
+    assert not torch.equal(digits(seed=2).train.images, split.train.images)
+
+
+@pytest.mark.parametrize("sizes", [(1500, 297), (0, 100), (1797, 1)])
+def test_too_many_digits_are_refused(sizes):
+    with pytest.raises(ValueError, match="together at most 1797"):
+        digits(*sizes)
+
+
+def test_a_network_learns_the_digits_and_tells_its_scores():
+    split = digits(train=500, valid=200)
+    problem = network(
+        split.train, split.valid, (16,), test=split.test, steps=80, batch=50, dynamics=HeavyBall(lr=2.0)
+    )
+    found = hypergradient(problem, Hypers(log_init_scale=torch.full((4,), -1.5)), "tape")
+    assert problem.scores is not None
+    before, after = problem.scores(problem.init(0) * math.exp(-1.5)), problem.scores(found.weights[0])
+    assert set(after) == {
+        f"{what}/{where}" for what in ("loss", "error") for where in ("train", "valid", "test")
+    }
+    assert after["loss/valid"] == pytest.approx(found.value.item(), rel=1e-5)
+    assert after["error/test"] < 0.2 < 0.7 < before["error/test"]
+    assert all(type(figure) is float for figure in after.values())
+
+
+def test_scores_say_error_as_a_share_and_train_as_told():
+    images, labels = torch.eye(4), torch.tensor([0, 1, 2, 0])
+    train, seen = Examples(images[:2], labels[:2]), Examples(images, labels)
+    problem = network(train, train, classes=3, steps=1, batch=1)
+    x = torch.zeros(15)
+    x[:12] = 9 * torch.eye(4, 3).flatten()  # image i is called i; the last one, which is a 0, may be anything
+    x[9:12] = torch.tensor([0.0, 9.0, 0.0])
+    assert problem.scores is not None
+    alone = problem.scores(x)
+    assert set(alone) == {"loss/train", "error/train", "loss/valid", "error/valid"}
+    assert alone["error/train"] == 0
+    told = network(train, train, classes=3, steps=1, batch=1, seen=seen).scores
+    assert told is not None and told(x)["error/train"] == 0.25
+    assert told(x.double().requires_grad_())["loss/train"] == pytest.approx(
+        (3 * math.log(1 + 2 * math.exp(-9)) + math.log(2 + math.exp(9))) / 4
+    )
+
+
+# ── MNIST in IDX files ──
+
+N_TRAIN, N_TEST = 12, 5
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def contents():
+    draw = np.random.default_rng(0)
+    each = {}
+    for name, n in (("train", N_TRAIN), ("t10k", N_TEST)):
+        each[f"{name}-images-idx3-ubyte"] = idx(draw.integers(0, 256, (n, 28, 28), dtype=np.uint8))
+        each[f"{name}-labels-idx1-ubyte"] = idx((np.arange(n) % 10).astype(np.uint8))
+    return each
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, raw in contents().items():
+        (tmp_path / name).write_bytes(raw)
+    return tmp_path
+
+
+def test_idx_files_are_read_plain_and_packed(folder, tmp_path):
+    split = mnist(folder, 7, 5)
+    raw = np.frombuffer(contents()["t10k-images-idx3-ubyte"][16:], np.uint8).reshape(N_TEST, 784)
+    assert np.array_equal(split.test.images.numpy(), raw.astype(np.float32) / 255)
+    assert split.test.labels.tolist() == [0, 1, 2, 3, 4]
+    assert len(rows(split.train) | rows(split.valid)) == N_TRAIN
+    assert sorted(split.train.labels.tolist() + split.valid.labels.tolist()) == sorted([*range(10), 0, 1])
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for name, bytes_ in contents().items():
+        (packed / f"{name}.gz").write_bytes(gzip.compress(bytes_))
+    for part, other in zip(dataclasses.astuple(split), dataclasses.astuple(mnist(packed, 7, 5)), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(part, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "kind", "said"),
+    [
+        (
+            "train-images-idx3-ubyte",
+            None,
+            FileNotFoundError,
+            "neither train-images-idx3-ubyte nor .*four IDX files",
+        ),
+        (
+            "t10k-labels-idx1-ubyte",
+            b"<html>not found",
+            ValueError,
+            "begins with 3c 68 74 6d, which is no IDX file",
+        ),
+        ("t10k-labels-idx1-ubyte", b"", ValueError, "which is no IDX file"),
+        (
+            "train-labels-idx1-ubyte",
+            idx(np.zeros(12, np.uint8))[:-3],
+            ValueError,
+            "holds 9 bytes.*promises 12",
+        ),
+        ("train-labels-idx1-ubyte", idx(np.zeros(9, np.uint8)), ValueError, "12 images and 9 labels"),
+        ("train-labels-idx1-ubyte.gz", gzip.compress(bytes(99))[:-9], ValueError, "can't be unpacked"),
+        ("train-labels-idx1-ubyte.gz", b"junk", ValueError, "can't be unpacked"),
+    ],
+)
+def test_a_bad_file_is_named_with_what_to_do(folder, name, raw, kind, said):
+    (folder / name.removesuffix(".gz")).unlink()
+    if raw is not None:
+        (folder / name).write_bytes(raw)
+    with pytest.raises(kind, match=said) as caught:
+        mnist(folder, 7, 5)
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.skipif(
+    "TUNER_MNIST" not in os.environ, reason="TUNER_MNIST names no folder of MNIST's IDX files"
+)
+def test_the_real_mnist():
+    split = mnist(Path(os.environ["TUNER_MNIST"]), 1000, 500)
+    assert split.test.images.shape == (10_000, 784) and split.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert split.test.images.mean().item() == pytest.approx(0.1325, abs=1e-4)
