@@ -188,6 +188,11 @@ class Config:
             raise ValueError("\n".join(errors))
         return config
 
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        """Every hyperparameter, under each of its names."""
+        return (*_rules(), *ALIASES)
+
     def merge_layers(self) -> tuple[int, ...]:
         """The layers before which the caption is merged: as listed, or `merger.layers` evenly spaced.
 

@@ -53,6 +53,9 @@ def find(*, seed: int = 0, device: str = "cpu", **hypers: Any) -> Iterator[dict[
         yield measured
 
 
+find.hypers = Config.names()
+
+
 def rate(step: float) -> float:
     return LOWEST * (HIGHEST / LOWEST) ** (step / (RAMP - 1))
 

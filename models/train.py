@@ -117,6 +117,9 @@ def train(
     say(enough or f"loss/valid {measured['loss/valid']:.2f}, skill {measured['skill']:.2f}")
 
 
+train.hypers = Config.names()  # what `tuner check` lets a search name
+
+
 @dataclass(frozen=True)
 class Start:
     """All that training starts from, and what can be measured of it."""

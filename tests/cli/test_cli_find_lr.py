@@ -78,6 +78,7 @@ def test_a_finder_that_fails_is_exit_code_3_with_the_curve_so_far_and_its_log(tm
         (["find-lr"], SEARCH.replace(":finder", "/finder.py"), "tuner.toml: finder: "),
         (["find-lr", "--set", "fixed.nothing=3"], SEARCH, "takes no 'nothing'"),
         (["check"], WITHOUT_LR.replace(":finder", ":missing"), "has no 'missing'"),
+        (["check", "caption", "--set", "fixed.convnet.depht=3"], SEARCH, "did you mean convnet.depth"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(tmp_path, words, search, sentence):

@@ -81,16 +81,20 @@ def value_file(value: Any) -> str:
 
 
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a search must know of a target: {"names": [...], "required": [...], "any": takes **anything}."""
+    """What a search must know of a target: {"names": [...], "required": [...], "any": takes **anything}.
+
+    A function with `**hypers` may say which ones it takes: `train.hypers = ("lr", "convnet.depth")`.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return {"names": [], "required": [], "any": True}
     by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    declared = [str(name) for name in getattr(function, "hypers", ())]
     return {
-        "names": [p.name for p in by_name],
+        "names": [p.name for p in by_name] + declared,
         "required": [p.name for p in by_name if p.default is p.empty],
-        "any": any(p.kind is p.VAR_KEYWORD for p in parameters),
+        "any": not declared and any(p.kind is p.VAR_KEYWORD for p in parameters),
     }
 
 

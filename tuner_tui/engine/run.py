@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from ..search.problems import nearest
 from ..search.sampler import make_sampler
 from ..search.search import Search
 from ..study.bury import bury
@@ -115,7 +116,8 @@ def check_target(search: Search, signature: Mapping[str, object]) -> None:
     problems: list[str] = []
     if not signature["any"]:
         for name in sorted(given - names):
-            problems.append(f"{search.target} takes no {name!r}; it takes {', '.join(sorted(names))}")
+            remedy = nearest(name, names) or f"; it takes {', '.join(sorted(names))}"
+            problems.append(f"{search.target} takes no {name!r}{remedy}")
     conditional = {h.name for h in search.space if h.when}
     for name in _strings(signature["required"]):
         if name in ("seed", "device", "out"):
