@@ -6,7 +6,7 @@ be any real number, so that a gradient step can never leave its domain: rates ar
 With `settings` many at once every part has one more axis in front, [K, ...].
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
@@ -63,9 +63,10 @@ class Hypers:
     __rmul__ = __mul__
 
     def dot(self, other: "Hypers") -> Tensor:
-        """Σ over all parts and entries, float64.  []"""
+        """Σ over the parts that both have, float64.  []"""
         theirs = other.parts()
-        products = [(part.double() * theirs[name].double()).sum() for name, part in self.parts().items()]
+        both = [(part, theirs[name]) for name, part in self.parts().items() if name in theirs]
+        products = [(mine.double() * its.double()).sum() for mine, its in both]
         return torch.stack(products).sum() if products else torch.zeros((), dtype=torch.float64)
 
     def norm(self) -> Tensor:
@@ -73,6 +74,9 @@ class Hypers:
 
     def count(self) -> int:
         return sum(part.numel() for part in self.parts().values())
+
+    def __reduce__(self) -> tuple[Callable[[Parts], "Hypers"], tuple[Parts]]:
+        return Hypers.of, (self.parts(),)  # a read-only mapping can't be pickled or copied as it is
 
 
 def seen_by_losses(names: Iterable[str]) -> list[str]:
