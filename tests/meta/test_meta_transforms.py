@@ -189,11 +189,11 @@ def test_methods_agree_lone_and_side_by_side():
 
 
 def test_smoothness_is_half_the_squared_steps_between_neighbours():
-    transform = Transform(2, 2, smoothness=3.0)
-    A = torch.zeros(4, 9)
-    A[3, 2] = 2.0
-    assert float(transform.penalty(A)) == pytest.approx(0.5 * 3 * (4 + 4))
-    assert float(transform.penalty(A.new_ones(4, 9))) == 0
+    transform = Transform(2, 3, smoothness=3.0)
+    A = torch.zeros(6, 9)
+    A[1, 2] = 2.0  # the middle of the upper row: two neighbours beside it, one below
+    assert float(transform.penalty(A)) == pytest.approx(0.5 * 3 * (4 + 4 + 4))
+    assert float(transform.penalty(torch.ones(6, 9))) == 0
     free, smooth = Transform(H, W), Transform(H, W, smoothness=3.0)
     A = generator(free, 0.1)
     more = slope(smooth, A).value - slope(free, A).value
