@@ -5,6 +5,7 @@ The state is a tuple of [..., P] tensors, the weights first. What an optimiser r
 for the methods that walk back on their own. Leading axes (...) are runs side by side, or none.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -118,7 +119,8 @@ class Adam:
         t = torch.arange(1, steps + 1, dtype=like.dtype, device=like.device)[:, None].expand(steps, groups)
         # Not below 2⁻⁵³: β₁ = 1 would divide by zero, and m is then nothing but zeros.
         c1 = (1 - beta.cumprod(0)).clamp_min(2.0**-53)
-        return alpha, beta, 1 / c1, 1 / (1 - (n / d) ** t)
+        c2 = -torch.expm1(t * math.log(n / d))  # 1 − (n/d)ᵗ, which loses four digits in float32 at t = 1
+        return alpha, beta, 1 / c1, 1 / c2
 
     def start(self, x: Tensor) -> State:
         return x, torch.zeros_like(x), torch.zeros_like(x)
