@@ -1,12 +1,26 @@
 """Which method, and how many runs side by side: by estimated memory and the number of hyperparameters."""
 
+from math import prod
+
 from meta.hypers import Parts
 from meta.inner import Inner
+from meta.methods.checkpoint import Checkpoint
+from meta.methods.forward import Forward
+from meta.methods.implicit import Implicit
 from meta.methods.method import Method
 from meta.methods.tape import Tape
+from meta.methods.truncated import Truncated
 from meta.methods.unroll import Unroll
 
-METHODS: dict[str, Method] = {method.name: method for method in (Unroll(), Tape())}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (Unroll(), Tape(), Checkpoint(), Forward(), Implicit(), Truncated())
+}
+
+# The exact ones with a way back, the fastest first; each takes less memory than the one before it, as a rule.
+BACK = ("tape", "checkpoint", "reversible")
+FEW = 2  # hyperparameters: a tangent costs about what the way back costs, so more of them lose to it
+TINY = 10_000  # parameters: on CPU vmap saves overhead and no arithmetic, measured 4x at 3,000 and 1.1x at 80,000
+AT_WORK = 8  # vectors of P a run has in work, whatever the method: state, adjoint, g, u, Hessian products
 
 
 def choose(
@@ -14,10 +28,76 @@ def choose(
 ) -> tuple[Method, int, str]:
     """The method, how many of the runs go side by side, and a sentence that says why.
 
-    inner, parts: those of one lone run. limit: bytes that may be taken.
+    inner, parts: those of one lone run. limit: bytes that may be taken. Raises ValueError where nothing will do.
     """
-    if isinstance(asked, str):
-        if asked not in METHODS:
-            raise ValueError(f"method: {asked!r} is unknown; give one of auto, {', '.join(METHODS)}")
-        asked = METHODS[asked]
-    return asked, min(chunk_size or 1, runs), "asked for"
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"chunk_size: is {chunk_size}; give 1 or more runs side by side, or None")
+    if not isinstance(asked, str):
+        method, why = asked, "asked for"
+    elif asked == "auto":
+        method, why = _best(inner, parts, min(chunk_size or 1, runs), limit)
+    elif asked in METHODS:
+        method, why = METHODS[asked], "asked for"
+    else:
+        raise ValueError(f"method: {asked!r} is unknown; give one of auto, {', '.join(METHODS)}")
+    if refused := method.refuses(inner, parts):
+        raise ValueError(f"{method.name}: {refused}")
+    chunk = min(chunk_size or _side_by_side(method, inner, parts, runs, limit), runs)
+    needed = chunk * method.bytes(inner, parts)
+    if needed > limit:
+        raise ValueError(
+            f"{method.name}: needs about {_said(needed)} for {_runs(chunk)} of {inner.T} steps, but {_said(limit)} "
+            f"may be taken; {_remedy(chunk)}, or another method"
+        )
+    at_once = "one run at a time" if chunk == 1 else f"{chunk} of {runs} runs side by side"
+    return method, chunk, f"{method.name}: {why}" + (f"; {at_once}" if runs > 1 else "")
+
+
+def _best(inner: Inner, parts: Parts, chunk: int, limit: int) -> tuple[Method, str]:
+    count = sum(prod(part.shape) for part in parts.values())
+    allowed = [METHODS[name] for name in BACK if name in METHODS and not METHODS[name].refuses(inner, parts)]
+    needed = {method.name: chunk * method.bytes(inner, parts) for method in allowed}
+    forward, tape = chunk * Forward().bytes(inner, parts), needed[Tape.name]
+    few = f"{count:,} hyperparameter{'s' if count > 1 else ''}"
+    if count <= FEW and forward < tape and forward <= limit:
+        return Forward(), f"{_said(forward)} whatever the steps, for {few}; a tape would take {_said(tape)}"
+    rest = (
+        f"{few} are too many for forward mode" if count > FEW else f"forward mode would take {_said(forward)}"
+    )
+    failed: list[str] = []
+    for method in allowed:
+        size = _said(needed[method.name])
+        if needed[method.name] <= limit:
+            before = f"{' and '.join(failed)} would not; " if failed else ""
+            return method, f"{size} for {inner.T} steps fit in {_said(limit)}; {before}{rest}"
+        failed.append(f"{method.name} ({size})")
+    raise ValueError(
+        f"method: nothing exact fits in {_said(limit)} for {_runs(chunk)} of {inner.T} steps: "
+        f"{', '.join(failed)}; {_remedy(chunk)}, fewer steps, or method='truncated'"
+    )
+
+
+def _side_by_side(method: Method, inner: Inner, parts: Parts, runs: int, limit: int) -> int:
+    P = inner.problem.layout.P
+    if runs == 1 or (inner.device.type == "cpu" and P > TINY):
+        return 1
+    # Unroll's estimate divided by T is what one step holds on to: activations, their gradients, the examples.
+    work = AT_WORK * P * inner.dtype.itemsize + Unroll().bytes(inner, parts) // inner.T
+    return max(1, limit // (method.bytes(inner, parts) + work))
+
+
+def _runs(count: int) -> str:
+    return "one run" if count == 1 else f"{count} runs side by side"
+
+
+def _remedy(chunk: int) -> str:
+    return f"give {'a smaller chunk_size or ' if chunk > 1 else ''}a larger memory_limit="
+
+
+def _said(size: float) -> str:
+    """1234567 -> 1.2 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

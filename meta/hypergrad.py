@@ -57,8 +57,6 @@ def hypergradient(
     lone = Inner(problem, (seeds[0],), None, dtype, device, ties)
     first = {name: part[0] for name, part in by_run.items()}
     chosen, chunk, why = choose(method, lone, first, runs, chunk_size, limit)
-    if refused := chosen.refuses(lone, first):
-        raise ValueError(f"{chosen.name}: {refused}")
 
     slopes, norms = [], []
     began = time.perf_counter()
@@ -158,16 +156,25 @@ def _check(problem: Problem, parts: Parts, ties: Ties, many: bool, device: torch
             raise ValueError(
                 f"hypers.{name}: lies on {part.device}, the problem on {device}; move one of them"
             )
-    counts = {name: part.shape[0] if many and part.dim() else 1 for name, part in parts.items()}
+        if many and not part.dim():
+            raise ValueError(f"hypers.{name}: has no axes; with many=True the first one counts the settings")
+    counts = {name: part.shape[0] if many else 1 for name, part in parts.items()}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name} {n}" for name, n in counts.items())
         raise ValueError(
             f"hypers: with many=True every part starts with the same number of settings; got {said}"
         )
-    wanted: dict[str, tuple[int, ...]] = dict.fromkeys(SCHEDULES, (problem.steps, problem.layout.G))
-    wanted["log_init_scale"] = (problem.layout.G,)
-    for name, shape in wanted.items():
-        got = tuple(parts[name].shape[1 if many else 0 :]) if name in parts and name not in ties else shape
-        if got != shape:
-            raise ValueError(f"hypers.{name}: has shape {list(got)}; this problem needs {list(shape)}")
+    T, G = problem.steps, problem.layout.G
+    wanted: dict[str, tuple[int, ...]] = dict.fromkeys(SCHEDULES, (T, G)) | {"log_init_scale": (G,)}
+    for name, part in parts.items():
+        got, tie = tuple(part.shape[1 if many else 0 :]), ties.get(name)
+        if tie is not None:
+            rows, raw = tie.matrix.shape
+            if got[:1] != (raw,):
+                raise ValueError(f"hypers.{name}: has shape {list(got)}; its tie takes {raw} rows")
+            got = (rows, *got[1:])
+        need = (G, max(2, got[-1] if got else 0)) if name == "init_bins" else wanted.get(name, got)
+        if got != need:
+            said = f"has shape {list(got)}" + (" after its tie" if tie is not None else "")
+            raise ValueError(f"hypers.{name}: {said}; this problem needs {list(need)}")
     return next(iter(counts.values()))

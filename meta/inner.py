@@ -143,12 +143,15 @@ class Inner:
         return g, loss.detach()
 
     def step_function(self, t: int) -> Callable[[State, Rates, Theta], tuple[State, Tensor]]:
-        """Step t as a pure function of state, rates [..., G] and θ that torch.func can differentiate, either way."""
+        """Step t as a pure function of state, rates [..., G] and θ, for torch.func to differentiate either way."""
         batch, stacked = self._batch(t)
         slope = self._vmap(torch.func.grad_and_value(self._loss), (0, 0, 0 if stacked else None), 0)
 
         def step(state: State, rates: Rates, theta: Theta) -> tuple[State, Tensor]:
-            g, loss = slope(state[0], theta, batch)
+            x, strength = state[0], theta.get(STRENGTH)
+            g, loss = slope(x, _without_penalty(theta), batch)
+            if strength is not None:
+                g, loss = g + strength * x, loss + 0.5 * (strength * x * x).sum(-1)
             spread = tuple(self.problem.layout.spread(rate) for rate in rates)
             return self.problem.dynamics.step(state, g, spread), loss
 

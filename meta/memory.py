@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+_SYSTEM = Path("/proc/meminfo")
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _FORGET_PEAK = "5"  # proc(5): resets the peak resident set size
@@ -29,9 +30,9 @@ def peak(device: torch.device) -> Iterator[Peak]:
         yield told
         told.bytes = torch.cuda.max_memory_allocated(device) - before
         return
-    before = _resident("VmRSS") if _forget_peak() else None
+    before = _bytes(_STATUS, "VmRSS") if _forget_peak() else None
     yield told
-    after = _resident("VmHWM")
+    after = _bytes(_STATUS, "VmHWM")
     if before is not None and after is not None:
         told.bytes = max(after - before, 0)
 
@@ -40,7 +41,10 @@ def available(device: torch.device) -> int:
     """Bytes that could be taken now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Not what is free: what the system has lent to its file cache it gives back.
+    if (told := _bytes(_SYSTEM, "MemAvailable")) is not None:
+        return told
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # another system: all there is
 
 
 def _forget_peak() -> bool:
@@ -51,9 +55,9 @@ def _forget_peak() -> bool:
     return True
 
 
-def _resident(field: str) -> int | None:
+def _bytes(file: Path, field: str) -> int | None:
     try:
-        lines = _STATUS.read_text().splitlines()
+        lines = file.read_text().splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)
