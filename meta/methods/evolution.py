@@ -124,7 +124,7 @@ class Evolution:
             for name, slope in slopes.items():
                 total[name] += slope.sum(0)
                 squares[name] += slope.square().sum(0)
-        n = int(finite.item())  # the only wait for a GPU
+        n = int(finite.item())  # the one result that Python waits for
         if n < pairs:
             warnings.warn(f"evolution: {pairs - n} of {pairs} pairs left out, as not finite", stacklevel=2)
         # A basis that lost a direction is flat along it; the others keep their slope.
