@@ -14,7 +14,10 @@ class Backwards:
     def __init__(self, inner: Inner, expanded: Expanded, end: State) -> None:
         self.inner, self.expanded = inner, expanded
         self.value, dx, dtheta = inner.outer_and_pull(end[0], expanded.theta)
-        self.dtheta = dtheta
+        # Ours to add to: autograd may hand out one tensor for two parts, or one number for all entries.
+        self.dtheta = {
+            name: part.clone(memory_format=torch.contiguous_format) for name, part in dtheta.items()
+        }
         self.adjoint: State = (dx, *(torch.zeros_like(part) for part in end[1:]))
         self.drates: list[Rates] = []  # [..., G] each, the last step first
         self.at_the_end = dx.norm(dim=-1)
@@ -27,7 +30,7 @@ class Backwards:
         hx, htheta = pull(u)
         self.adjoint = (dx + hx, *rest)
         for name, more in htheta.items():
-            self.dtheta[name] += more  # ours alone: `outer_and_pull` made them
+            self.dtheta[name] += more
         self.drates.append(tuple(inner.problem.layout.gather(rate) for rate in drates))
 
     def recompute(self, t: int, state: State) -> None:
