@@ -1,0 +1,128 @@
+"""Reversible: train in integers, then undo the training step by step, bit for bit, and keep almost nothing.
+
+Maclaurin, Duvenaud and Adams 2015, algorithms 2 and 3, for the heavy ball and for Adam. The state before each step
+is computed from the state after it, exactly, for the product with β̂ = n/d loses no bit (meta.fixedpoint). What is
+kept is log2(1/β̂) bits per parameter and step, 0.15 for β = 0.9, against a tape's 64. A step contracts phase space
+by β whatever the loss, so no method that goes back exactly can keep less.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from meta.dynamics import Adam, HeavyBall
+from meta.exact import AdamLaw, HeavyBallLaw, Law, Part, Training, cut
+from meta.fixedpoint import LARGEST_BASE, SPILL, FixedPoint
+from meta.hypers import Parts
+from meta.inner import Expanded, Inner
+from meta.methods.backwards import Backwards
+from meta.methods.method import Slope
+
+ROOM = 32  # bytes of intermediates for each parameter of the largest piece, see meta.fixedpoint.Room
+
+
+@dataclass(frozen=True)
+class Reversible:
+    """Weights and velocities are integers in units of 2^-radix and must stay below 2^(62−radix) in absolute value,
+    1,024 by default; Adam's averages of g and g² are in units of 2^-radix_adam and must stay below 4. A run that
+    leaves this range, or meets a gradient that is not a number, ends with value, weights and gradient all NaN and
+    exact = False: the integers have wrapped round, and nothing else is to be had from them.
+
+    The product with β̂ adds noise of up to d units a step, 1.5e-11 in the velocity. For Adam with the default
+    β₂ = 999/1000 it is 9e-16 in the average of g²: agreement with other methods ends at some 1e-7.
+
+    `Slope.bits` counts what was put aside, 16 bits at a time, per parameter and step, for all averages together;
+    not the one word per parameter and average that is always there. `Slope.exact` says that the way back ended at
+    the first weights, with averages of zero and every word empty.
+
+    The way back asks for each gradient a second time and must get the same bits: no random numbers in the loss,
+    and on a GPU no kernels that sum in an order of their own (torch.use_deterministic_algorithms).
+    """
+
+    radix: int = 52
+    radix_adam: int = 60  # finer: m/√s makes whole steps of the smallest averages
+    offload: bool = False  # on a GPU, keep what is put aside in the host's memory
+    name = "reversible"
+
+    def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        dynamics = inner.problem.dynamics
+        if type(dynamics) not in (
+            HeavyBall,
+            Adam,
+        ):  # another's step may be another, also that of a kind of HeavyBall
+            return (
+                f"can't undo a step of {type(dynamics).__name__}; use HeavyBall or Adam, or the method tape"
+            )
+        assert isinstance(dynamics, HeavyBall | Adam)
+        d = dynamics.denominator
+        if d is None:
+            return "needs β as a fraction n/d, and dynamics.denominator is None; give 2**16, or use the method tape"
+        fractions = {"dynamics.denominator": (1, d)}
+        if isinstance(dynamics, Adam):
+            fractions["dynamics.second"] = dynamics.second
+        for name, (n, d) in fractions.items():
+            if not 1 <= n <= d <= LARGEST_BASE:
+                return f"{name}: β = {n}/{d}; give n/d with 1 <= n <= d <= {LARGEST_BASE}"
+        for name, bits in (("radix", self.radix), ("radix_adam", self.radix_adam)):
+            if not 1 <= bits <= 61:
+                return f"{name}: {bits}; give 1 to 61, for the integers have 62 bits"
+        return None
+
+    def bytes(self, inner: Inner, parts: Parts) -> int:
+        """Weights, averages and their words, and what is put aside; the arithmetic's room is small on a CPU."""
+        with torch.no_grad():
+            pieces, laws = self._laws(inner, inner.expand(parts))
+        on_host = self.offload and inner.device.type == "cuda"
+        total = ROOM * max(piece.size for piece in pieces)
+        for piece, law in zip(pieces, laws, strict=True):
+            words = 1 + 2 * len(law.decays)
+            spills = 0 if on_host else sum(decay.spills() for decay in law.decays)
+            total += piece.size * (8 * words + SPILL // 8 * spills)
+        return total
+
+    def __call__(self, inner: Inner, parts: Parts) -> Slope:
+        with torch.no_grad():
+            expanded = inner.expand(parts)
+            pieces, laws = self._laws(inner, expanded)
+            training = Training(expanded.x0, pieces, laws, FixedPoint(self.radix), self.offload)
+            losses = []
+            for t in range(inner.T):
+                g, loss = inner.gradient(t, training.x(), expanded.theta)
+                losses.append(loss)
+                training.step(t, g)
+            end = training.x(), *training.averages()
+            spilled = training.spilled()
+            back = Backwards(inner, expanded, end)
+            for t in reversed(range(inner.T)):
+                training.undo_move(t)
+                x = training.x()
+                g, _, pull = inner.gradient_and_pull(t, x, expanded.theta)
+                training.undo_averages(t, g)
+                back.through(t, (x, *training.averages()), g, pull)
+            within = training.within()
+            return Slope(
+                value=_nan_unless(within, back.value),
+                parts={name: _nan_unless(within, part) for name, part in back.parts(parts).items()},
+                x=_nan_unless(within, end[0]),
+                losses=torch.stack(losses),
+                growth=_nan_unless(within, back.growth),
+                bits=spilled / (inner.T * inner.problem.layout.P),
+                exact=within & training.at_start(),
+            )
+
+    def _laws(self, inner: Inner, expanded: Expanded) -> tuple[list[Part], list[Law]]:
+        dynamics, rates = inner.problem.dynamics, expanded.rates
+        numbers, averages = FixedPoint(self.radix), FixedPoint(self.radix_adam)
+        pieces = cut(inner.problem.layout, inner.device)
+        if isinstance(dynamics, HeavyBall) and dynamics.denominator:
+            d = dynamics.denominator
+            return pieces, [HeavyBallLaw(rates, d, numbers, piece) for piece in pieces]
+        if isinstance(dynamics, Adam) and dynamics.denominator:
+            d = dynamics.denominator
+            return pieces, [AdamLaw(dynamics, rates, d, numbers, averages, piece) for piece in pieces]
+        raise TypeError(f"no integer arithmetic for {dynamics}")  # `refuses` has said so before
+
+
+def _nan_unless(within: Tensor, values: Tensor) -> Tensor:  # [...], [..., *shape]
+    return torch.where(within.view([*within.shape, *[1] * (values.dim() - within.dim())]), values, torch.nan)
