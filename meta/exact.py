@@ -73,7 +73,7 @@ class Decay:
         return cls(n, d, n.flatten(1).amin(1).tolist())
 
     def complement(self) -> Tensor:  # 1 − β̂, float64
-        return (self.d - self.n) / float(self.d)
+        return (self.d - self.n).double() / self.d
 
     def spills(self) -> int:
         return count_spills(self.least, self.d)
