@@ -153,7 +153,7 @@ class Integers:
         self.X = numbers.encode(x0)
         self.averages = [torch.zeros_like(self.X) for _ in law.decays]
         self.buffers = [InfoBuffer(self.X, decay.d, offload, room) for decay in law.decays]
-        self.high = self.low = torch.zeros(x0.shape[:-1], dtype=torch.int64, device=x0.device)
+        self.furthest = torch.zeros(x0.shape[:-1], dtype=torch.int64, device=x0.device)
         self._watch(self.X)
 
     def step(self, t: int, g: Tensor) -> None:
@@ -177,7 +177,7 @@ class Integers:
             buffer.unmul_(c, self.law.spread(decay.n[t]))
 
     def within(self) -> Tensor:  # [...]
-        return (self.high < LIMIT) & (self.low > -LIMIT)
+        return self.furthest < LIMIT
 
     def at_start(self) -> Tensor:  # [...]
         same = (self.numbers.encode(self.x0) == self.X).all(-1)
@@ -191,8 +191,8 @@ class Integers:
     def _watch(self, c: Tensor) -> None:
         """Remembers how far c has gone. A sum that wraps round lands beyond LIMIT too: from |c| < 2^62 another
         int64 leads to 1.5·2^63 at most, and that is −2^62. So does what a float too large becomes, −2^63."""
-        self.high = torch.maximum(self.high, c.amax(-1))
-        self.low = torch.minimum(self.low, c.amin(-1))
+        below = torch.bitwise_not(c, out=self.room.q)  # −c − 1: amin would be five times slower
+        self.furthest = torch.maximum(self.furthest, torch.maximum(c.amax(-1), below.amax(-1)))
 
 
 class Training:

@@ -29,11 +29,6 @@ class FixedPoint:
 
     bits: int
 
-    @property
-    def range(self) -> float:
-        """The numbers that it can hold lie between −range and range."""
-        return LIMIT / 2.0**self.bits
-
     def encode(self, x: Tensor) -> Tensor:
         return (x.double() * 2.0**self.bits).long()
 

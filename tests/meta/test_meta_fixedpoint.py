@@ -136,10 +136,6 @@ def test_fixed_point_is_near(values, case):
     assert ((back - x).abs() <= 2.0**-bits + x.abs() * torch.finfo(dtype).eps).all()
 
 
-def test_range():
-    assert FixedPoint(52).range == 1024
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("offload", [False, True])
