@@ -164,6 +164,9 @@ def _check(problem: Problem, parts: Parts, ties: Ties, many: bool, device: torch
         raise ValueError(
             f"hypers: with many=True every part starts with the same number of settings; got {said}"
         )
+    settings = next(iter(counts.values()))
+    if settings == 0:
+        raise ValueError("hypers: with many=True there are no settings; give at least one")
     T, G = problem.steps, problem.layout.G
     wanted: dict[str, tuple[int, ...]] = dict.fromkeys(SCHEDULES, (T, G)) | {"log_init_scale": (G,)}
     for name, part in parts.items():
@@ -177,4 +180,4 @@ def _check(problem: Problem, parts: Parts, ties: Ties, many: bool, device: torch
         if got != need:
             said = f"has shape {list(got)}" + (" after its tie" if tie is not None else "")
             raise ValueError(f"hypers.{name}: {said}; this problem needs {list(need)}")
-    return next(iter(counts.values()))
+    return settings

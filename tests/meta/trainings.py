@@ -81,13 +81,15 @@ def apart(a: Hypers, b: Hypers) -> float:
 
 @dataclass(frozen=True)
 class Counted(HeavyBall):
-    """A heavy ball that knows how many of its states are alive, and how many there were at most."""
+    """A heavy ball that counts its steps and how many of its states are alive, now and at most."""
 
     alive: list[weakref.ref] = field(default_factory=list)
     most: list[int] = field(default_factory=lambda: [0])
+    steps: list[int] = field(default_factory=lambda: [0])
 
     def step(self, state: State, g: Tensor, rates: Rates) -> State:
         after = super().step(state, g, rates)
+        self.steps[0] += 1
         self.alive[:] = [ref for ref in self.alive if ref() is not None] + [weakref.ref(after[0])]
         self.most[0] = max(self.most[0], len(self.alive))
         return after
