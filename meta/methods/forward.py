@@ -2,7 +2,7 @@
 
 With s_t the state, s_{t+1} = Φ_t(s_t, λ), and Z_t = ds_t/dλ:
 
-    Z_{t+1} = (∂Φ_t/∂s_t) Z_t + ∂Φ_t/∂λ,    dE/dλ = (∂E/∂s_T) Z_T + ∂E/∂λ      (Franceschi et al. 2017, eq. 15, 16)
+    Z_{t+1} = (∂Φ_t/∂s_t) Z_t + ∂Φ_t/∂λ,    dE/dλ = (∂E/∂s_T) Z_T + ∂E/∂λ      (Franceschi et al. 2017, section 3.2)
 
 A column of Z is one direction in the space of λ and costs about a training of its own, so this is for a handful of
 hyperparameters (ties make them few), however long the training.

@@ -1,10 +1,10 @@
-"""Truncated: the way back covers the last K steps only, for a K-th of T of the memory and of the time for it.
+"""Truncated: the way back covers the last K steps only, at K/T of a tape's memory and of its time.
 
 What it computes, exactly: the derivative of the outer loss when the state after T−K steps is held where it is and
 the hyperparameters change only what the last K steps (and the outer loss) read. As a hypergradient it is biased:
 rates of earlier steps and all that shapes x₀ get zeros, and what the last K steps share with earlier ones gets only
 their part. Where the inner loss is strongly convex the bias falls off exponentially in K (Shaban et al. 2019,
-proposition 3.1).
+section 3).
 """
 
 from dataclasses import dataclass
