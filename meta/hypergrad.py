@@ -2,20 +2,20 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from meta import memory
 from meta.auto import choose
-from meta.hypers import SCHEDULES, Hypers, Parts
+from meta.hypers import Hypers, Parts
 from meta.inner import Inner
 from meta.methods.method import Method, Slope
 from meta.problem import Problem
+from meta.refusals import check, device_of, dtype_of
 from meta.result import Result
 from meta.ties import Ties
-
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
 def hypergradient(
@@ -26,6 +26,7 @@ def hypergradient(
     seeds: Sequence[int] = (0,),
     precision: str = "float32",
     ties: Ties | None = None,
+    fixed: Hypers | None = None,
     many: bool = False,
     chunk_size: int | None = None,
     memory_limit: int | None = None,
@@ -36,35 +37,35 @@ def hypergradient(
     memory and the number of hyperparameters; Result.why says what it chose and why.
     seeds: each is a training of its own; value and grads are their means.
     precision: "float32" or "float64", for weights, gradients and adjoints.
-    ties: see meta.ties. many: every part has an axis of K settings in front, and so has the result.
+    ties: see meta.ties. fixed: parts that the training uses as well, but that nothing is differentiated by.
+    many: every part has an axis of K settings in front, and so has the result.
     chunk_size: how many of the K × len(seeds) runs go side by side in one vmap; fewer take less memory.
     memory_limit: bytes that may be taken; by default half of what is free.
 
     Raises ValueError, before any training, when something does not fit together or the method can't do it.
     """
-    parts = hypers.parts()
-    dtype, device = _dtype(precision), problem.init(seeds[0]).device if seeds else None
-    if device is None:
-        raise ValueError("seeds: there are none; give at least one, as seeds=(0,)")
+    parts, given = hypers.parts(), fixed.parts() if fixed is not None else {}
+    dtype, device = dtype_of(precision), device_of(problem, seeds)
     ties = dict(ties or {})
-    settings = _check(problem, parts, ties, many, device)
+    settings = check(problem, parts, given, ties, many, device)
     runs = settings * len(seeds)
     limit = memory_limit if memory_limit is not None else memory.available(device) // 2
     parts = {name: part.detach().to(dtype) for name, part in parts.items()}
-    by_run = {name: _rows(part, settings, len(seeds), many) for name, part in parts.items()}
-    seed_of = list(seeds) * settings
+    given = {name: part.detach().to(dtype) for name, part in given.items()}
 
-    lone = Inner(problem, (seeds[0],), None, dtype, device, ties)
-    first = {name: part[0] for name, part in by_run.items()}
+    lone = Inner(problem, (seeds[0],), None, dtype, device, ties, given)
+    first = {name: part[0] if many else part for name, part in parts.items()}
     chosen, chunk, why = choose(method, lone, first, runs, chunk_size, limit)
 
     slopes, norms = [], []
     began = time.perf_counter()
     with memory.peak(device) as peak:
         for start in range(0, runs, chunk):
-            rows = slice(start, start + chunk)
-            some = {name: part[rows] for name, part in by_run.items()}
-            slope, norm = _run(chosen, problem, some, tuple(seed_of[rows]), dtype, device, ties)
+            setting, seed = zip(
+                *(divmod(run, len(seeds)) for run in range(runs)[start : start + chunk]), strict=True
+            )
+            some = {name: _rows(part, setting, many) for name, part in parts.items()}
+            slope, norm = _run(chosen, lone, some, tuple(seeds[s] for s in seed))
             slopes.append(slope)
             norms.append(norm)
         if device.type == "cuda":
@@ -81,6 +82,7 @@ def hypergradient(
     values = runs_of([slope.value for slope in slopes])
     seed_grads = {name: runs_of([slope.parts[name] for slope in slopes]) for name in parts}
     growths = [slope.growth for slope in slopes if slope.growth is not None]
+    figures = {name: runs_of([slope.figures[name] for slope in slopes]) for name in slopes[0].figures}
     exacts = [slope.exact for slope in slopes if slope.exact is not None]
     bits = [slope.bits for slope in slopes if slope.bits is not None]
     return Result(
@@ -96,88 +98,24 @@ def hypergradient(
         ms=ms,
         bits=max(bits) if bits else None,
         exact=bool(torch.cat(exacts).all()) if exacts else None,
+        figures=figures,
         method=chosen.name,
         why=why,
     )
 
 
-def _run(
-    method: Method,
-    problem: Problem,
-    parts: Parts,
-    seeds: tuple[int, ...],
-    dtype: torch.dtype,
-    device: torch.device,
-    ties: Ties,
-) -> tuple[Slope, Tensor]:
+def _run(method: Method, lone: Inner, parts: Parts, seeds: tuple[int, ...]) -> tuple[Slope, Tensor]:
     """A chunk of runs, every tensor with the runs' axis in front; a chunk of one goes without vmap."""
     alone = len(seeds) == 1
-    inner = Inner(problem, seeds, None if alone else len(seeds), dtype, device, ties)
+    inner = replace(lone, seeds=seeds, runs=None if alone else len(seeds))
     some = {name: part[0] for name, part in parts.items()} if alone else parts
     slope = method(inner, some)
     with torch.no_grad():
         norm = inner.gradient(inner.T, slope.x, inner.expand(some).theta)[0].norm(dim=-1)
-    losses = slope.losses if alone else slope.losses.movedim(0, -1)
     if not alone:
-        return Slope(slope.value, slope.parts, slope.x, losses, slope.growth, slope.bits, slope.exact), norm
-    rows = {name: part[None] for name, part in slope.parts.items()}
-    growth = None if slope.growth is None else slope.growth[None]
-    exact = None if slope.exact is None else slope.exact[None]
-    return Slope(slope.value[None], rows, slope.x[None], losses[None], growth, slope.bits, exact), norm[None]
+        return replace(slope, losses=slope.losses.movedim(0, -1)), norm
+    return slope.with_axis(), norm[None]
 
 
-def _rows(
-    part: Tensor, settings: int, seeds: int, many: bool
-) -> Tensor:  # -> [K S, *shape], the seeds fastest
-    return part.repeat_interleave(seeds, 0) if many else part.expand(settings * seeds, *part.shape)
-
-
-def _dtype(precision: str) -> torch.dtype:
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: {precision!r} is unknown; give one of {', '.join(PRECISIONS)}")
-    return PRECISIONS[precision]
-
-
-def _check(problem: Problem, parts: Parts, ties: Ties, many: bool, device: torch.device) -> int:
-    """The number of settings, K."""
-    if not parts:
-        raise ValueError(
-            "hypers: every part is None, there is nothing to differentiate by; give at least one"
-        )
-    for name in ties:
-        if name not in parts:
-            raise ValueError(
-                f"ties: {name!r} is tied, but hypers has no such part; it has {', '.join(parts)}"
-            )
-    for name, part in parts.items():
-        if not part.is_floating_point():
-            raise ValueError(f"hypers.{name}: is {part.dtype}; a gradient needs real numbers, give floats")
-        if part.device != device:
-            raise ValueError(
-                f"hypers.{name}: lies on {part.device}, the problem on {device}; move one of them"
-            )
-        if many and not part.dim():
-            raise ValueError(f"hypers.{name}: has no axes; with many=True the first one counts the settings")
-    counts = {name: part.shape[0] if many else 1 for name, part in parts.items()}
-    if len(set(counts.values())) > 1:
-        said = ", ".join(f"{name} {n}" for name, n in counts.items())
-        raise ValueError(
-            f"hypers: with many=True every part starts with the same number of settings; got {said}"
-        )
-    settings = next(iter(counts.values()))
-    if settings == 0:
-        raise ValueError("hypers: with many=True there are no settings; give at least one")
-    T, G = problem.steps, problem.layout.G
-    wanted: dict[str, tuple[int, ...]] = dict.fromkeys(SCHEDULES, (T, G)) | {"log_init_scale": (G,)}
-    for name, part in parts.items():
-        got, tie = tuple(part.shape[1 if many else 0 :]), ties.get(name)
-        if tie is not None:
-            rows, raw = tie.matrix.shape
-            if got[:1] != (raw,):
-                raise ValueError(f"hypers.{name}: has shape {list(got)}; its tie takes {raw} rows")
-            got = (rows, *got[1:])
-        need = (G, max(2, got[-1] if got else 0)) if name == "init_bins" else wanted.get(name, got)
-        if got != need:
-            said = f"has shape {list(got)}" + (" after its tie" if tie is not None else "")
-            raise ValueError(f"hypers.{name}: {said}; this problem needs {list(need)}")
-    return settings
+def _rows(part: Tensor, settings: Sequence[int], many: bool) -> Tensor:  # -> [runs, *shape]
+    return part[list(settings)] if many else part.expand(len(settings), *part.shape)

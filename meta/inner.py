@@ -43,6 +43,7 @@ class Inner:
     dtype: torch.dtype
     device: torch.device
     ties: Ties = field(default_factory=dict)
+    fixed: Parts = field(default_factory=dict)  # [*shape]: used by every run, differentiated by none
 
     @property
     def T(self) -> int:
@@ -107,7 +108,7 @@ class Inner:
         return g, loss
 
     def gradient_and_pull(self, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Pull]:
-        """g, L, and u -> ∂ₓ(gᵀu), ∂θ(gᵀu): Hessian-vector products from one pass over the loss."""
+        """g, L, and u -> ∂ₓ(gᵀu), ∂θ(gᵀu): Hessian-vector products from one pass over the loss, to be asked once."""
         leaf = x.detach().requires_grad_()
         leaves = {name: part.detach().requires_grad_() for name, part in _without_penalty(theta).items()}
         with torch.enable_grad():
@@ -175,9 +176,8 @@ class Inner:
 
     def _expand_one(self, draws: Tensor, parts: Parts) -> tuple[Tensor, Rates, Theta]:
         problem = self.problem
-        parts = {
-            name: self.ties[name].spread(part) if name in self.ties else part for name, part in parts.items()
-        }
+        untied = {name: tie.spread(parts[name]) for name, tie in self.ties.items()}
+        parts = self.fixed | parts | untied
         x0 = first_weights(draws, parts, problem.layout)
         rates = problem.dynamics.rates(parts, problem.steps, problem.layout.G, draws)
         theta = {name: parts[name] for name in seen_by_losses(parts)}

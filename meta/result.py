@@ -24,6 +24,9 @@ class Result:
     ms: float  # wall time per inner step of one run, forth and back, in milliseconds
     bits: float | None  # kept for the way back, per parameter and inner step, beyond the fixed state
     exact: bool | None  # the way back ended at the start, bit for bit; None for methods that don't reverse
+    figures: dict[
+        str, Tensor
+    ]  # [S] each: what else the method says: implicit's "residual", evolution's "pairs" that counted
     method: str
     why: str  # why that method, and with what settings
 
@@ -32,6 +35,10 @@ class Result:
         axis = self.seed_values.dim() - 1
         seeds = self.seed_values.shape[-1]
         parts = self.seed_grads.parts()
+        if seeds == 1:
+            return Hypers.of(
+                {name: torch.full_like(part.mean(axis), torch.nan) for name, part in parts.items()}
+            )
         return Hypers.of({name: part.std(axis) / seeds**0.5 for name, part in parts.items()})
 
     def agreement(self) -> Tensor:

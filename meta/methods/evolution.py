@@ -100,15 +100,17 @@ class Evolution:
                 losses.append(loss)
             value = inner.outer(state[0], expanded.theta)
         if inner.runs is None:
-            found = self.estimate(inner, parts).parts
+            estimate = self.estimate(inner, parts)
+            found, pairs = estimate.parts, torch.tensor(float(estimate.pairs))
         else:
             alone = [replace(inner, seeds=(seed,), runs=None) for seed in inner.seeds]
             each = [
-                self.estimate(one, {name: part[run] for name, part in parts.items()}).parts
+                self.estimate(one, {name: part[run] for name, part in parts.items()})
                 for run, one in enumerate(alone)
             ]
-            found = {name: torch.stack([one[name] for one in each]) for name in parts}
-        return Slope(value, found, state[0], torch.stack(losses))
+            found = {name: torch.stack([one.parts[name] for one in each]) for name in parts}
+            pairs = torch.tensor([float(one.pairs) for one in each])
+        return Slope(value, found, state[0], torch.stack(losses), figures={"pairs": pairs})
 
     def estimate(self, inner: Inner, parts: Parts) -> Estimate:
         """inner, parts: those of a lone run."""

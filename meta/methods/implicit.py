@@ -76,10 +76,11 @@ class Implicit:
         x = state[0]
         value, dx, dtheta = inner.outer_and_pull(x, expanded.theta)
         hessian, mixed = second_derivatives(inner, x, expanded.theta)
-        q, _ = self.solve(inner, expanded, hessian, dx)
+        q, residual = self.solve(inner, expanded, hessian, dx)
         through = mixed(q)
         dtheta = {name: direct - through[name] for name, direct in dtheta.items()}
-        return Slope(value, inner.pull_expand(parts, None, (), dtheta), x, torch.stack(losses))
+        found, figures = inner.pull_expand(parts, None, (), dtheta), {"residual": residual}
+        return Slope(value, found, x, torch.stack(losses), figures=figures)
 
     def solve(self, inner: Inner, expanded: Expanded, hessian: Product, b: Tensor) -> tuple[Tensor, Tensor]:
         """q [..., P] and what is left of the equation, ‖b − Aq‖ / ‖b‖ [...]."""

@@ -1,6 +1,6 @@
 """What a method is, and what it answers with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from torch import Tensor
@@ -20,6 +20,15 @@ class Slope:
     growth: Tensor | None = None  # [...] Λ = log ‖d/dx₀‖ − log ‖d/dx_T‖, where there was a way back
     bits: float | None = None  # kept for the way back, per parameter and step, beyond the fixed state
     exact: Tensor | None = None  # [...] bool: the way back ended at x₀, bit for bit
+    figures: Parts = field(default_factory=dict)  # [...] each: what else a method has to say of how it went
+
+    def with_axis(self) -> "Slope":
+        """A lone run's slope as that of one run side by side: [*shape] -> [1, *shape]."""
+        axis = {name: value[None] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        parts, figures = (
+            {name: part[None] for name, part in kind.items()} for kind in (self.parts, self.figures)
+        )
+        return replace(self, **axis, parts=parts, figures=figures)
 
 
 class Method(Protocol):

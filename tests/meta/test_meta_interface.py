@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from trainings import apart, every_part, several, training
 
 from meta import Hypers, hypergradient
+from meta.methods.evolution import Evolution
 from meta.methods.truncated import Truncated
 from meta.ties import Tie, constant, linear, per_epoch, piecewise
 
@@ -151,6 +152,35 @@ def test_any_linear_map_ties_any_part(columns, seed):
     assert apart(tied.grads, Hypers(log_l2=matrix.T @ free.grads.log_l2)) < 1e-12
 
 
+# ── what is given, and not differentiated by ──
+
+
+@pytest.mark.parametrize("method", ["unroll", "tape", "checkpoint", "reversible", "forward"])
+@pytest.mark.parametrize("seeds", [(3,), (3, 1)])
+def test_fixed_parts_shape_the_training_and_nothing_else(method, seeds):
+    every = every_part(PROBLEM).parts()
+    some = {name: every[name] for name in ("logit_momentum", "other.push")}
+    rest = Hypers.of({name: part for name, part in every.items() if name not in some})
+    options = {"seeds": seeds, "precision": "float64", "chunk_size": 2}
+    whole = hypergradient(PROBLEM, every_part(PROBLEM), "tape", **options)
+    found = hypergradient(PROBLEM, Hypers.of(some), method, fixed=rest, **options)
+    assert found.grads.parts().keys() == some.keys()
+    assert found.value.item() == pytest.approx(whole.value.item(), rel=1e-10)
+    wanted = {name: whole.grads.parts()[name] for name in some}
+    assert apart(found.grads, Hypers.of(wanted)) < 1e-7
+
+
+def test_implicit_takes_fixed_what_it_cannot_differentiate_by_and_tells_its_residual():
+    every = every_part(PROBLEM)
+    found = hypergradient(PROBLEM, ONE, "implicit", fixed=Hypers(log_lr=every.log_lr), seeds=(3, 1))
+    assert found.figures["residual"].shape == (2,)
+
+
+def test_evolution_counts_its_pairs():
+    found = hypergradient(PROBLEM, ONE, Evolution(pairs=3), seeds=(3, 1), chunk_size=2)
+    assert found.figures["pairs"].tolist() == [3, 3]
+
+
 # ── what does not fit ──
 
 SCHEDULE = torch.zeros(T, G)
@@ -204,6 +234,16 @@ ERRORS = {
         Hypers(log_l2=torch.zeros(7)),
         {},
         r"log_l2 has 7 entries; give one of 1 \(one\), 2 \(layer\), 8 ",
+    ),
+    "in both": (
+        ONE,
+        {"fixed": Hypers(log_l2=torch.zeros(1))},
+        r"fixed\.log_l2: is in hypers as well; give it in one of them",
+    ),
+    "shape of what is fixed": (
+        ONE,
+        {"fixed": Hypers(log_lr=torch.zeros(T, 1))},
+        rf"fixed\.log_lr: has shape \[{T}, 1\]; this problem needs \[{T}, {G}\]",
     ),
     "a tie of nothing": (
         ONE,
