@@ -1,0 +1,79 @@
+"""Rung 1: integers go through thousands of multiplications by n/d and come back, and no more is kept than must be.
+
+What a product by n/d loses is log2(d/n) bits a number and step; nothing can keep less and come back.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from meta.fixedpoint import SPILL, InfoBuffer
+from meta.ladder.check import Check, at_most
+
+STEPS, QUICK_STEPS = 20_000, 2_000
+BASE = 2**16
+NUMBERS = 6
+WORD_BITS = 64
+# Of what is put aside. Just after a spill a word may have no more than two bits, d = 2¹⁶, and a bound on it in whole
+# numbers, 5 where 4 would do, costs log2(5/4) = 0.32 bits for each 32.
+LOSS = 0.01
+
+
+@dataclass(frozen=True)
+class Trip:
+    wrong: int  # numbers that came back as others, and words that were left over
+    floor: float  # Σ log2(d/n), bits a number
+    kept: int  # bits put aside for each
+
+
+def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    steps = QUICK_STEPS if quick else STEPS
+    for what, n, d in _ratios(steps):
+        trip = there_and_back(device, n, d)
+        yield at_most(1, f"{what}: {len(n):,} steps, numbers lost", trip.wrong, 0)
+        bound = trip.floor * (1 + LOSS) + WORD_BITS
+        yield at_most(1, f"{what}: bits kept, floor {trip.floor:,.0f}", trip.kept, bound)
+    yield at_most(1, "a product's distance from c·n/d, in units", rounding(device), BASE)
+
+
+def _ratios(steps: int) -> Iterator[tuple[str, Tensor, int]]:  # n: [steps]
+    generator = torch.Generator().manual_seed(0)
+    d, few = BASE, min(steps, QUICK_STEPS)
+    yield "n = 1", torch.ones(few, dtype=torch.long), d
+    yield "n = d", torch.full((few,), d), d
+    yield "n/d = 9/10", torch.full((steps,), 9), 10
+    yield "n/d = 999/1000", torch.full((steps,), 999), 1000
+    yield "random n", torch.randint(1, d + 1, (steps,), generator=generator), d
+    yield "random n, d prime", torch.randint(1, 65_521 + 1, (few,), generator=generator), 65_521
+
+
+def there_and_back(device: torch.device, n: Tensor, d: int) -> Trip:
+    """Numbers of both signs; something is added at each step, as in a training, or they would all end at 0."""
+    generator = torch.Generator().manual_seed(1)
+    c = torch.randint(-(2**52), 2**52, (NUMBERS,), generator=generator)
+    c[:2] = torch.tensor([0, -1])
+    c = c.to(device)
+    pushes = torch.randint(-(2**48), 2**48, (len(n), NUMBERS), generator=generator).to(device)
+    start, buffer, each = c.clone(), InfoBuffer(c, d), n[:, None].int().to(device)
+    for t, least in enumerate(n.tolist()):
+        buffer.mul_(c, each[t], least)
+        c += pushes[t]
+    kept = SPILL * buffer.spills
+    for t in reversed(range(len(n))):
+        c -= pushes[t]
+        buffer.unmul_(c, each[t])
+    floor = (d / n.double()).log2().sum().item()
+    wrong = int((c != start).sum()) + int((buffer.i != 0).sum())
+    return Trip(wrong, floor, kept)
+
+
+def rounding(device: torch.device) -> float:
+    """How far one product is from c·n/d; c small enough for float64 to tell."""
+    generator = torch.Generator().manual_seed(2)
+    c = torch.randint(-(2**30), 2**30, (1000,), generator=generator).to(device)
+    n, d = torch.randint(1, BASE + 1, (1000,), generator=generator).int().to(device), BASE
+    exact = c.double() * n / d
+    InfoBuffer(c, d).mul_(c, n, 1)
+    return (c - exact).abs().max().item()
