@@ -18,15 +18,16 @@ from meta.methods.method import Slope
 from meta.methods.reversible import Reversible
 
 STEPS = 150
+NAIVE_STEPS = 350  # by which even float64 has lost all: 0.875³⁵⁰ = 5e-21
 F32, F64 = torch.float32, torch.float64
 INTS = {F32: torch.int32, F64: torch.int64}  # whose bits are compared: 0.0 and −0.0 are not the same
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
     yield from reversible(2, device, STEPS)
-    for dtype, bits, least in ((F32, "f32", 1e-2), (F64, "f64", 1e-9)):
+    for dtype, bits in ((F32, "f32"), (F64, "f64")):
         figure = naive_error(device, HEAVY_BALL, dtype)
-        yield above(2, f"control: naive reversal's error, {bits}", figure, least, "must be large")
+        yield above(2, f"control: naive reversal's error, {bits}", figure, 0.1)
 
 
 def reversible(rung: int, device: torch.device, steps: int) -> Iterator[Check]:
@@ -64,14 +65,14 @@ def strangers(trail: list[Tensor]) -> int:
 
 def naive_error(device: torch.device, dynamics: HeavyBall, dtype: torch.dtype) -> float:
     """Of x₀, when the steps are undone in floating point: each division by β magnifies what was rounded."""
-    case = Case(tanh_network(device, dynamics, STEPS), {}, device)
+    case = Case(tanh_network(device, dynamics, NAIVE_STEPS), {}, device)
     inner = case.inner(dtype)
     with torch.no_grad():
         expanded = inner.expand({})
         x, v = inner.start(expanded)
-        for t in range(STEPS):
+        for t in range(NAIVE_STEPS):
             (x, v), _ = inner.advance(t, (x, v), expanded)
-        for t in reversed(range(STEPS)):
+        for t in reversed(range(NAIVE_STEPS)):
             alpha, beta = inner.rates_at(expanded.rates, t)
             x = x - alpha * v
             g, _ = inner.gradient(t, x, expanded.theta)
