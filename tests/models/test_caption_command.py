@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,9 +98,20 @@ def test_what_is_wrong_is_told_without_a_traceback(arguments, says, tmp_path, ca
     assert told.out == ""
 
 
+def catches_sigterm(pid: int) -> None:
+    """Wait for it: importing takes 4 s on a quiet machine."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never listened")
+
+
 def test_a_signal_while_loading_ends_it_at_once():
     trained = start("--size", "256")
-    time.sleep(8)  # imports take about 4 s here, and drawing 6,000 shapes of 256 x 256 takes long
+    catches_sigterm(trained.pid)  # then it draws 6,000 shapes of 256 x 256, which takes long
     trained.send_signal(signal.SIGTERM)
     _, err = trained.communicate(timeout=30)
     assert trained.returncode == 143 and "Traceback" not in err

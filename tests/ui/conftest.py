@@ -10,12 +10,14 @@ import asyncio
 import inspect
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 import studies
 from studies import START
+from textual.css.query import NoMatches
 
 from tuner_tui.study.events import Event, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.folder import StudyFolder, StudyLock
@@ -143,6 +145,19 @@ def journal_of(snapshot: Snapshot) -> list[Event]:
                 TrialEnded(trial.ended_at or at, trial.number, trial.outcome, trial.reason, trial.message)
             )
     return events
+
+
+async def until(pilot, holds: Callable[[], object]) -> None:
+    """Wait for what a timer brings: its own time on a quiet machine, seconds on a busy one."""
+    deadline = time.monotonic() + 20
+    while True:
+        await pilot.pause(0.05)
+        try:
+            if holds():
+                return
+        except (NoMatches, IndexError):  # another screen still
+            pass
+        assert time.monotonic() < deadline, "it never came to hold"
 
 
 async def settle(pilot) -> None:

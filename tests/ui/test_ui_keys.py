@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import studies
-from conftest import settle
+from conftest import settle, until
 from textual.widgets import Input, Static
 
 from tuner_tui.study.events import StudyChanged, StudyClosed
@@ -147,8 +147,7 @@ async def test_pause_and_go_on(room, small):
         await pilot.press("p")
         assert room.requests(small) == [("pause", None)]
         room.happen(small, [StudyChanged(room.now, paused=True)])
-        await pilot.pause(0.4)
-        assert "paused" in str(pilot.app.screen.query_one(Counts).render())
+        await until(pilot, lambda: "paused" in str(pilot.app.screen.query_one(Counts).render()))
         await pilot.press("p")
         assert room.requests(small)[-1] == ("continue", None)
 
@@ -197,9 +196,8 @@ async def test_an_interrupted_study_says_so_and_resumes(room):
         assert screen.state is State.INTERRUPTED
         assert "the engine was killed; press r to resume" in str(screen.query_one(Counts).render())
         await pilot.press("r", "r")
-        await pilot.pause(0.5)
-        assert room.resumed == ["small-1"]
-        assert screen.state is State.RUNNING
+        await until(pilot, lambda: room.resumed == ["small-1"])
+        await until(pilot, lambda: screen.state is State.RUNNING)
 
 
 async def test_a_resume_that_fails_says_why(room):
@@ -208,12 +206,10 @@ async def test_a_resume_that_fails_says_why(room):
     async with drive(room, folder) as pilot:
         await settle(pilot)
         await pilot.press("r")
-        await pilot.pause(0.3)
-        assert any(room.problem in note.message for note in pilot.app._notifications)
+        await until(pilot, lambda: any(room.problem in note.message for note in pilot.app._notifications))
         room.problem = None
         await pilot.press("r")  # and can be tried again
-        await pilot.pause(0.3)
-        assert room.resumed == ["small-1"]
+        await until(pilot, lambda: room.resumed == ["small-1"])
 
 
 async def test_leaving_says_that_the_sweep_goes_on(room, small, monkeypatch):
@@ -248,11 +244,11 @@ async def test_the_list_is_newest_first_and_keeps_its_cursor(room):
         assert [row.name for row in screen.studies] == ["new-1", "old-1"]
         await pilot.press("down")
         room.happen(old, [StudyClosed(room.now, "stopped")], age=0)
-        await pilot.pause(0.7)
-        assert (screen.studies[0].name, screen.studies[0].state) == ("old-1", State.STOPPED)
+        await until(
+            pilot, lambda: (screen.studies[0].name, screen.studies[0].state) == ("old-1", State.STOPPED)
+        )
         await pilot.press("r")
-        await pilot.pause(0.3)
-        assert room.resumed == ["old-1"]
+        await until(pilot, lambda: room.resumed == ["old-1"])
 
 
 async def test_a_new_study_is_started_and_looked_at(room):
@@ -262,8 +258,7 @@ async def test_a_new_study_is_started_and_looked_at(room):
         await pilot.pause()
         pilot.app.screen.query_one(Input).value = "my/search.toml"
         await pilot.press("enter")
-        await pilot.pause(0.4)
-        assert room.launched == ["my/search.toml"]
+        await until(pilot, lambda: room.launched == ["my/search.toml"])
         assert isinstance(pilot.app.screen, StudyScreen)
         assert pilot.app.screen.folder.name == "search-1"
 
@@ -279,8 +274,7 @@ async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):
         assert "it must be above 0" in texts(dialog) and "it is missing" in texts(dialog)
         room.problem = None
         await pilot.press("enter")
-        await pilot.pause(0.4)
-        assert isinstance(pilot.app.screen, StudyScreen)
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
 
 
 async def test_the_log_turns_its_pages_and_follows(room, small):
@@ -295,8 +289,7 @@ async def test_the_log_turns_its_pages_and_follows(room, small):
         log = pilot.app.screen
         assert isinstance(log, LogScreen) and "first" in texts(log)
         small.log(22).write_text("first\nsecond \x1b[31mred\n")
-        await pilot.pause(0.7)
-        assert "second red" in texts(log)
+        await until(pilot, lambda: "second red" in texts(log))
         await pilot.press("tab")
         assert "ValueError: no" in texts(log)
         await pilot.press("tab")
@@ -354,5 +347,6 @@ async def test_a_search_without_a_finder_is_told_in_the_dialog(room):
     room.problem = "my.toml: finder: missing"
     async with room.app().run_test(size=(120, 40)) as pilot:
         await pilot.press("n", *"my.toml", "ctrl+l")
-        await pilot.pause(0.2)
-        assert "finder: missing" in str(pilot.app.screen.query_one("#problem-text").content)
+        await until(
+            pilot, lambda: "finder: missing" in str(pilot.app.screen.query_one("#problem-text").content)
+        )

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import studies
-from conftest import journal_of, settle
+from conftest import journal_of, settle, until
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -39,14 +39,12 @@ async def test_a_trial_appears_measures_and_crashes(room):
         params = dict(screen.snapshot.trials[0].params)
         assert "○ 2 running" in head(pilot.app)
         room.happen(folder, [TrialStarted(room.now, 23, params, 23)])
-        await pilot.pause(0.4)
-        assert "○ 3 running" in head(pilot.app)
+        await until(pilot, lambda: "○ 3 running" in head(pilot.app))
         room.happen(folder, [TrialMeasured(room.now + 1, 23, 0, {studies.OBJECTIVE: 0.01})])
         room.happen(
             folder, [TrialEnded(room.now + 2, 23, Outcome.UNFINISHED, Reason.SIGNAL, "killed by SIGSEGV")]
         )
-        await pilot.pause(0.4)
-        assert "▲ 4 unfinished" in head(pilot.app) and "○ 2 running" in head(pilot.app)
+        await until(pilot, lambda: "▲ 4 unfinished" in head(pilot.app) and "○ 2 running" in head(pilot.app))
         await pilot.press("G")
         await settle(pilot)
         assert screen.selected == 23
@@ -62,8 +60,7 @@ async def test_the_engine_dies_under_the_screen(room):
             pilot.app.screen.query_one(KeyLine).render()
         )
         room.engine_dies(folder)
-        await pilot.pause(0.4)
-        assert "interrupted: the engine was killed; press r to resume" in head(pilot.app)
+        await until(pilot, lambda: "interrupted: the engine was killed; press r to resume" in head(pilot.app))
         assert "○ 2 lost" in head(pilot.app)
         assert "resume" in str(pilot.app.screen.query_one(KeyLine).render())
 
@@ -73,8 +70,7 @@ async def test_stopping_is_seen_in_the_journal(room):
     async with room.app(folder).run_test(size=WIDE) as pilot:
         await settle(pilot)
         room.happen(folder, [StudyChanged(room.now, stopping=True)])
-        await pilot.pause(0.4)
-        assert "◆ stopping: no new trials; running ones end first" in head(pilot.app)
+        await until(pilot, lambda: "◆ stopping: no new trials; running ones end first" in head(pilot.app))
 
 
 async def test_a_click_on_a_point_selects_its_trial_everywhere(room):
@@ -129,8 +125,7 @@ async def test_a_click_on_a_study_opens_it(room):
     async with room.app().run_test(size=WIDE) as pilot:
         await pilot.pause()
         await pilot.click(StudyList, offset=(6, 1))
-        await pilot.pause(0.1)
-        assert isinstance(pilot.app.screen, StudyScreen)
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
 
 
 async def test_every_size_of_window(room):
@@ -175,12 +170,12 @@ async def test_a_folder_deleted_under_the_screen(room):
     async with room.app(folder).run_test(size=WIDE) as pilot:
         await settle(pilot)
         shutil.rmtree(folder.path)
-        await pilot.pause(0.4)
-        assert "its folder is gone" in head(pilot.app)
+        await until(pilot, lambda: "its folder is gone" in head(pilot.app))
         await pilot.press("G", "l", "escape", "p", "r")
         await pilot.press("escape")
-        await pilot.pause(0.6)
-        assert isinstance(pilot.app.screen, StudiesScreen) and pilot.app.screen.studies == ()
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, StudiesScreen) and pilot.app.screen.studies == ()
+        )
 
 
 async def test_a_journal_with_rubbish_and_a_torn_line(room):

@@ -170,7 +170,7 @@ def room_folder(path: Path) -> StudyFolder:
 
 async def look_again(pilot, room) -> None:
     room.now += 1
-    await pilot.pause(0.4)
+    await pilot.pause(0.8)
     await settle(pilot)
 
 
