@@ -37,13 +37,18 @@ class Setup:
     @property
     def problem(self) -> Problem:
         config, split = self.config, self.split
-        found = network(
+        return network(
             split.train, split.valid, config.hidden, steps=self.steps, batch=config.batch, test=split.test,
             classes=CLASSES, dynamics=_dynamics(config),
         )  # fmt: skip
-        if {"log_init_scale", "init_bins"} & {*config.learn}:
-            return found
-        return replace(found, init=lambda seed: config.init_scale * found.init(seed))
+
+    @property
+    def fixed(self) -> Hypers | None:
+        """The scale of the first weights, where nothing of them is learned."""
+        if {"log_init_scale", "init_bins"} & {*self.config.learn}:
+            return None
+        scale = torch.full((self.problem.layout.G,), math.log(self.config.init_scale))
+        return Hypers(log_init_scale=scale.to(self.split.train.images.device))
 
     @property
     def ties(self) -> Ties:

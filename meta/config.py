@@ -110,7 +110,7 @@ class Config:
     optimizer: str = setting("heavy_ball", one_of("heavy_ball", "adam"))
     lr: float = setting(
         0.3, real(0, 100, above=True)
-    )  # to begin with: well left of chaos, which begins at about 3
+    )  # to begin with: well left of chaos, which is at about 3
     momentum: float = setting(0.9, real(0, 0.9999, above=True))
     init_scale: float = setting(0.1, real(0, 100, above=True))  # standard deviation of the first weights
     l2: float = setting(1e-4, real(0, 1e6, above=True))  # penalties to begin with, if they are learned
@@ -158,6 +158,13 @@ class Config:
         if errors := [*config._wrong_options(), *config._at_odds()]:
             raise ValueError("\n".join(errors))
         return config
+
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        """All settings, and the options of all methods."""
+        options = {f.name for method in METHODS.values() if is_dataclass(method) for f in fields(method)}
+        settings = [f.name for f in fields(Config) if "rule" in f.metadata]
+        return (*settings, *(OPTION + name for name in sorted(options)))
 
     def chosen(self) -> str | Method:
         """The method with its options."""

@@ -6,6 +6,7 @@ for the methods that walk back on their own. Leading axes (...) are runs side by
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from meta.hypers import Parts
 
 State = tuple[Tensor, ...]  # (x, ...), [..., P] each
 Rates = tuple[Tensor, ...]  # (α, β, ...)
+Dot = Callable[[Tensor, Tensor], Tensor]  # a, b [..., P] -> Σ ab over each group, [..., G]
 
 # β is rounded to n/d everywhere, so that a reversible run and every other method train the same thing: two trainings
 # whose β differ in the seventh digit give gradients that differ in the fourth. 16 bits are exact in float32.
@@ -37,12 +39,14 @@ class Dynamics(Protocol):
         """g, rates: [..., P] or [..., 1]."""
         ...
 
-    def pull(self, state: State, g: Tensor, rates: Rates, adjoint: State) -> tuple[State, Tensor, Rates]:
-        """From d/d(state after) to d/d(state before), u and the rates' terms.
+    def pull(
+        self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
+    ) -> tuple[State, Tensor, Rates]:
+        """From d/d(state after) to d/d(state before), u and the rates' gradients.
 
-        Takes the state before the step, g there, and the adjoint of the state after. Returns the adjoint of the
-        state before, without what flows through g; u = d/dg, for the caller to pull through the loss (x gets
-        ∂ₓ(gᵀu)); and each rate's gradient before it is summed over its group, [..., P].
+        Takes the states around the step, the g between them, and the adjoint of the state after. Returns the adjoint
+        of the state before, without what flows through g; u = d/dg, for the caller to pull through the loss (x gets
+        ∂ₓ(gᵀu)); and each rate's gradient, which `dot` sums over its group.
         """
         ...
 
@@ -86,12 +90,13 @@ class HeavyBall:
         v = torch.lerp(-g, v, beta)  # βv − (1−β)g
         return torch.addcmul(x, alpha, v), v
 
-    def pull(self, state: State, g: Tensor, rates: Rates, adjoint: State) -> tuple[State, Tensor, Rates]:
-        (_, v), (alpha, beta), (dx, dv) = state, rates, adjoint
-        dalpha = dx * torch.lerp(-g, v, beta)
+    def pull(
+        self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
+    ) -> tuple[State, Tensor, Rates]:
+        (_, v), (_, v_), (alpha, beta), (dx, dv) = before, after, rates, adjoint
         dv = torch.addcmul(dv, alpha, dx)
         kept = beta * dv
-        return (dx, kept), kept - dv, (dalpha, dv * (v + g))  # u = −(1−β) dv
+        return (dx, kept), kept - dv, (dot(dx, v_), dot(dv, v + g))  # u = −(1−β) dv
 
 
 @dataclass(frozen=True)
@@ -132,16 +137,19 @@ class Adam:
         s = beta2 * s + (1 - beta2) * g * g
         return x - alpha * a1 * m * (a2 * s + self.eps**2).rsqrt(), m, s
 
-    def pull(self, state: State, g: Tensor, rates: Rates, adjoint: State) -> tuple[State, Tensor, Rates]:
-        (_, m, s), (alpha, beta, a1, a2), (dx, dm, ds) = state, rates, adjoint
+    def pull(
+        self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
+    ) -> tuple[State, Tensor, Rates]:
+        (_, m, s), (alpha, beta, a1, a2), (dx, dm, ds) = before, rates, adjoint
         beta2 = self.second[0] / self.second[1]
+        # Not from `after`: a reversible run holds its s in units of 2^-60, which are coarse for the first small g².
         m_ = beta * m + (1 - beta) * g
         s_ = beta2 * s + (1 - beta2) * g * g
         r = (a2 * s_ + self.eps**2).rsqrt()  # x' = x − α a₁ m' r;  dr/ds' = −½ a₂ r³
-        step = a1 * m_ * r
         dm_ = dm - dx * alpha * a1 * r
         dr = -dx * alpha * a1 * m_
         ds_ = ds - 0.5 * dr * a2 * r**3
         u = (1 - beta) * dm_ + 2 * (1 - beta2) * g * ds_
-        da2 = -0.5 * dr * s_ * r**3
-        return (dx, beta * dm_, beta2 * ds_), u, (-dx * step, dm_ * (m - g), -dx * alpha * m_ * r, da2)
+        dalpha, dbeta = dot(-dx * a1, m_ * r), dot(dm_, m - g)
+        da1, da2 = dot(-dx * alpha, m_ * r), dot(-0.5 * dr, s_ * r**3)
+        return (dx, beta * dm_, beta2 * ds_), u, (dalpha, dbeta, da1, da2)

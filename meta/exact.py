@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from meta.dynamics import Adam, Rates, State
-from meta.fixedpoint import LIMIT, SPILL, FixedPoint, InfoBuffer, Room, count_spills
+from meta.fixedpoint import SPILL, FixedPoint, InfoBuffer, Room, count_spills
 from meta.problem import Layout
 
 # On a CPU the arithmetic is cheaper with one rate for many weights than with a rate each, and in memory that stays
@@ -88,6 +88,7 @@ class Law(Protocol):
     decays: tuple[Decay, ...]  # of each average
     numbers: tuple[FixedPoint, ...]  # of each average
     spread: Spread
+    steepest: float  # |g| below it keeps every average within LIMIT: they are weighted means of g, or of g²
 
     def gain(self, k: int, t: int, g: Tensor, room: Room) -> Tensor:
         """What step t adds to average k."""
@@ -105,6 +106,7 @@ class HeavyBallLaw:
         alpha, beta = (rate[..., part.groups] for rate in rates)
         decay = Decay.of(beta, d)
         self.decays, self.numbers, self.spread = (decay,), (numbers,), part.spread
+        self.steepest = numbers.range
         self.alpha = alpha.double()
         self.per_g = decay.complement() * -(2.0**numbers.bits)
 
@@ -128,6 +130,7 @@ class AdamLaw:
         n2, d2 = dynamics.second
         self.decays = Decay.of(beta, d), Decay.of(torch.full_like(a2, n2 / d2), d2)
         self.numbers, self.spread = (averages, averages), part.spread
+        self.steepest = min(averages.range, averages.range**0.5)
         self.per_g = [decay.complement() * 2.0**averages.bits for decay in self.decays]
         self.pace = -alpha * a1 * 2.0 ** (weights.bits - averages.bits)
         self.per_s = a2 * 2.0**-averages.bits
@@ -153,8 +156,6 @@ class Integers:
         self.X = numbers.encode(x0)
         self.averages = [torch.zeros_like(self.X) for _ in law.decays]
         self.buffers = [InfoBuffer(self.X, decay.d, offload, room) for decay in law.decays]
-        self.furthest = torch.zeros(x0.shape[:-1], dtype=torch.int64, device=x0.device)
-        self._watch(self.X)
 
     def step(self, t: int, g: Tensor) -> None:
         for k, (c, buffer, decay) in enumerate(
@@ -162,9 +163,7 @@ class Integers:
         ):
             buffer.mul_(c, self.law.spread(decay.n[t]), decay.least[t])
             c += self._whole(self.law.gain(k, t, g, self.room))
-            self._watch(c)
         self.X += self._whole(self.law.move(t, self.averages, self.room))
-        self._watch(self.X)
 
     def undo_move(self, t: int) -> None:
         self.X -= self._whole(self.law.move(t, self.averages, self.room))
@@ -176,9 +175,6 @@ class Integers:
             c -= self._whole(self.law.gain(k, t, g, self.room))
             buffer.unmul_(c, self.law.spread(decay.n[t]))
 
-    def within(self) -> Tensor:  # [...]
-        return self.furthest < LIMIT
-
     def at_start(self) -> Tensor:  # [...]
         same = (self.numbers.encode(self.x0) == self.X).all(-1)
         for c, buffer in zip(self.averages, self.buffers, strict=True):
@@ -187,12 +183,6 @@ class Integers:
 
     def _whole(self, amount: Tensor) -> Tensor:
         return self.room.q.copy_(amount)
-
-    def _watch(self, c: Tensor) -> None:
-        """Remembers how far c has gone. A sum that wraps round lands beyond LIMIT too: from |c| < 2^62 another
-        int64 leads to 1.5·2^63 at most, and that is −2^62. So does what a float too large becomes, −2^63."""
-        below = torch.bitwise_not(c, out=self.room.q)  # −c − 1: amin would be five times slower
-        self.furthest = torch.maximum(self.furthest, torch.maximum(c.amax(-1), below.amax(-1)))
 
 
 class Training:
@@ -207,17 +197,25 @@ class Training:
             Integers(x0[..., part.weights], numbers, law, offload, room.first(part.size))
             for part, law in zip(parts, laws, strict=True)
         ]
-        self.gradients = torch.zeros(x0.shape[:-1], dtype=x0.dtype, device=x0.device)
+        self.numbers, self.steepest = numbers, min(law.steepest for law in laws)
+        self.furthest_x = self.furthest_g = torch.zeros(x0.shape[:-1], dtype=x0.dtype, device=x0.device)
 
     def x(self) -> Tensor:
-        return self._floats([(piece.numbers, piece.X) for piece in self.pieces])
+        """The weights as they are now, and a note of how far they have gone.
+
+        A sum that wraps round lands beyond LIMIT too: from |X| < 2^62 another int64 leads to 1.5·2^63 at most, and
+        that is −2^62. So does what a float too large becomes, −2^63. Hence to be asked for after every step.
+        """
+        x = self._floats([(piece.numbers, piece.X) for piece in self.pieces])
+        self.furthest_x = torch.maximum(self.furthest_x, x.abs().amax(-1))
+        return x
 
     def averages(self) -> State:
         laws = [list(zip(piece.law.numbers, piece.averages, strict=True)) for piece in self.pieces]
         return tuple(self._floats(list(average)) for average in zip(*laws, strict=True))
 
     def step(self, t: int, g: Tensor) -> None:
-        self.gradients = self.gradients + g.sum(-1)  # not finite once one g is not
+        self.furthest_g = torch.maximum(self.furthest_g, g.abs().amax(-1))  # NaN once one g is
         for piece, part in zip(self.pieces, self.parts, strict=True):
             piece.step(t, g[..., part.weights])
 
@@ -231,7 +229,7 @@ class Training:
 
     def within(self) -> Tensor:
         """Whether every integer has kept to its range so far, and every gradient was a number, [...]."""
-        return torch.stack([self.gradients.isfinite(), *(piece.within() for piece in self.pieces)]).all(0)
+        return (self.furthest_x < self.numbers.range) & (self.furthest_g < self.steepest)
 
     def at_start(self) -> Tensor:
         """Whether weights, averages and words are those of the start, to the bit, [...]."""

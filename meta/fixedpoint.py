@@ -29,6 +29,11 @@ class FixedPoint:
 
     bits: int
 
+    @property
+    def range(self) -> float:
+        """What it can hold lies between −range and range."""
+        return LIMIT / 2.0**self.bits
+
     def encode(self, x: Tensor) -> Tensor:
         return (x.double() * 2.0**self.bits).long()
 

@@ -23,7 +23,7 @@ from meta.ties import Ties
 
 Theta = Parts  # what the inner loss reads; the penalty as [..., P] or [..., 1] under STRENGTH
 STRENGTH = "l2"
-Pull = Callable[[Tensor], tuple[Tensor, Theta]]  # u [..., P] -> ∂ₓ(gᵀu) [..., P], ∂θ(gᵀu)
+Pull = Callable[[Tensor, Theta], Tensor]  # u [..., P], dθ -> ∂ₓ(gᵀu) [..., P]; adds ∂θ(gᵀu) to dθ
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Inner:
         return dict(zip(leaves, grads, strict=True))
 
     def rates_at(self, rates: Rates, t: int) -> Rates:  # -> [..., P] each, or [..., 1]
-        return tuple(self.problem.layout.spread(rate[t]) for rate in rates)
+        return self.problem.layout.spread(torch.stack([rate[t] for rate in rates])).unbind(0)
 
     # ── the training itself ──
 
@@ -87,6 +87,10 @@ class Inner:
 
     def start(self, expanded: Expanded) -> State:
         return self.problem.dynamics.start(expanded.x0)
+
+    def losses(self) -> Tensor:
+        """Where a training's losses go, [T, ...]: as many small tensors, kept one by one, would break up the heap."""
+        return torch.empty(self.T, *self.shape, dtype=self.dtype, device=self.device)
 
     def value(self, parts: Parts) -> Tensor:
         """The outer loss after plain training, [...]; nothing is kept for a gradient."""
@@ -103,31 +107,32 @@ class Inner:
         """∇ₓL [..., P] and L [...] at step t. With `graph` it can be differentiated by x and θ."""
         g, loss = self._data_gradient(t, x, theta, graph)
         if STRENGTH in theta:  # L = data term + ½ Σ l x², whose derivatives are written out
-            pulled = theta[STRENGTH] * x
-            g, loss = g + pulled, loss + 0.5 * torch.linalg.vecdot(pulled, x).detach()
+            loss = loss + 0.5 * torch.linalg.vecdot(theta[STRENGTH] * x, x).detach()
+            g = _with_penalty(g, theta, x)
         return g, loss
 
-    def gradient_and_pull(self, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Pull]:
-        """g, L, and u -> ∂ₓ(gᵀu), ∂θ(gᵀu): Hessian-vector products from one pass over the loss, to be asked once."""
+    def gradient_and_pull(self, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Pull]:
+        """g, and its Hessian-vector products from the same pass over the loss, to be asked once."""
         leaf = x.detach().requires_grad_()
         leaves = {name: part.detach().requires_grad_() for name, part in _without_penalty(theta).items()}
         with torch.enable_grad():
-            data_g, loss = self._data_gradient(t, leaf, leaves, graph=True)
-        g = data_g.detach()
+            data_g, _ = self._data_gradient(t, leaf, leaves, graph=True)
         strength = theta.get(STRENGTH)
-        if strength is not None:
-            pulled = strength * x
-            g, loss = g + pulled, loss + 0.5 * torch.linalg.vecdot(pulled, x)
+        g = data_g.detach() if strength is None else _with_penalty(data_g.detach(), theta, x)
 
-        def pull(u: Tensor) -> tuple[Tensor, Theta]:
+        def pull(u: Tensor, dtheta: Theta) -> Tensor:
             dx, *more = _grad([data_g], [leaf, *leaves.values()], [u])
-            dtheta = dict(zip(leaves, more, strict=True))
-            if strength is not None:
-                dx = torch.addcmul(dx, strength, u)
-                dtheta[STRENGTH] = (x * u).sum_to_size(strength.shape)
-            return dx, dtheta
+            for name, part in zip(leaves, more, strict=True):
+                dtheta[name] += part
+            if strength is None:
+                return dx
+            if strength.shape == x.shape:
+                dtheta[STRENGTH].addcmul_(x, u)
+            else:  # one for all weights
+                dtheta[STRENGTH] += torch.linalg.vecdot(x, u)[..., None]
+            return torch.addcmul(dx, strength, u)
 
-        return g, loss, pull
+        return g, pull
 
     def _data_gradient(self, t: int, x: Tensor, theta: Theta, graph: bool) -> tuple[Tensor, Tensor]:
         """∇ₓ and value of the problem's own loss, without the penalty."""
@@ -221,6 +226,11 @@ class Inner:
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.to(self.dtype)
         return value
+
+
+def _with_penalty(data_g: Tensor, theta: Theta, x: Tensor) -> Tensor:
+    """In one place: a method that reverses training needs the same bits on both ways."""
+    return torch.addcmul(data_g, theta[STRENGTH], x)
 
 
 def _without_penalty(theta: Theta) -> Theta:

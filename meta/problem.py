@@ -67,8 +67,10 @@ class Layout:
         columns = [values[..., g : g + 1].expand(*values.shape[:-1], n) for g, n in enumerate(self.sizes)]
         return torch.cat(columns, -1)
 
-    def gather(self, x: Tensor) -> Tensor:  # [..., P] -> [..., G]: the adjoint of `spread`
-        return torch.stack([part.sum(-1) for part in x.split(self.sizes, -1)], -1)
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:  # [..., P], [..., P] -> [..., G]
+        """Σ ab over each group. With b = 1 it is the adjoint of `spread`."""
+        pairs = zip(a.split(self.sizes, -1), b.split(self.sizes, -1), strict=True)
+        return torch.stack([torch.linalg.vecdot(one, other) for one, other in pairs], -1)
 
     def by_group(self, x: Tensor, values: Tensor, f: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """f(x's part, values' row) group by group: [P], [G, ...] -> [P]."""

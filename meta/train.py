@@ -30,7 +30,7 @@ from meta.result import Result
 LEARNED = "hypers.npz"
 SMOOTHING = Evolution(
     pairs=16
-)  # for where gradients are those of wiggles; 32 trainings, about 8 ways forth and back
+)  # where gradients are those of wiggles: 32 trainings, 8 times a way forth and back
 OF_LOSSES = ("loss/", "error/", "gap", "outer", "se")
 STRIDE = 1_000_003  # between the seeds of two meta-trainings: a prime far above any number of seeds
 
@@ -138,7 +138,7 @@ def _gradient(setup: Setup, hypers: Hypers, seeds: range, smooth: bool) -> Resul
     config = setup.config
     return hypergradient(
         setup.problem, hypers, SMOOTHING if smooth else config.chosen(), seeds=seeds, ties=setup.ties,
-        precision=config.precision, chunk_size=config.side_by_side or None,
+        fixed=setup.fixed, precision=config.precision, chunk_size=config.side_by_side or None,
     )  # fmt: skip
 
 
@@ -186,6 +186,9 @@ def _measure(setup: Setup, found: Result, last: Hypers | None) -> Measured:
         "exact": None if found.exact is None else float(found.exact),
     }
     return measured | {name: x for name, x in told.items() if x is not None}
+
+
+train.hypers = Config.names()  # what `tuner check` lets a search name
 
 
 if __name__ == "__main__":

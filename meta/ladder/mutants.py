@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from meta.dynamics import Adam, HeavyBall, Rates, State
+from meta.dynamics import Adam, Dot, HeavyBall, Rates, State
 from meta.exact import Decay
 from meta.fixedpoint import InfoBuffer
 from meta.inner import STRENGTH, Inner, Pull, Theta
@@ -105,49 +105,52 @@ def _buffer(device: torch.device) -> Check:
 # ── what is changed ──
 
 
-def _no_dv(self: HeavyBall, state: State, g: Tensor, rates: Rates, adjoint: State):
-    (_, v), (_, beta), (dx, dv) = state, rates, adjoint
-    dalpha = dx * (beta * v - (1 - beta) * g)  # and then dv ← dv + α dx, which is left out
-    return (dx, beta * dv), (beta - 1) * dv, (dalpha, dv * (v + g))
+def _no_dv(self: HeavyBall, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot):
+    (_, v), (_, v_), (_, beta), (dx, dv) = before, after, rates, adjoint  # dv ← dv + α dx is left out
+    return (dx, beta * dv), (beta - 1) * dv, (dot(dx, v_), dot(dv, v + g))
 
 
-def _no_complement(self: HeavyBall, state: State, g: Tensor, rates: Rates, adjoint: State):
-    (_, v), (alpha, beta), (dx, dv) = state, rates, adjoint
-    dalpha = dx * (beta * v - (1 - beta) * g)
+def _no_complement(
+    self: HeavyBall, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
+):
+    (_, v), (_, v_), (alpha, beta), (dx, dv) = before, after, rates, adjoint
     dv = dv + alpha * dx
-    return (dx, beta * dv), -dv, (dalpha, dv * (v + g))  # u = −(1−β) dv
+    return (dx, beta * dv), -dv, (dot(dx, v_), dot(dv, v + g))  # u = −(1−β) dv
 
 
 _pull_of_adam = Adam.pull
 
 
-def _wrong_sign(self: Adam, state: State, g: Tensor, rates: Rates, adjoint: State):
-    before, u, (dalpha, dbeta, da1, da2) = _pull_of_adam(self, state, g, rates, adjoint)
-    return before, u, (dalpha, dbeta, -da1, da2)
+def _wrong_sign(self: Adam, *around: Any):
+    adjoint, u, (dalpha, dbeta, da1, da2) = _pull_of_adam(self, *around)
+    return adjoint, u, (dalpha, dbeta, -da1, da2)
 
 
 _gradient_and_pull = Inner.gradient_and_pull
 
 
-def _hips(self: Inner, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Pull]:
+def _hips(self: Inner, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Pull]:
     """`sgd_meta_only`: what belongs to the hyperparameters is the product by the weights."""
-    g, loss, pull = _gradient_and_pull(self, t, x, theta)
+    g, pull = _gradient_and_pull(self, t, x, theta)
 
-    def wrong(u: Tensor) -> tuple[Tensor, Theta]:
-        dx, dtheta = pull(u)
-        return dx, dtheta | {STRENGTH: dx}
+    def wrong(u: Tensor, dtheta: Theta) -> Tensor:
+        dx = pull(u, {name: torch.zeros_like(part) for name, part in dtheta.items()})
+        dtheta[STRENGTH] += dx
+        return dx
 
-    return g, loss, wrong
+    return g, wrong
 
 
-def _hips_reversed(self: Inner, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Pull]:
-    g, loss, pull = _gradient_and_pull(self, t, x, theta)
+def _hips_reversed(self: Inner, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Pull]:
+    g, pull = _gradient_and_pull(self, t, x, theta)
 
-    def wrong(u: Tensor) -> tuple[Tensor, Theta]:
-        _, dtheta = pull(u)
-        return dtheta[STRENGTH], dtheta
+    def wrong(u: Tensor, dtheta: Theta) -> Tensor:
+        alone = {name: torch.zeros_like(part) for name, part in dtheta.items()}
+        pull(u, alone)
+        dtheta[STRENGTH] += alone[STRENGTH]
+        return alone[STRENGTH]
 
-    return g, loss, wrong
+    return g, wrong
 
 
 def _ends_of_others(z: Tensor, bins: Tensor) -> Tensor:
@@ -163,7 +166,7 @@ def _betty(r_new: Tensor, r: Tensor, p: Tensor) -> Tensor:
 
 
 def _next_batch(self: Backwards, t: int, state: State) -> None:
-    g, _, pull = self.inner.gradient_and_pull(t + 1, state[0], self.expanded.theta)
+    g, pull = self.inner.gradient_and_pull(t + 1, state[0], self.expanded.theta)
     self.through(t, state, g, pull)
 
 
@@ -174,8 +177,8 @@ def _next_step(self: Inner, t: int):
     return _step_function(self, t + 1)
 
 
-def _mean(self: Layout, x: Tensor) -> Tensor:
-    return torch.stack([part.mean(-1) for part in x.split(self.sizes, -1)], -1)
+def _mean(self: Layout, a: Tensor, b: Tensor) -> Tensor:
+    return torch.stack([part.mean(-1) for part in (a * b).split(self.sizes, -1)], -1)
 
 
 def _rounded_for_good(beta: Tensor, denominator: int | None) -> Tensor:
@@ -216,6 +219,6 @@ MUTANTS = (
     Mutant("Betty: r for r_new in CG", _at("meta.methods.implicit.next_direction", _betty), _implicit),
     Mutant("the next batch on the way back", _in(Backwards, "recompute", _next_batch), _tape_heavy_ball),
     Mutant("the next batch in forward mode", _in(Inner, "step_function", _next_step), _forward),
-    Mutant("groups averaged instead of summed", _in(Layout, "gather", _mean), _bowl),
+    Mutant("groups averaged instead of summed", _in(Layout, "dot", _mean), _bowl),
     Mutant("a spill that is not restored", _in(InfoBuffer, "_restore", lambda self, low: None), _buffer),
 )

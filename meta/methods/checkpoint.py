@@ -42,12 +42,12 @@ class Checkpoint:
         with torch.no_grad():
             expanded = inner.expand(parts)
             state = inner.start(expanded)
-            kept, losses = [], []
+            kept, losses = [], inner.losses()
             for t in range(T):
                 if t % k == 0:
                     kept.append(state)
                 state, loss = inner.advance(t, state, expanded)
-                losses.append(loss)
+                losses[t] = loss
             x = state[0]
             back = Backwards(inner, expanded, state)
             for first in reversed(range(0, T, k)):
@@ -58,7 +58,7 @@ class Checkpoint:
                 for t in reversed(range(first, last + 1)):
                     back.recompute(t, states.pop())
         bits = 8 * self.bytes(inner, parts) / (T * inner.problem.layout.P)
-        return Slope(back.value, back.parts(parts), x, torch.stack(losses), back.growth, bits)
+        return Slope(back.value, back.parts(parts), x, losses, back.growth, bits)
 
     def _length(self, T: int) -> int:
         return min(self.segment or isqrt(T - 1) + 1, T)  # ⌈√T⌉ = ⌊√(T−1)⌋ + 1

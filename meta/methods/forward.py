@@ -84,14 +84,14 @@ def _walk(inner: Inner, parts: Parts, directions: Parts) -> _Walk:  # directions
         return inner.start(expanded), expanded.rates, expanded.theta
 
     (state, rates, theta), (dstate, drates, dtheta) = _push(begin, (parts,), (directions,))
-    losses = []
+    losses = inner.losses()
     for t in range(inner.T):
         at_t, dat_t = tuple(rate[t] for rate in rates), tuple(rate[:, t] for rate in drates)
         step = inner.step_function(t)
         (state, loss), (dstate, _) = _push(step, (state, at_t, theta), (dstate, dat_t, dtheta))
-        losses.append(loss)
+        losses[t] = loss
     value, slope = _push(inner.outer, (state[0], theta), (dstate[0], dtheta))
-    return _Walk(value, slope, state[0], torch.stack(losses))
+    return _Walk(value, slope, state[0], losses)
 
 
 def _push(f: Callable[..., Any], at: tuple[Any, ...], along: tuple[Any, ...]) -> tuple[Any, Any]:

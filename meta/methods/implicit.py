@@ -69,10 +69,10 @@ class Implicit:
     def __call__(self, inner: Inner, parts: Parts) -> Slope:
         with torch.no_grad():
             expanded = inner.expand(parts)
-            state, losses = inner.start(expanded), []
+            state, losses = inner.start(expanded), inner.losses()
             for t in range(inner.T):
                 state, loss = inner.advance(t, state, expanded)
-                losses.append(loss)
+                losses[t] = loss
         x = state[0]
         value, dx, dtheta = inner.outer_and_pull(x, expanded.theta)
         hessian, mixed = second_derivatives(inner, x, expanded.theta)
@@ -80,7 +80,7 @@ class Implicit:
         through = mixed(q)
         dtheta = {name: direct - through[name] for name, direct in dtheta.items()}
         found, figures = inner.pull_expand(parts, None, (), dtheta), {"residual": residual}
-        return Slope(value, found, x, torch.stack(losses), figures=figures)
+        return Slope(value, found, x, losses, figures=figures)
 
     def solve(self, inner: Inner, expanded: Expanded, hessian: Product, b: Tensor) -> tuple[Tensor, Tensor]:
         """q [..., P] and what is left of the equation, ‖b − Aq‖ / ‖b‖ [...]."""

@@ -86,10 +86,10 @@ class Reversible:
             expanded = inner.expand(parts)
             pieces, laws = self._laws(inner, expanded)
             training = Training(expanded.x0, pieces, laws, FixedPoint(self.radix), self.offload)
-            losses = []
+            losses = inner.losses()
             for t in range(inner.T):
                 g, loss = inner.gradient(t, training.x(), expanded.theta)
-                losses.append(loss)
+                losses[t] = loss
                 training.step(t, g)
             end = training.x(), *training.averages()
             spilled = training.spilled()
@@ -97,7 +97,7 @@ class Reversible:
             for t in reversed(range(inner.T)):
                 training.undo_move(t)
                 x = training.x()
-                g, _, pull = inner.gradient_and_pull(t, x, expanded.theta)
+                g, pull = inner.gradient_and_pull(t, x, expanded.theta)
                 training.undo_averages(t, g)
                 back.through(t, (x, *training.averages()), g, pull)
             within = training.within()
@@ -105,7 +105,7 @@ class Reversible:
                 value=_nan_unless(within, back.value),
                 parts={name: _nan_unless(within, part) for name, part in back.parts(parts).items()},
                 x=_nan_unless(within, end[0]),
-                losses=torch.stack(losses),
+                losses=losses,
                 growth=_nan_unless(within, back.growth),
                 bits=spilled / (inner.T * inner.problem.layout.P),
                 exact=within & training.at_start(),

@@ -31,14 +31,14 @@ class Tape:
         with torch.no_grad():
             expanded = inner.expand(parts)
             state = inner.start(expanded)
-            states, losses = [], []
+            states, losses = [], inner.losses()
             for t in range(inner.T):
                 states.append(state)
                 state, loss = inner.advance(t, state, expanded)
-                losses.append(loss)
+                losses[t] = loss
             x = state[0]
             back = Backwards(inner, expanded, state)
             for t in reversed(range(inner.T)):
                 back.recompute(t, states.pop())
         bits = 8 * self.bytes(inner, parts) / (inner.T * inner.problem.layout.P)
-        return Slope(back.value, back.parts(parts), x, torch.stack(losses), back.growth, bits)
+        return Slope(back.value, back.parts(parts), x, losses, back.growth, bits)

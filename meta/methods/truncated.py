@@ -55,19 +55,19 @@ class Truncated:
         with torch.no_grad():
             expanded = inner.expand(parts)
             state = inner.start(expanded)
-            states, losses = [], []
+            states, losses = [], inner.losses()
             for t in range(T):
                 if t >= T - K:
                     states.append(state)
                 state, loss = inner.advance(t, state, expanded)
-                losses.append(loss)
+                losses[t] = loss
             x = state[0]
             back = Backwards(inner, expanded, state)
             for t in reversed(range(T - K, T)):
                 back.recompute(t, states.pop())
         bits = 8 * self.bytes(inner, parts) / (T * inner.problem.layout.P)
         found = back.parts(parts, from_start=K == T)
-        return Slope(back.value, found, x, torch.stack(losses), back.growth, bits)
+        return Slope(back.value, found, x, losses, back.growth, bits)
 
     def _steps(self, T: int) -> int:
         return ceil(T / SHARE) if self.last is None else self.last

@@ -39,7 +39,12 @@ def both(optimiser, state, g, rates, adjoint):
     """(state, g, rates) of `pull`, and of automatic differentiation; rates [..., P] each."""
     rates = tuple(rate.expand_as(g) for rate in rates)
     back = vjp(optimiser.step, state, g, rates)[1]
-    return optimiser.pull(state, g, rates, adjoint), back(adjoint)
+    return pulled(optimiser, state, g, rates, adjoint), back(adjoint)
+
+
+def pulled(optimiser, state, g, rates, adjoint):
+    """`pull` with every weight a group of its own."""
+    return optimiser.pull(state, optimiser.step(state, g, rates), g, rates, adjoint, torch.mul)
 
 
 def close(found, truth):
@@ -56,16 +61,14 @@ def test_pull_is_the_adjoint_of_step(optimiser, seed, lead, one_rate):
     close([u], [u_])
     close(drates, drates_)
     state, g, rates, adjoint = where
-    close(
-        optimiser.pull(state, g, rates, adjoint)[2], drates_
-    )  # rates that serve all weights give the same terms
+    close(pulled(optimiser, state, g, rates, adjoint)[2], drates_)  # also where one rate serves all weights
 
 
 @modest
 @given(st.sampled_from(OPTIMISERS), st.integers(0, 10_000))
 def test_pull_is_linear_in_the_adjoint(optimiser, seed):
     state, g, rates, adjoint = situation(optimiser, seed)
-    once, twice = (optimiser.pull(state, g, rates, tuple(k * d for d in adjoint)) for k in (1.0, -2.0))
+    once, twice = (pulled(optimiser, state, g, rates, tuple(k * d for d in adjoint)) for k in (1.0, -2.0))
     close([-2 * part for part in (*once[0], once[1], *once[2])], (*twice[0], twice[1], *twice[2]))
 
 

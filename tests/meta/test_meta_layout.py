@@ -1,4 +1,4 @@
-"""How a vector is cut: spread and gather are adjoint, and a penalty may be one, a layer's, a unit's or a weight's."""
+"""How a vector is cut: spread and dot are adjoint, and a penalty may be one, a layer's, a unit's or a weight's."""
 
 import pytest
 import torch
@@ -30,9 +30,9 @@ def test_split_cuts_in_order_and_loses_nothing(cut):
 
 @modest
 @given(layouts, leads)
-def test_spread_and_gather_are_adjoint(cut, lead):
+def test_spread_and_dot_are_adjoint(cut, lead):
     v, x = draws(*lead, cut.G), draws(*lead, cut.P, seed=1)
-    spread, gathered = cut.spread(v), cut.gather(x)
+    spread, gathered = cut.spread(v), cut.dot(x, torch.ones_like(x))
     assert spread.shape in ((*lead, cut.P), (*lead, 1)) and gathered.shape == (*lead, cut.G)
     torch.testing.assert_close((spread * x).sum(), (v * gathered).sum())
     for part, value in zip((spread + 0 * x).split(cut.sizes, -1), v.unbind(-1), strict=True):

@@ -318,10 +318,9 @@ def test_a_float_beta_in_one_method_alone_shows():
 def test_a_dropped_dv_term_shows(monkeypatch):
     """dv ← dv + α dx left out of the adjoint: the training still comes back, the gradient is another."""
 
-    def pull(self, state, g, rates, adjoint):
-        (_, v), (_, beta), (dx, dv) = state, rates, adjoint
-        dalpha = dx * (beta * v - (1 - beta) * g)
-        return (dx, beta * dv), (beta - 1) * dv, (dalpha, dv * (v + g))
+    def pull(self, before, after, g, rates, adjoint, dot):
+        (_, v), (_, v_), (_, beta), (dx, dv) = before, after, rates, adjoint
+        return (dx, beta * dv), (beta - 1) * dv, (dot(dx, v_), dot(dv, v + g))
 
     problem = tanh_network()
     hypers = hypers_of(problem)

@@ -80,9 +80,8 @@ def test_first_weights_have_the_asked_spread_whichever_way_they_are_made():
     for learn in ("log_lr", "log_init_scale", "init_bins"):
         setup = Setup(Config.of(SMALL | {"learn": learn, "init_scale": 0.25}), *_split())
         problem = setup.problem
-        x = first_weights(
-            problem.init(3), {n: p for n, p in setup.hypers().parts().items() if "init" in n}, problem.layout
-        )
+        parts = (setup.fixed or Hypers()).parts() | setup.hypers().parts()
+        x = first_weights(problem.init(3), parts, problem.layout)
         assert x.std().item() == pytest.approx(0.25, rel=0.05), learn
 
 
@@ -98,9 +97,8 @@ def test_the_kept_hyperparameters_are_those_of_the_last_measurement(tmp_path):
     )
     left = {name: torch.tensor(part) for name, part in np.load(tmp_path / "hypers.npz").items()}
     setup = begin(Config.of(hypers), "cpu")
-    found = hypergradient(
-        setup.problem, Hypers.of(left), "tape", seeds=(0, 1), ties={"log_lr": piecewise(20, 4)}
-    )
+    ties = {"log_lr": piecewise(20, 4)}
+    found = hypergradient(setup.problem, Hypers.of(left), "tape", seeds=(0, 1), ties=ties, fixed=setup.fixed)
     assert found.value.item() == pytest.approx(seen[-1]["loss/valid"], rel=1e-6)
     assert [path.name for path in tmp_path.iterdir()] == ["hypers.npz"]
 
