@@ -114,7 +114,8 @@ class HeavyBallLaw:
         return room.r.copy_(g).mul_(self.spread(self.per_g[t]))
 
     def move(self, t: int, averages: list[Tensor], room: Room) -> Tensor:
-        return room.r.copy_(averages[0]).mul_(self.spread(self.alpha[t]))  # v and x have the same unit
+        v, alpha = averages[0], self.spread(self.alpha[t])  # v and x have the same unit
+        return torch.mul(v, alpha, out=room.r) if v.is_floating_point() else room.r.copy_(v).mul_(alpha)
 
 
 class AdamLaw:
@@ -162,17 +163,17 @@ class Integers:
             zip(self.averages, self.buffers, self.law.decays, strict=True)
         ):
             buffer.mul_(c, self.law.spread(decay.n[t]), decay.least[t])
-            c += self._whole(self.law.gain(k, t, g, self.room))
-        self.X += self._whole(self.law.move(t, self.averages, self.room))
+            c += self.law.numbers[k].whole(self.law.gain(k, t, g, self.room), self.room)
+        self.X += self.numbers.whole(self.law.move(t, self.averages, self.room), self.room)
 
     def undo_move(self, t: int) -> None:
-        self.X -= self._whole(self.law.move(t, self.averages, self.room))
+        self.X -= self.numbers.whole(self.law.move(t, self.averages, self.room), self.room)
 
     def undo_averages(self, t: int, g: Tensor) -> None:
         for k, (c, buffer, decay) in enumerate(
             zip(self.averages, self.buffers, self.law.decays, strict=True)
         ):
-            c -= self._whole(self.law.gain(k, t, g, self.room))
+            c -= self.law.numbers[k].whole(self.law.gain(k, t, g, self.room), self.room)
             buffer.unmul_(c, self.law.spread(decay.n[t]))
 
     def at_start(self) -> Tensor:  # [...]
@@ -180,9 +181,6 @@ class Integers:
         for c, buffer in zip(self.averages, self.buffers, strict=True):
             same &= (c == 0).all(-1) & buffer.empty()
         return same
-
-    def _whole(self, amount: Tensor) -> Tensor:
-        return self.room.q.copy_(amount)
 
 
 class Training:
@@ -192,7 +190,8 @@ class Training:
         self, x0: Tensor, parts: list[Part], laws: list[Law], numbers: FixedPoint, offload: bool = False
     ) -> None:
         self.shape, self.dtype, self.parts = x0.shape, x0.dtype, parts
-        room = Room.of((*x0.shape[:-1], max(part.size for part in parts)), x0.device)
+        numbers_are = torch.float64 if numbers.narrow else torch.int64
+        room = Room.of((*x0.shape[:-1], max(part.size for part in parts)), x0.device, numbers_are)
         self.pieces = [
             Integers(x0[..., part.weights], numbers, law, offload, room.first(part.size))
             for part, law in zip(parts, laws, strict=True)
@@ -201,14 +200,15 @@ class Training:
         self.furthest_x = self.furthest_g = torch.zeros(x0.shape[:-1], dtype=x0.dtype, device=x0.device)
 
     def x(self) -> Tensor:
-        """The weights as they are now, and a note of how far they have gone.
+        return self._floats([(piece.numbers, piece.X) for piece in self.pieces])
 
-        A sum that wraps round lands beyond LIMIT too: from |X| < 2^62 another int64 leads to 1.5·2^63 at most, and
-        that is −2^62. So does what a float too large becomes, −2^63. Hence to be asked for after every step.
+    def watch(self, x: Tensor) -> None:
+        """Remember how far the weights have gone. To be told of every step forth:
+
+        A sum of int64 that wraps round lands beyond LIMIT too: from |X| < 2^62 another int64 leads to 1.5·2^63 at
+        most, and that is −2^62. So does what a float too large becomes, −2^63. A step later it may be back.
         """
-        x = self._floats([(piece.numbers, piece.X) for piece in self.pieces])
         self.furthest_x = torch.maximum(self.furthest_x, x.abs().amax(-1))
-        return x
 
     def averages(self) -> State:
         laws = [list(zip(piece.law.numbers, piece.averages, strict=True)) for piece in self.pieces]

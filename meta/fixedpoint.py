@@ -15,27 +15,35 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-LIMIT = 2**62  # numbers stay below it, so that the sum of two is still an int64
+# Numbers stay below these, in absolute value. A sum of two int64 is then still one. float64 holds whole numbers below
+# 2^53, and has their quotients exactly below 2^50 (see _floor_div), in less than half of int64's time: no processor
+# divides or converts those in vectors.
+LIMIT = 2**62
+NARROW = 2**50
 LARGEST_BASE = 2**16  # of n and d: their products with i, and their quotients, then fit the bounds below
 SPILL = 16  # bits put aside at a time, an int16 for each i: U keeps 18 or more, so that rounding it up wastes none
-# i and its digits are float64: exact for integers below 2^53, and several times faster than int64, which no
-# processor divides in vectors. Below 2^50 the quotient is exact as well, see _floor_div.
-WORD = 2**50
+WORD = NARROW  # i and its digits are float64
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """int64 c stands for c / 2^bits."""
+    """A whole number c stands for c / 2^bits: an int64, or a narrow one, which float64 holds."""
 
     bits: int
+    narrow: bool = False
 
     @property
     def range(self) -> float:
         """What it can hold lies between −range and range."""
-        return LIMIT / 2.0**self.bits
+        return (NARROW if self.narrow else LIMIT) / 2.0**self.bits
 
     def encode(self, x: Tensor) -> Tensor:
-        return (x.double() * 2.0**self.bits).long()
+        scaled = x.double() * 2.0**self.bits
+        return scaled.floor() if self.narrow else scaled.long()
+
+    def whole(self, amount: Tensor, room: "Room") -> Tensor:
+        """A float64 amount in units of c, rounded; in `room`, where the amount may lie itself."""
+        return amount.floor_() if self.narrow else room.q.copy_(amount)
 
     def decode(self, c: Tensor, out: Tensor) -> Tensor:
         return out.copy_(c).mul_(2.0**-self.bits)
@@ -62,15 +70,15 @@ def count_spills(least: Iterable[int], d: int) -> int:
 class Room:
     """Where the arithmetic happens: fresh memory for every intermediate would cost more time than the arithmetic."""
 
-    q: Tensor  # int64
+    q: Tensor  # as the numbers
     r: Tensor  # float64
     carry: Tensor  # float64
     low_q: Tensor  # int32
     low_r: Tensor  # int32
 
     @classmethod
-    def of(cls, shape: Sequence[int], device: torch.device) -> "Room":
-        types = torch.int64, *[torch.float64] * 2, *[torch.int32] * 2
+    def of(cls, shape: Sequence[int], device: torch.device, numbers: torch.dtype) -> "Room":
+        types = numbers, *[torch.float64] * 2, *[torch.int32] * 2
         return cls(*(torch.empty(*shape, dtype=dtype, device=device) for dtype in types))
 
     def first(self, size: int) -> "Room":  # [..., P] -> [..., size]
@@ -86,12 +94,12 @@ class InfoBuffer:
         self.base = torch.tensor([d], dtype=torch.int32, device=like.device)
         self.shift = d.bit_length() - 1 if d & (d - 1) == 0 else None  # d = 2^shift
         self.offload = offload and like.is_cuda
-        self.room = room or Room.of(like.shape, like.device)
+        self.room = room or Room.of(like.shape, like.device, like.dtype)
         self.U = 0  # i <= U
         self.undo: list[tuple[int, Tensor | None]] = []  # U before each mul, and what it put aside
 
     def mul_(self, c: Tensor, n: Tensor, least: int) -> None:
-        """c ← about c·n/d, in place, for |c| < 2^62. No n falls below `least`, in any parameter and run: the
+        """c ← about c·n/d, in place, for c within its range. No n falls below `least`, in any parameter and run: the
         smallest n decides for all of them when to spill, so that none has to be looked at."""
         before = self.U
         spill, self.U = grow(self.U, least, self.d)
@@ -117,6 +125,13 @@ class InfoBuffer:
         """A digit in base a goes from c into i, one in base b from i to c. a = 2^shift, unless that is None."""
         q, r, carry = self.room.q, self.room.r, self.room.carry
         real_a, real_b = a.double(), b.double()
+        if c.is_floating_point():
+            _floor_div(c, real_a, out=q)
+            torch.addcmul(c, q, real_a, value=-1, out=r)  # c mod a
+            r.addcmul_(self.i, real_a)
+            _floor_div(r, real_b, out=self.i)
+            torch.addcmul(r, self.i, real_b, value=-1, out=c).addcmul_(q, real_b)
+            return
         if shift is None:
             _divide(c, a, real_a, self.room)
             self.i -= carry

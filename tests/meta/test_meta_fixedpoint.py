@@ -8,22 +8,36 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from meta.fixedpoint import LARGEST_BASE, LIMIT, SPILL, WORD, FixedPoint, InfoBuffer, count_spills, grow
+from meta.fixedpoint import (
+    LARGEST_BASE,
+    LIMIT,
+    NARROW,
+    SPILL,
+    WORD,
+    FixedPoint,
+    InfoBuffer,
+    count_spills,
+    grow,
+)
 
 BASES = st.one_of(
     st.just(2**16), st.sampled_from([1, 2, 3, 10, 1000, 2**15, 2**16 - 1]), st.integers(1, 2**16)
 )
-NUMBERS = st.one_of(
-    st.integers(1 - LIMIT, LIMIT - 1),
-    st.integers(-(2**17), 2**17),
-    st.sampled_from([0, 1, -1, 2**53 + 1, -(2**53) - 1, LIMIT - 1, 1 - LIMIT]),
-)
+
+
+def numbers_below(limit: int):
+    edges = [0, 1, -1, limit // 512 + 1, -(limit // 512) - 1, limit - 1, 1 - limit]
+    return st.one_of(st.integers(1 - limit, limit - 1), st.integers(-(2**17), 2**17), st.sampled_from(edges))
+
+
+KINDS = {torch.int64: numbers_below(LIMIT), torch.float64: numbers_below(NARROW)}
 
 
 @st.composite
 def products(draw, columns=5):
-    """Numbers, d, and some steps of n in [1, d], one for each number or one for all."""
-    c = draw(st.lists(NUMBERS, min_size=columns, max_size=columns))
+    """Numbers in a tensor of either kind, d, and some steps of n in [1, d], one for each number or one for all."""
+    dtype = draw(st.sampled_from(list(KINDS)))
+    c = torch.tensor(draw(st.lists(KINDS[dtype], min_size=columns, max_size=columns)), dtype=dtype)
     d = draw(BASES)
     n = st.one_of(st.sampled_from([1, d, max(1, d - 1)]), st.integers(1, d))
     width = draw(st.sampled_from([1, columns]))
@@ -34,8 +48,8 @@ def products(draw, columns=5):
 @examples(max_examples=150, deadline=None)
 @given(products())
 def test_mul_follows_the_integers_of_the_paper_and_unmul_takes_it_back(case):
-    numbers, d, steps = case
-    c = torch.tensor(numbers)
+    start, d, steps = case
+    c, numbers = start.clone(), [int(number) for number in start.tolist()]
     buffer = InfoBuffer(c, d)
     exact, U = [(number, 0) for number in numbers], 0  # c and i in Python's integers
     aside = []
@@ -66,7 +80,7 @@ def mul(c: int, i: int, n: int, d: int) -> tuple[int, int]:
 @given(products(columns=6), st.lists(st.booleans(), min_size=1, max_size=30))
 def test_forth_and_back_in_any_order(case, ways):
     numbers, d, steps = case
-    c = torch.tensor(numbers).view(2, 3)  # two runs side by side
+    c = numbers.clone().view(2, 3)  # two runs side by side
     buffer = InfoBuffer(c, d)
     stack = []
     for turn, forth in enumerate(ways):
