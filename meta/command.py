@@ -8,7 +8,9 @@ import json
 import math
 import signal
 import sys
+import textwrap
 import time
+from dataclasses import fields
 from typing import Any
 
 from meta.chaos import Diverged
@@ -16,7 +18,10 @@ from meta.config import Config
 from meta.train import train
 
 EPILOG = """\
-All settings: meta/config.py. For example
+Settings and their defaults, explained in meta/config.py; method.OPTION is one of the method's own:
+{settings}
+
+For example
   python -m meta.train --set learn=log_lr --set tie=piecewise --set lr=0.1 --out learned
   python -m meta.train --set method=checkpoint --set method.segment=8 --set steps=400 --set hidden=50,30
 
@@ -93,11 +98,22 @@ def _value(word: str) -> Any:
         return word
 
 
+def _settings() -> str:
+    """NAME=VALUE as --set takes it, in the order of Config."""
+    defaults = Config.of({})
+    words = []
+    for name in (f.name for f in fields(Config) if "rule" in f.metadata):
+        value = getattr(defaults, name)
+        said = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words.append(f"{name}={said.lower() if isinstance(value, bool) else said}")
+    return textwrap.fill("  ".join(words), 78, initial_indent="  ", subsequent_indent="  ")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m meta.train",
         description="Learn hyperparameters by their hypergradients: the same generator that a sweep runs.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(settings=_settings()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

@@ -108,9 +108,7 @@ class Config:
     steps: int = setting(100, whole(1, 1_000_000))  # T
     batch: int = setting(50, whole(1, 60_000))
     optimizer: str = setting("heavy_ball", one_of("heavy_ball", "adam"))
-    lr: float = setting(
-        0.3, real(0, 100, above=True)
-    )  # to begin with: well left of chaos, which is at about 3
+    lr: float = setting(0.3, real(0, 100, above=True))  # to begin with; chaos begins at about 3
     momentum: float = setting(0.9, real(0, 0.9999, above=True))
     init_scale: float = setting(0.1, real(0, 100, above=True))  # standard deviation of the first weights
     l2: float = setting(1e-4, real(0, 1e6, above=True))  # penalties to begin with, if they are learned
@@ -132,9 +130,8 @@ class Config:
     trust: bool = setting(True, flag)  # steps no longer than meta.caps.TRUST
     l2_cap: bool = setting(True, flag)  # penalties below what heavy ball bears
     guards: bool = setting(True, flag)  # see meta.chaos
-    options: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of the method: {"segment": 8} for method.segment
+    # Of the method: {"segment": 8} for method.segment.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(given: Mapping[str, Any]) -> "Config":

@@ -36,9 +36,8 @@ class Hypers:
     data: Tensor | None = None  # [N, D]  training examples
     labels: Tensor | None = None  # [N, C]  logits of their soft labels
     generator: Tensor | None = None  # A, whose exp(At) transforms examples; its shape is the problem's affair
-    other: Mapping[str, Tensor] = field(
-        default_factory=lambda: MappingProxyType({})
-    )  # what else its losses read
+    # What else its losses read.
+    other: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     def parts(self) -> Parts:
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "other"}

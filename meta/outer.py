@@ -42,10 +42,7 @@ class Sgd:
 class Adam:
     """Kingma & Ba 2015, algorithm 1: d = (m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε)"""
 
-    betas: tuple[float, float] = (
-        0.9,
-        0.99,
-    )  # an outer loop has tens of steps: β₂ = .999 would average none away
+    betas: tuple[float, float] = (0.9, 0.99)  # an outer loop has tens of steps: .999 would average none away
     eps: float = 1e-8
     t: int = 0
     m: Parts = field(default_factory=dict)

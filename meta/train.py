@@ -28,9 +28,8 @@ from meta.outer import Outer, clipped, outer
 from meta.result import Result
 
 LEARNED = "hypers.npz"
-SMOOTHING = Evolution(
-    pairs=16
-)  # where gradients are those of wiggles: 32 trainings, 8 times a way forth and back
+# Where gradients are those of wiggles: 32 trainings, eight times the cost of a way forth and back.
+SMOOTHING = Evolution(pairs=16)
 OF_LOSSES = ("loss/", "error/", "gap", "outer", "se")
 STRIDE = 1_000_003  # between the seeds of two meta-trainings: a prime far above any number of seeds
 

@@ -41,7 +41,7 @@ class Estimate:
 
     parts: Parts  # the gradient
     standard_error: (
-        Parts  # of each entry, from the spread over the pairs; NaN for directions that are not independent
+        Parts  # of each entry, from the spread over the pairs; NaN where these are not independent
     )
     pairs: int  # that were counted: both trainings stayed finite
 

@@ -41,9 +41,7 @@ class Reversible:
     """
 
     radix: int = 52
-    narrow: bool | None = (
-        None  # whole numbers below 2^50, held in float64, in half of the time; see `_narrow`
-    )
+    narrow: bool | None = None  # whole numbers below 2^50, held in float64: faster. None: see `_narrow`
     radix_narrow: int = 42
     radix_adam: int = 60  # finer: m/√s makes whole steps of the smallest averages
     offload: bool = False  # on a GPU, keep what is put aside in the host's memory
@@ -51,14 +49,10 @@ class Reversible:
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
         dynamics = inner.problem.dynamics
-        if type(dynamics) not in (
-            HeavyBall,
-            Adam,
-        ):  # another's step may be another, also that of a kind of HeavyBall
-            return (
-                f"can't undo a step of {type(dynamics).__name__}; use HeavyBall or Adam, or the method tape"
-            )
-        assert isinstance(dynamics, HeavyBall | Adam)
+        # By type: a kind of HeavyBall may have a step of its own.
+        if not isinstance(dynamics, HeavyBall | Adam) or type(dynamics) not in (HeavyBall, Adam):
+            kind = type(dynamics).__name__
+            return f"can't undo a step of {kind}; use HeavyBall or Adam, or the method tape"
         d = dynamics.denominator
         if d is None:
             return "needs β as a fraction n/d, and dynamics.denominator is None; give 2**16, or use the method tape"
