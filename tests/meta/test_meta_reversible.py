@@ -243,6 +243,15 @@ def test_a_wider_range_is_an_option():
     assert errors(wide, theirs)["log_init_scale"] < 1e-3
 
 
+def test_narrow_integers_that_do_not_hold_it_make_room_for_wide_ones():
+    problem, hypers = explosive(0.1), Hypers(log_init_scale=torch.zeros(1))
+    theirs = hypergradient(problem, hypers, "tape")
+    assert 64 < theirs.weights.abs().max() < 1024
+    ours = hypergradient(problem, hypers, Reversible())
+    assert ours.exact is True and errors(ours, theirs)["log_init_scale"] < 1e-4
+    assert hypergradient(problem, hypers, Reversible(narrow=True)).exact is False
+
+
 def test_a_gradient_that_is_no_number_is_told():
     problem = explosive(0.1)
     undefined = replace(problem, inner_loss=lambda x, h, batch: (x - 1).sqrt().sum())
