@@ -52,6 +52,30 @@ async def test_a_trial_appears_measures_and_crashes(room):
         assert "signal: killed by SIGSEGV" in detail and "0.01" in detail
 
 
+async def test_trials_go_on_while_another_pane_hides_the_plots(room):
+    """At 80x24 there is room for one pane; what was hidden is up to date when it comes back."""
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        params = dict(screen.snapshot.trials[0].params)
+        before = len(screen.scatters[0].marks)
+        await pilot.press("enter")
+        await settle(pilot)
+        grid = screen.query_one(ScatterGrid)
+        assert grid.size.width == 0
+        for number in (23, 24):
+            room.happen(folder, [TrialStarted(room.now, number, params, number)])
+            room.happen(folder, [TrialMeasured(room.now + 1, number, 0, {studies.OBJECTIVE: 0.4})])
+            await until(pilot, lambda number=number: number in screen.snapshot.trials)
+            await settle(pilot)
+        while grid.size.width == 0:
+            await pilot.press("tab")
+            await settle(pilot)
+        assert len(screen.scatters[0].marks) == before + 2
+        assert [panel.scatter for panel in grid.panels] == list(screen.scatters)
+
+
 async def test_the_engine_dies_under_the_screen(room):
     folder = room.study("small-1", studies.small_events(), alive=True)
     async with room.app(folder).run_test(size=WIDE) as pilot:

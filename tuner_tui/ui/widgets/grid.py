@@ -100,7 +100,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         width, height = self._room()
         names = tuple((scatter.name, scatter.group) for scatter in self.scatters)
         if self._laid_for == (names, width, height):
-            for panel, scatter in zip(self.panels, self.scatters, strict=True):
+            now = {scatter.name: scatter for scatter in self.scatters}
+            for panel in self.panels:  # of which there are none while another pane hides this one
+                scatter = now[panel.scatter.name]
                 if panel.scatter != scatter:  # an equal one is kept: it is then recognised at no cost
                     panel.scatter = scatter
             return
