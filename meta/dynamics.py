@@ -65,6 +65,18 @@ def _schedule(part: Tensor | None, default: float, steps: int, groups: int, like
     return part.expand(steps, groups)
 
 
+def _rate_and_momentum(
+    optimiser: "HeavyBall | Adam", parts: Parts, steps: int, groups: int, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """α and β = n/d from the parts that are there and the optimiser's own values, [T, G] each."""
+    log_lr, logit = parts.get("log_lr"), parts.get("logit_momentum")
+    lr = None if log_lr is None else log_lr.exp()
+    momentum = None if logit is None else logit.sigmoid()
+    alpha = _schedule(lr, optimiser.lr, steps, groups, like)
+    beta = _schedule(momentum, optimiser.momentum, steps, groups, like)
+    return alpha, exact_fraction(beta, optimiser.denominator)
+
+
 @dataclass(frozen=True)
 class HeavyBall:
     """SGD with momentum as in Maclaurin et al. 2015, algorithm 1: v ← βv − (1−β)g; x ← x + αv."""
@@ -75,12 +87,7 @@ class HeavyBall:
     width = 2
 
     def rates(self, parts: Parts, steps: int, groups: int, like: Tensor) -> Rates:
-        log_lr, logit = parts.get("log_lr"), parts.get("logit_momentum")
-        lr = None if log_lr is None else log_lr.exp()
-        momentum = None if logit is None else logit.sigmoid()
-        alpha = _schedule(lr, self.lr, steps, groups, like)
-        beta = _schedule(momentum, self.momentum, steps, groups, like)
-        return alpha, exact_fraction(beta, self.denominator)
+        return _rate_and_momentum(self, parts, steps, groups, like)
 
     def start(self, x: Tensor) -> State:
         return x, torch.zeros_like(x)
@@ -115,11 +122,7 @@ class Adam:
 
     def rates(self, parts: Parts, steps: int, groups: int, like: Tensor) -> Rates:
         """α, β₁, 1/c₁ and 1/c₂; a change of β₁ at one step moves c₁ at all later ones."""
-        log_lr, logit = parts.get("log_lr"), parts.get("logit_momentum")
-        lr = None if log_lr is None else log_lr.exp()
-        momentum = None if logit is None else logit.sigmoid()
-        alpha = _schedule(lr, self.lr, steps, groups, like)
-        beta = exact_fraction(_schedule(momentum, self.momentum, steps, groups, like), self.denominator)
+        alpha, beta = _rate_and_momentum(self, parts, steps, groups, like)
         n, d = self.second
         t = torch.arange(1, steps + 1, dtype=like.dtype, device=like.device)[:, None].expand(steps, groups)
         # Not below 2⁻⁵³: β₁ = 1 would divide by zero, and m is then nothing but zeros.

@@ -93,14 +93,19 @@ class Inner:
         """Where a training's losses go, [T, ...]: as many small tensors, kept one by one, would break up the heap."""
         return torch.empty(self.T, *self.shape, dtype=self.dtype, device=self.device)
 
+    def trained(self, expanded: Expanded) -> tuple[Tensor, Tensor]:
+        """Plain training, of which nothing is kept for a gradient: x_T [..., P], and the losses [T, ...]."""
+        with torch.no_grad():
+            state, losses = self.start(expanded), self.losses()
+            for t in range(self.T):
+                state, losses[t] = self.advance(t, state, expanded)
+            return state[0], losses
+
     def value(self, parts: Parts) -> Tensor:
-        """The outer loss after plain training, [...]; nothing is kept for a gradient."""
+        """The outer loss after plain training, [...]."""
         with torch.no_grad():
             expanded = self.expand(parts)
-            state = self.start(expanded)
-            for t in range(self.T):
-                state, _ = self.advance(t, state, expanded)
-            return self.outer(state[0], expanded.theta)
+            return self.outer(self.trained(expanded)[0], expanded.theta)
 
     # ── the inner loss ──
 

@@ -94,11 +94,8 @@ class Evolution:
     def __call__(self, inner: Inner, parts: Parts) -> Slope:
         with torch.no_grad():
             expanded = inner.expand(parts)
-            state, losses = inner.start(expanded), inner.losses()
-            for t in range(inner.T):
-                state, loss = inner.advance(t, state, expanded)
-                losses[t] = loss
-            value = inner.outer(state[0], expanded.theta)
+            x, losses = inner.trained(expanded)
+            value = inner.outer(x, expanded.theta)
         if inner.runs is None:
             estimate = self.estimate(inner, parts)
             found, pairs = estimate.parts, torch.tensor(float(estimate.pairs))
@@ -110,7 +107,7 @@ class Evolution:
             ]
             found = {name: torch.stack([one.parts[name] for one in each]) for name in parts}
             pairs = torch.tensor([float(one.pairs) for one in each])
-        return Slope(value, found, state[0], losses, figures={"pairs": pairs})
+        return Slope(value, found, x, losses, figures={"pairs": pairs})
 
     def estimate(self, inner: Inner, parts: Parts) -> Estimate:
         """inner, parts: those of a lone run."""

@@ -69,11 +69,7 @@ class Implicit:
     def __call__(self, inner: Inner, parts: Parts) -> Slope:
         with torch.no_grad():
             expanded = inner.expand(parts)
-            state, losses = inner.start(expanded), inner.losses()
-            for t in range(inner.T):
-                state, loss = inner.advance(t, state, expanded)
-                losses[t] = loss
-        x = state[0]
+            x, losses = inner.trained(expanded)
         value, dx, dtheta = inner.outer_and_pull(x, expanded.theta)
         hessian, mixed = second_derivatives(inner, x, expanded.theta)
         q, residual = self.solve(inner, expanded, hessian, dx)
