@@ -31,6 +31,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from machine import processor
+
 RESULTS = Path(__file__).parent / "results"
 WARM = 5  # steps before timing: three eager ones and a capture on a GPU
 ROUNDS = 5  # medians of so many
@@ -107,7 +109,7 @@ def measure(way: str, given: argparse.Namespace) -> dict:
     seconds = statistics.median(rounds)
     per_image = flops.training_step(config, len(prepared.data.tokenizer)) / given.batch
     speed = given.batch / seconds * per_image
-    name = torch.cuda.get_device_name(given.device) if cuda else _processor()
+    name = torch.cuda.get_device_name(given.device) if cuda else processor()
     return {
         "images_per_s": given.batch / seconds,
         "ms_per_step": 1000 * seconds,
@@ -299,11 +301,6 @@ def _peak_memory(cuda: bool) -> Callable[[], int]:
 
     held = status("VmRSS")
     return lambda: status("VmHWM") - held
-
-
-def _processor() -> str:
-    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return named[0].split(":")[1].strip() if named else platform.machine()
 
 
 def _line(way: str, row: dict) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor
 
 from meta import Hypers, hypergradient
 from meta.dynamics import Adam, Dynamics, HeavyBall
@@ -145,7 +146,7 @@ def _share(cell: dict[str, int]) -> str:
 
 def _save(given: argparse.Namespace, swept: dict[str, Any], tables: dict[str, Any], seconds: float) -> None:
     cuda = given.device.startswith("cuda")
-    device = torch.cuda.get_device_name(given.device) if cuda else _processor()
+    device = torch.cuda.get_device_name(given.device) if cuda else processor()
     name = "".join(c if c.isalnum() else "-" for c in device).strip("-").lower()
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"chaos-{name}.json"
@@ -174,11 +175,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.4g}") if math.isfinite(value) else str(value)
     return value
-
-
-def _processor() -> str:
-    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return named[0].split(":")[1].strip() if named else platform.machine()
 
 
 def _arguments() -> argparse.Namespace:

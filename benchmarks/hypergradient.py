@@ -42,6 +42,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from machine import processor
+
 RESULTS = Path(__file__).parent / "results"
 QUICK = {"steps": [30], "repeats": 1}
 MB = 2**20
@@ -226,8 +228,7 @@ def _device(device: str) -> str:
         import torch
 
         return torch.cuda.get_device_name(device)
-    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return named[0].split(":")[1].strip() if named else platform.machine()
+    return processor()
 
 
 def _arguments() -> argparse.Namespace:

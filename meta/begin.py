@@ -14,10 +14,10 @@ from meta.hypers import Hypers, Parts
 from meta.problem import Problem
 from meta.problems.digits import Split, digits, mnist
 from meta.problems.nets import network
-from meta.start import normal_bins, quantiles
+from meta.refusals import dtype_of
+from meta.start import bins_of, normal_bins, quantiles
 from meta.ties import Tie, Ties, constant, linear, piecewise
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 BINS = 9  # quantiles of the first weights: eighths
 SURE = 5.0  # logit of a label's own class to begin with: 94 % of ten classes
 CLASSES = 10
@@ -75,7 +75,7 @@ class Setup:
             "data": lambda: train.images.clone(),
             "labels": lambda: SURE * one_hot(train.labels, CLASSES),
         }
-        dtype, device = DTYPES[config.precision], train.images.device
+        dtype, device = dtype_of(config.precision), train.images.device
         parts: Parts = {name: made[name]().to(device, dtype) for name in config.learn}
         return Hypers.of(parts)
 
@@ -111,8 +111,7 @@ def _dynamics(config: Config) -> Dynamics:
 
 def _bins(scale: float) -> Tensor:
     """Quantiles of N(0, scale²), as gaps that a softplus makes."""
-    edges = scale * quantiles(normal_bins(BINS))
-    return torch.cat([edges[:1], edges.diff().expm1().log()])
+    return bins_of(scale * quantiles(normal_bins(BINS)))
 
 
 def _entries(granularities: dict[int, str], wanted: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from meta.auto import METHODS
 from meta.methods.method import Method
 from meta.outer import RULES
+from meta.refusals import PRECISIONS
 
 Rule = Callable[[Any], str | None]  # what is wrong with a value, and the remedy; None for nothing
 
@@ -119,7 +120,7 @@ class Config:
     l2_per: str = setting("weight", one_of(*GRANULARITIES))
     # the hypergradient
     method: str = setting("auto", lambda value: one_of("auto", *METHODS)(value))
-    precision: str = setting("float32", one_of("float32", "float64"))
+    precision: str = setting("float32", one_of(*PRECISIONS))
     seeds: int = setting(3, whole(1, 1000))  # trainings whose gradients are averaged
     resample: bool = setting(False, flag)  # other seeds in every meta-iteration
     side_by_side: int = setting(0, whole(0, 100_000))  # of the seeds, in one vmap; 0: as the method likes

@@ -54,6 +54,11 @@ class Inner:
     def shape(self) -> tuple[int, ...]:
         return () if self.runs is None else (self.runs,)
 
+    @property
+    def state_bytes(self) -> int:
+        """Of one run's state: what keeping it costs a method."""
+        return self.problem.dynamics.width * self.problem.layout.P * self.dtype.itemsize
+
     # ── from hyperparameters to a start, and the adjoint of that ──
 
     def expand(self, parts: Parts) -> Expanded:

@@ -59,9 +59,8 @@ class Layout:
     def split(self, x: Tensor) -> list[Tensor]:  # [P] -> tensors in their shapes
         return [part.view(piece.shape) for part, piece in zip(x.split(self.sizes), self.pieces, strict=True)]
 
-    def spread(
-        self, values: Tensor
-    ) -> Tensor:  # [..., G] -> [..., P], or [..., 1] where one value serves all
+    def spread(self, values: Tensor) -> Tensor:
+        """[..., G] -> [..., P], or [..., 1] where one value serves all."""
         if self.G == 1:
             return values
         columns = [values[..., g : g + 1].expand(*values.shape[:-1], n) for g, n in enumerate(self.sizes)]
@@ -126,13 +125,11 @@ class Problem:
 
     layout: Layout
     steps: int  # T
-    init: Callable[
-        [int], Tensor
-    ]  # seed -> [P]; scaled by log_init_scale; standard normal if init_bins is used
+    # seed -> [P]; scaled by log_init_scale; standard normal if init_bins is used
+    init: Callable[[int], Tensor]
     inner_loss: Callable[[Tensor, Hypers, Any], Tensor]  # x, h, batch -> []
     outer_loss: Callable[[Tensor, Hypers], Tensor]  # x, h -> []
     batch: Callable[[int, int], Any]  # t, seed -> batch
     dynamics: Dynamics = field(default_factory=HeavyBall)
-    scores: Callable[[Tensor], dict[str, float]] | None = (
-        None  # x -> figures for people, such as "error/test"
-    )
+    # x -> figures for people, such as "error/test"
+    scores: Callable[[Tensor], dict[str, float]] | None = None

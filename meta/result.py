@@ -24,9 +24,8 @@ class Result:
     ms: float  # wall time per inner step of one run, forth and back, in milliseconds
     bits: float | None  # kept for the way back, per parameter and inner step, beyond the fixed state
     exact: bool | None  # the way back ended at the start, bit for bit; None for methods that don't reverse
-    figures: dict[
-        str, Tensor
-    ]  # [S] each: what else the method says: implicit's "residual", evolution's "pairs" that counted
+    # [S] each: what else the method says: implicit's "residual", evolution's "pairs" that counted
+    figures: dict[str, Tensor]
     method: str
     why: str  # why that method, and with what settings
 

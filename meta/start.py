@@ -27,6 +27,11 @@ def quantiles(bins: Tensor) -> Tensor:
     return torch.cat([bins[..., :1], bins[..., :1] + softplus(bins[..., 1:]).cumsum(-1)], -1)
 
 
+def bins_of(edges: Tensor) -> Tensor:  # [B] -> [B]
+    """The inverse of `quantiles`."""
+    return torch.cat([edges[:1], edges.diff().expm1().log()])  # softplus⁻¹ of the gaps
+
+
 def normal_bins(count: int) -> Tensor:  # -> [count]
     """init_bins that leave N(0, 1) as it is, up to straight lines between its quantiles; float64.
 
@@ -38,8 +43,7 @@ def normal_bins(count: int) -> Tensor:  # -> [count]
     inner = torch.special.ndtri(torch.arange(1, count - 1, dtype=torch.float64) * mass)
     tail = (-0.5 * inner[-1] ** 2).exp() / (2 * torch.pi) ** 0.5 / mass  # E[z | z > inner[-1]]
     last = 2 * tail - inner[-1]
-    edges = torch.cat([-last[None], inner, last[None]])
-    return torch.cat([edges[:1], edges.diff().expm1().log()])  # softplus⁻¹ of the gaps
+    return bins_of(torch.cat([-last[None], inner, last[None]]))
 
 
 def through_quantiles(z: Tensor, bins: Tensor) -> Tensor:  # z: [n] from N(0, 1), bins: [B] -> [n]

@@ -30,12 +30,7 @@ class Checkpoint:
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
-        return (
-            self._states(inner.T)
-            * inner.problem.dynamics.width
-            * inner.problem.layout.P
-            * inner.dtype.itemsize
-        )
+        return self._states(inner.T) * inner.state_bytes
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:
         T, k = inner.T, self._length(inner.T)
@@ -46,8 +41,7 @@ class Checkpoint:
             for t in range(T):
                 if t % k == 0:
                     kept.append(state)
-                state, loss = inner.advance(t, state, expanded)
-                losses[t] = loss
+                state, losses[t] = inner.advance(t, state, expanded)
             x = state[0]
             back = Backwards(inner, expanded, state)
             for first in reversed(range(0, T, k)):

@@ -86,9 +86,8 @@ class Reversible:
         slope = self._walk(inner, parts)
         assert slope.exact is not None
         if self.narrow is None and self._narrow(inner) and not bool(slope.exact.all()):
-            return replace(self, narrow=False)._walk(
-                inner, parts
-            )  # perhaps only the narrow range was too small
+            # Perhaps only the narrow range was too small.
+            return replace(self, narrow=False)._walk(inner, parts)
         return slope
 
     def _walk(self, inner: Inner, parts: Parts) -> Slope:

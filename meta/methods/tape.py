@@ -25,7 +25,7 @@ class Tape:
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
-        return inner.T * inner.problem.dynamics.width * inner.problem.layout.P * inner.dtype.itemsize
+        return inner.T * inner.state_bytes
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:
         with torch.no_grad():
@@ -34,8 +34,7 @@ class Tape:
             states, losses = [], inner.losses()
             for t in range(inner.T):
                 states.append(state)
-                state, loss = inner.advance(t, state, expanded)
-                losses[t] = loss
+                state, losses[t] = inner.advance(t, state, expanded)
             x = state[0]
             back = Backwards(inner, expanded, state)
             for t in reversed(range(inner.T)):

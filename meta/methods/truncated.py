@@ -43,12 +43,7 @@ class Truncated:
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
-        return (
-            self._steps(inner.T)
-            * inner.problem.dynamics.width
-            * inner.problem.layout.P
-            * inner.dtype.itemsize
-        )
+        return self._steps(inner.T) * inner.state_bytes
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:
         T, K = inner.T, self._steps(inner.T)
@@ -59,8 +54,7 @@ class Truncated:
             for t in range(T):
                 if t >= T - K:
                     states.append(state)
-                state, loss = inner.advance(t, state, expanded)
-                losses[t] = loss
+                state, losses[t] = inner.advance(t, state, expanded)
             x = state[0]
             back = Backwards(inner, expanded, state)
             for t in reversed(range(T - K, T)):

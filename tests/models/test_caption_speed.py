@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import captions
 import pytest
 import torch
 
@@ -16,16 +17,7 @@ from models.config import Config
 from models.learner import Learner
 from models.train import prepare
 
-SMALL: dict[str, Any] = {
-    "data": "shapes",
-    "size": 12,
-    "convnet.depth": 8,
-    "convnet.profundity": 4,
-    "reader.size": 8,
-    "reader.embedding": 8,
-    "batch_size": 8,
-    "valid_images": 7,
-}
+SMALL = captions.SMALL | {"valid_images": 7}
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 HUGE = {"convnet.depth": 256, "convnet.profundity": 16, "size": 64, "batch_size": 64}
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import captions
 import pytest
 import torch
 from PIL import Image
@@ -17,16 +18,7 @@ from models.learner import OutOfMemory
 from models.stopping import Diverged
 from models.train import train
 
-QUICK: dict[str, Any] = {
-    "data": "shapes",
-    "size": 12,
-    "convnet.depth": 8,
-    "convnet.profundity": 4,
-    "reader.size": 8,
-    "reader.embedding": 8,
-    "batch_size": 8,
-    "valid_images": 14,
-}
+QUICK = captions.SMALL | {"valid_images": 14}
 ALWAYS = {
     "step", "loss/train", "loss/valid", "baseline/marginal", "baseline/uniform", "skill", "lr", "batch_size",
     "images_per_second",
