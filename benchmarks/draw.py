@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from studies import large_snapshot  # noqa: E402
+from support.studies import large_snapshot  # noqa: E402
 
 from tuner_tui.plot.charts import Scatter, scatters  # noqa: E402
 from tuner_tui.plot.draw import draw_panel  # noqa: E402

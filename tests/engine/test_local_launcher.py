@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from launcher_contract import HERE, LauncherContract, assert_vanishes, until_exited, wait_for
+from support.launcher_contract import LauncherContract, assert_vanishes, until_exited, wait_for
+from support.one_trial import HERE, TESTS, a_job
 
-from tuner_tui.engine.launcher import BadTarget, Exited, Job, Said, Started
+from tuner_tui.engine.launcher import BadTarget, Exited, Said, Started
 from tuner_tui.engine.local import LocalLauncher
 from tuner_tui.study.processes import start_ticks
 
@@ -36,11 +37,6 @@ def forked(tmp_path: Path):
     launcher = LocalLauncher(tmp_path, "ways_to_end:train", [HERE])
     yield launcher
     launcher.close()
-
-
-def a_job(tmp_path: Path, trial: int, function: str = "train", **params) -> Job:
-    target = f"ways_to_end:{function}"
-    return Job(trial, target, params, "loss", 7, str(tmp_path / str(trial)), path=[HERE])
 
 
 def test_killing_the_server_ends_no_trial_and_starts_the_next_on_a_new_one(forked, tmp_path):
@@ -82,9 +78,10 @@ def test_trials_die_with_a_killed_engine(tmp_path, isolation, how):
     """A real engine-side process is SIGKILLed; its trial must be gone, even one that holds the GIL."""
     script = f"""
 import sys, time
-sys.path.insert(0, {HERE!r})
+sys.path.insert(0, {TESTS!r})
 from pathlib import Path
-from test_local_launcher import a_job, LocalLauncher, HERE
+from support.one_trial import HERE, a_job
+from tuner_tui.engine.local import LocalLauncher
 tmp = Path({str(tmp_path)!r})
 launcher = LocalLauncher(tmp, "ways_to_end:train", [HERE], isolation={isolation!r})
 how = {how!r}

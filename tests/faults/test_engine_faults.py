@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
+from support.sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
 
 from tuner_tui.launch import resume
 from tuner_tui.study.folder import State

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from mlflow_server import Server
-from sabotage import start, study, wait_for, workplace
-from test_whole_story import SEARCH, agrees_with_mlflow
+from support.mlflow_server import Server
+from support.sabotage import start, study, wait_for, workplace
+from support.story import SEARCH, agrees_with_mlflow
 
 
 @pytest.mark.slow

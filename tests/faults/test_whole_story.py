@@ -10,30 +10,16 @@ import os
 import signal
 
 import pytest
-from sabotage import PATIENCE_S, alive, journal_is_whole, study, tuner, wait_for, wait_gone, workplace
-from terminal import Terminal
-from ways_to_end import SABOTAGE
+from support.sabotage import PATIENCE_S, alive, journal_is_whole, study, tuner, wait_for, wait_gone, workplace
+from support.story import SEARCH, agrees_with_mlflow
+from support.terminal import Terminal
+from support.ways_to_end import SABOTAGE
 
 from tuner_tui.record.uri import tracking_uri
-from tuner_tui.study.folder import State, StudyFolder
-from tuner_tui.study.outcomes import Outcome, Reason, mlflow_status
+from tuner_tui.study.folder import State
+from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.processes import survivors
 
-SEARCH = """
-name = "story"
-target = "ways_to_end:fated"
-trials = 30
-parallel = 2
-seed = 2
-[space.optimizer]
-x = { log = [0.1, 10.0] }
-[space.model]
-fate = { int = [0, 29] }
-[limits]
-trial_seconds = 4
-grace_seconds = 0.5
-memory_gb = 0.3
-"""
 ENDS = {
     "raises": (Outcome.UNFINISHED, Reason.EXCEPTION),
     "raises_early": (Outcome.NO_START, Reason.EXCEPTION),
@@ -96,22 +82,6 @@ def test_journal_mlflow_and_screen_agree_on_every_trial(tmp_path):
     )
     assert screen.leave() == 0
     assert survivors(folder.path) == []
-
-
-def agrees_with_mlflow(folder: StudyFolder, uri: str) -> None:
-    """Every trial of the journal has one run in MLflow, which tells the same of it."""
-    from tuner_tui.record.reader import recorded_study
-
-    trials = folder.snapshot().trials
-    recorded = recorded_study(uri, folder.name, folder.path.parent)
-    assert recorded is not None and recorded.status == "FINISHED"
-    assert [run.number for run in recorded.trials] == sorted(trials)
-    for run in recorded.trials:
-        trial = trials[run.number]
-        assert trial.outcome is not None
-        assert run.status == mlflow_status(trial.outcome, trial.reason)
-        assert (run.outcome, run.reason) == (trial.outcome, trial.reason)
-        assert run.value == trial.value
 
 
 def test_a_lost_line_leaves_the_sweep_running(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from mlflow_server import Server
+from support.mlflow_server import Server
 
 from tuner_tui.record.opening import prepare_environment
 

@@ -1,31 +1,12 @@
-"""What the tests of the screen share: studies written to disk, and an app that is handed no engine.
-
-Journals are real files with fixed times; an engine is played by holding the study's lock, which is all that a
-viewer ever sees of one.
-"""
+"""Fixtures for the tests of the screen: a root of studies with an app on it, a terminal with all colours."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import json
-import os
-import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import pytest
-import studies
-from studies import START
-from textual.css.query import NoMatches
-
-from tuner_tui.study.events import Event, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
-from tuner_tui.study.folder import StudyFolder, StudyLock
-from tuner_tui.study.journal import JournalWriter
-from tuner_tui.study.snapshot import Snapshot
-from tuner_tui.ui.app import TunerApp
-
-NOW = START + 3 * 3600.0
+from support.room import Room
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,76 +17,6 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     asyncio.run(pyfuncitem.obj(**arguments))
     return True
-
-
-class Room:
-    """A root of studies, and an app on it whose engine is the test itself."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.now = NOW
-        self.launched: list[str] = []
-        self.resumed: list[str] = []
-        self.problem: str | None = None  # what launch and resume complain of
-        self._locks: dict[str, StudyLock] = {}
-
-    def study(
-        self, name: str, events: Iterable[Event], *, alive: bool = False, age: float = 60
-    ) -> StudyFolder:
-        folder = StudyFolder(self.root / name)
-        folder.path.mkdir(parents=True)
-        folder.journal.touch()
-        self.happen(folder, events, age=age)
-        if alive:
-            self.engine_starts(folder)
-        return folder
-
-    def happen(self, folder: StudyFolder, events: Iterable[Event], *, age: float = 0) -> None:
-        """The engine writes down what happened."""
-        writer = JournalWriter(folder.journal)
-        writer.append(events)
-        writer.close()
-        os.utime(folder.journal, (NOW - age, NOW - age))
-
-    def engine_starts(self, folder: StudyFolder) -> None:
-        self._locks[folder.name] = StudyLock(folder)
-
-    def engine_dies(self, folder: StudyFolder) -> None:
-        self._locks.pop(folder.name).release()
-
-    def requests(self, folder: StudyFolder) -> list[tuple[str, int | None]]:
-        if not folder.requests.exists():
-            return []
-        lines = [json.loads(line) for line in folder.requests.read_text().splitlines()]
-        return [(line["request"], line["number"]) for line in lines]
-
-    def app(self, attach: StudyFolder | None = None) -> TunerApp:
-        return TunerApp(
-            self.root, launch=self._launch, find_lr=self._find_lr, resume=self._resume, attach=attach,
-            clock=lambda: self.now,
-        )  # fmt: skip
-
-    def _launch(self, text: str) -> StudyFolder:
-        if self.problem:
-            raise RuntimeError(self.problem)
-        self.launched.append(text)
-        return self.study(f"{Path(text).stem}-1", (), alive=True)
-
-    def _find_lr(self, text: str) -> StudyFolder:
-        if self.problem:
-            raise RuntimeError(self.problem)
-        self.launched.append(f"finder of {text}")
-        return self.study(f"{Path(text).stem}-lr-1", studies.finder_events(), alive=True)
-
-    def _resume(self, folder: StudyFolder) -> None:
-        if self.problem:
-            raise RuntimeError(self.problem)
-        self.resumed.append(folder.name)
-        self.engine_starts(folder)
-
-    def close(self) -> None:
-        for lock in self._locks.values():
-            lock.release()
 
 
 @pytest.fixture
@@ -125,46 +36,3 @@ def colours(monkeypatch):
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
     return monkeypatch
-
-
-def journal_of(snapshot: Snapshot) -> list[Event]:
-    """A journal that folds into that snapshot: some studies are only handed out folded."""
-    events: list[Event] = [
-        StudyOpened(
-            at=snapshot.opened_at or START, study=snapshot.study, search=dict(snapshot.search),
-            objective=snapshot.objective, direction=snapshot.direction, trials=snapshot.planned, seed=0, pid=1,
-        )
-    ]  # fmt: skip
-    for trial in snapshot.trials.values():
-        at = trial.started_at
-        events.append(TrialStarted(at, trial.number, trial.params, trial.seed))
-        for i, (step, loss) in enumerate(trial.curve, 1):
-            events.append(TrialMeasured(at + i, trial.number, step, {snapshot.objective: loss}))
-        if trial.outcome is not None:
-            events.append(
-                TrialEnded(trial.ended_at or at, trial.number, trial.outcome, trial.reason, trial.message)
-            )
-    return events
-
-
-async def until(pilot, holds: Callable[[], object]) -> None:
-    """Wait for what a timer brings: its own time on a quiet machine, seconds on a busy one."""
-    deadline = time.monotonic() + 20
-    while True:
-        await pilot.pause(0.05)
-        try:
-            if holds():
-                return
-        except (NoMatches, IndexError):  # another screen still
-            pass
-        assert time.monotonic() < deadline, "it never came to hold"
-
-
-async def settle(pilot) -> None:
-    """Until everything on disk is on the screen and every panel in view is drawn."""
-    for _ in range(200):
-        await pilot.pause()
-        if getattr(pilot.app.screen, "settled", True):
-            break
-        await pilot.pause(0.01)
-    await pilot.pause()

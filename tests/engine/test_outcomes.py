@@ -1,0 +1,135 @@
+"""Every way a trial can end, with a real child process, through the engine to the journal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.one_trial import HERE, LIMITS, a_search
+
+from tuner_tui.engine.run import run_study
+from tuner_tui.engine.slots import make_slots
+from tuner_tui.search.search import Search
+from tuner_tui.search.space import Choice, Hyperparameter, Space
+from tuner_tui.study.folder import State, StudyFolder, create_study
+from tuner_tui.study.outcomes import Outcome, Reason
+
+
+def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:
+    folder = create_study(tmp_path, search.name)
+    ran = run_study(folder, search, make_slots(search.parallel, []), path=[HERE])
+    assert folder.snapshot().trials == ran.snapshot.trials  # what the engine says is what the journal says
+    return folder, dict(ran.snapshot.trials)
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome", "reason", "sentence"),
+    [
+        ("returns", Outcome.FINISHED, None, ""),
+        (
+            "raises",
+            Outcome.UNFINISHED,
+            Reason.EXCEPTION,
+            "ValueError: the learning rate is on fire (ways_to_end.py:",
+        ),
+        ("raises_early", Outcome.NO_START, Reason.EXCEPTION, "ValueError"),
+        ("sys_exit", Outcome.UNFINISHED, Reason.EXIT, "exit code 3 (sys.exit)"),
+        ("sys_exit_0", Outcome.FINISHED, None, ""),
+        ("os_exit", Outcome.UNFINISHED, Reason.EXIT, "exit code 5"),
+        ("os_exit_early", Outcome.NO_START, Reason.EXIT, "exit code 5"),
+        ("segfault", Outcome.UNFINISHED, Reason.SIGNAL, "SIGSEGV (segmentation fault)"),
+        ("segfault_early", Outcome.NO_START, Reason.SIGNAL, "SIGSEGV"),
+        ("sigkill", Outcome.UNFINISHED, Reason.SIGNAL, "SIGKILL"),
+        ("memory_error", Outcome.UNFINISHED, Reason.OUT_OF_MEMORY, "cannot allocate 12 GiB"),
+        ("nan", Outcome.UNFINISHED, Reason.DIVERGED, "loss became nan at step 3"),
+        ("inf", Outcome.UNFINISHED, Reason.DIVERGED, "loss became inf at step 3"),
+        ("diverged", Outcome.UNFINISHED, Reason.DIVERGED, "worse than a uniform guess: 5.1"),
+        ("diverged_early", Outcome.NO_START, Reason.DIVERGED, "worse than a uniform guess: 5.1"),
+        ("diverged_speechless", Outcome.UNFINISHED, Reason.DIVERGED, "Diverged (ways_to_end.py:"),
+        ("rubbish", Outcome.FINISHED, None, ""),
+        ("words", Outcome.UNFINISHED, Reason.EXCEPTION, "'a lot', not a number"),
+        ("leaves_files", Outcome.UNFINISHED, Reason.EXCEPTION, "after saving"),
+    ],
+)
+def test_how_it_ended_is_judged_and_said(tmp_path, how, outcome, reason, sentence):
+    folder, trials = run(tmp_path, a_search(how))
+    trial = trials[0]
+    assert (trial.outcome, trial.reason) == (outcome, reason)
+    assert sentence in trial.message if sentence else trial.message == ""
+    assert (trial.value is None) == (outcome is Outcome.NO_START)
+    if reason is Reason.EXCEPTION:
+        assert "Traceback" in folder.traceback(0).read_text()
+    if how == "segfault":
+        assert any("ways_to_end.py" in line for line in folder.log_tail(0, 60))  # where it crashed
+    if how == "leaves_files":
+        assert (folder.out(0) / "weights.bin").stat().st_size == 1000
+
+
+def test_out_of_memory_is_told_from_a_kill(tmp_path):
+    _, trials = run(tmp_path, a_search("eats_memory", limits=replace(LIMITS, memory_gb=0.3)))
+    assert (trials[0].outcome, trials[0].reason) == (Outcome.UNFINISHED, Reason.OUT_OF_MEMORY)
+
+
+@pytest.mark.parametrize("how", ["hangs", "hangs_deaf", "holds_the_lock", "hangs_early"])
+def test_a_hang_ends_at_the_time_limit(tmp_path, how):
+    _, trials = run(tmp_path, a_search(how, limits=replace(LIMITS, trial_seconds=1.0)))
+    outcome = Outcome.NO_START if how == "hangs_early" else Outcome.UNFINISHED
+    assert (trials[0].outcome, trials[0].reason) == (outcome, Reason.TIMEOUT)
+    assert trials[0].message == "took longer than 1 s"
+
+
+def test_silence_ends_a_trial_and_measuring_keeps_it_alive(tmp_path):
+    _, trials = run(tmp_path, a_search("silent", limits=replace(LIMITS, silent_seconds=0.7)))
+    assert (trials[0].outcome, trials[0].reason) == (Outcome.UNFINISHED, Reason.SILENT)
+    talking = a_search(function="forever", limits=replace(LIMITS, silent_seconds=0.7, trial_seconds=2.0))
+    _, trials = run(tmp_path, talking)
+    assert trials[0].reason is Reason.TIMEOUT
+
+
+def test_a_generator_that_is_stopped_runs_its_finally(tmp_path):
+    folder, trials = run(tmp_path, a_search(function="forever", limits=replace(LIMITS, trial_seconds=0.5)))
+    assert trials[0].reason is Reason.TIMEOUT
+    assert folder.log_tail(0) == ["finally ran"]
+
+
+def test_a_yield_of_nothing_is_a_place_to_stop_and_no_measurement(tmp_path):
+    limits = replace(LIMITS, trial_seconds=0.7, grace_seconds=20)  # a kill would come too late to be it
+    folder, trials = run(tmp_path, a_search(function="quiet", limits=limits))
+    assert (trials[0].reason, trials[0].steps) == (Reason.TIMEOUT, 1)
+    assert folder.log_tail(0) == ["finally ran"]
+
+
+def test_yields_of_nothing_are_silence(tmp_path):
+    _, trials = run(tmp_path, a_search(function="quiet", limits=replace(LIMITS, silent_seconds=0.7)))
+    assert trials[0].reason is Reason.SILENT
+
+
+@pytest.mark.parametrize(("function", "factor"), [("number", 2.0), ("mapping", 1.0)])
+def test_a_function_that_returns_is_a_trial_too(tmp_path, function, factor):
+    _, trials = run(tmp_path, a_search(function=function))
+    assert trials[0].outcome is Outcome.FINISHED
+    assert trials[0].value == pytest.approx(factor * trials[0].params["x"])
+
+
+def test_a_target_without_the_objective_is_no_result(tmp_path):
+    _, trials = run(tmp_path, a_search(function="other_name"))
+    assert (trials[0].outcome, trials[0].reason) == (Outcome.NO_START, Reason.EXIT)
+    assert trials[0].message == "ended without ever reporting 'loss' (it reported: los)"
+
+
+def test_a_mixed_sweep_keeps_every_trial(tmp_path):
+    hows = ("returns", "raises_early", "segfault", "sigkill_early", "nan", "os_exit", "sys_exit")
+    search = a_search(trials=30, parallel=3)
+    space = Space((*search.space, Hyperparameter("how", Choice(hows))))
+    folder, trials = run(tmp_path, replace(search, space=space))
+    assert sorted(trials) == list(range(30))
+    for trial in trials.values():
+        expected = {
+            "returns": Outcome.FINISHED, "raises_early": Outcome.NO_START, "sigkill_early": Outcome.NO_START
+        }.get(trial.params["how"], Outcome.UNFINISHED)  # fmt: skip
+        assert trial.outcome is expected
+    assert folder.state(folder.snapshot()) is State.DONE
+    for line in folder.journal.read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)  # strict JSON, whatever the losses were

@@ -1,0 +1,232 @@
+"""What the loop decides, with a scripted launcher and a clock turned by hand: no process, no waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from support.one_trial import a_search
+
+from tuner_tui.engine.engine import Engine, trial_seed
+from tuner_tui.engine.launcher import Exited, Job, LauncherEvent, Said, Started
+from tuner_tui.engine.slots import make_slots, parse_gpus
+from tuner_tui.search.search import Limits
+from tuner_tui.study.events import Event, StudyOpened
+from tuner_tui.study.folder import StudyFolder
+from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.study.requests import Request
+from tuner_tui.study.snapshot import Snapshot, fold
+
+
+@dataclass
+class HandClock:
+    now: float = 0.0
+
+    def wall(self) -> float:
+        return 1e9 + self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@dataclass
+class ScriptedLauncher:
+    """Plays the events queued by the test; an empty queue lets the clock jump an hour."""
+
+    clock: HandClock
+    queue: list[list[LauncherEvent]] = field(default_factory=list)
+    jobs: dict[int, Job] = field(default_factory=dict)
+    stops: list[tuple[int, bool]] = field(default_factory=list)
+    ends_when_asked: bool = True
+
+    def submit(self, job: Job) -> None:
+        self.jobs[job.trial] = job
+        self.queue.append([Started(job.trial, self.clock.wall(), 1)])
+
+    def events(self, timeout: float) -> list[LauncherEvent]:
+        if self.queue:
+            return self.queue.pop(0)
+        self.clock.now += 3600
+        return []
+
+    def stop(self, trial: int, *, now: bool = False) -> None:
+        self.stops.append((trial, now))
+        if now or self.ends_when_asked:
+            self.queue.append([Exited(trial, self.clock.wall(), -9 if now else 0)])
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class NumberSampler:
+    told: list[tuple[int, float | None, Outcome]] = field(default_factory=list)
+
+    def ask(self, number: int) -> dict[str, float]:
+        return {"x": float(number)}
+
+    def tell(self, number, params, value, outcome) -> None:
+        self.told.append((number, value, outcome))
+
+
+class ListJournal(list):
+    def append(self, events) -> None:  # type: ignore[override]
+        self.extend(events)
+
+
+@pytest.fixture
+def play(tmp_path: Path):
+    """Run an engine over a script; `requests` maps the loop's turn to what is asked then."""
+
+    def run(search, script, requests=None, ends_when_asked=True, snapshot=None):
+        clock = HandClock()
+        launcher = ScriptedLauncher(clock, ends_when_asked=ends_when_asked)
+        sampler, journal, turn = NumberSampler(), ListJournal(), iter(range(10**6))
+        opened = StudyOpened(0.0, "s", search.to_json(), "loss", "minimize", search.trials, 0, 1)
+        engine = Engine(
+            search, StudyFolder(tmp_path), fold(snapshot or Snapshot(), opened), launcher=launcher,
+            sampler=sampler, journal=journal, slots=make_slots(search.parallel, [], cores=8), clock=clock,
+            requests=lambda: (requests or {}).get(next(turn), []),
+        )  # fmt: skip
+        submit = launcher.submit
+
+        def scripted(job: Job) -> None:
+            submit(job)
+            launcher.queue += [[item] for item in script(job.trial)]
+
+        launcher.submit = scripted  # type: ignore[method-assign]
+        return engine.run(), launcher, sampler, journal
+
+    return run
+
+
+def good(trial: int) -> list[LauncherEvent]:
+    return [
+        Said(trial, {"step": 0, "values": {"loss": 1.0 + trial}, "at": 2e9 + trial}),
+        Said(trial, {"end": "returned"}),
+        Exited(trial, 3e9, 0),
+    ]
+
+
+def test_every_planned_trial_runs_once_and_the_sampler_hears_of_each(play):
+    snapshot, launcher, sampler, journal = play(a_search(trials=7, parallel=3), good)
+    assert sorted(launcher.jobs) == list(range(7))
+    assert sorted(sampler.told) == [(n, 1.0 + n, Outcome.FINISHED) for n in range(7)]
+    assert all(isinstance(event, Event) for event in journal)
+    assert snapshot.best is not None and snapshot.best.number == 0
+
+
+def test_a_job_carries_fixed_and_drawn_values_and_its_own_seed(play):
+    _, launcher, _, _ = play(a_search("returns", trials=2, seed=5), good)
+    assert launcher.jobs[1].params == {"how": "returns", "x": 1.0}
+    assert launcher.jobs[1].seed == trial_seed(5, 1) != trial_seed(5, 0)
+    assert launcher.jobs[1].threads == 8
+
+
+def test_limits_count_hours_on_the_clock_they_are_given(play):
+    limits = Limits(trial_seconds=7200, silent_seconds=10**6, grace_seconds=1)
+    snapshot, launcher, _, _ = play(a_search(limits=limits), lambda trial: [])
+    assert snapshot.trials[0].reason is Reason.TIMEOUT
+    assert launcher.stops == [(0, False)]
+
+
+def test_who_does_not_end_when_asked_is_killed_after_the_grace(play):
+    limits = Limits(trial_seconds=7200, silent_seconds=10**6, grace_seconds=1)
+    snapshot, launcher, _, _ = play(a_search(limits=limits), lambda trial: [], ends_when_asked=False)
+    assert launcher.stops[:2] == [(0, False), (0, True)]
+    assert snapshot.trials[0].reason is Reason.TIMEOUT
+
+
+def test_silence_is_counted_from_the_last_measurement(play):
+    limits = Limits(trial_seconds=10**6, silent_seconds=1800)
+    first = {"step": 0, "values": {"loss": 1.0}, "at": 2e9}
+    snapshot, _, _, _ = play(a_search(limits=limits), lambda trial: [Said(trial, first)])
+    assert (snapshot.trials[0].outcome, snapshot.trials[0].reason) == (Outcome.UNFINISHED, Reason.SILENT)
+
+
+def test_nan_ends_a_trial_at_once_and_inf_does_not(play):
+    def script(trial: int) -> list[LauncherEvent]:
+        bad = "nan" if trial == 0 else "inf"
+        later = [] if trial == 0 else [Said(trial, {"step": 1, "values": {"loss": 0.5}, "at": 2e9 + 1})]
+        ending = [] if trial == 0 else [Said(trial, {"end": "returned"}), Exited(trial, 3e9, 0)]
+        return [Said(trial, {"step": 0, "values": {"loss": bad}, "at": 2e9}), *later, *ending]
+
+    snapshot, launcher, _, _ = play(a_search(trials=2), script)
+    assert launcher.stops == [(0, False)]
+    assert (snapshot.trials[0].outcome, snapshot.trials[0].reason) == (Outcome.NO_START, Reason.DIVERGED)
+    assert (snapshot.trials[1].outcome, snapshot.trials[1].value) == (Outcome.FINISHED, 0.5)
+
+
+def test_stop_starts_nothing_new_and_lets_the_running_end(play):
+    snapshot, launcher, _, _ = play(a_search(trials=50, parallel=2), good, {1: [Request("stop")]})
+    assert snapshot.stopping and len(launcher.jobs) == 2 and launcher.stops == []
+    assert snapshot.counts.finished == 2 and snapshot.counts.waiting == 48
+
+
+def test_stop_now_ends_the_running_too(play):
+    snapshot, launcher, _, _ = play(
+        a_search(trials=50, parallel=2), lambda trial: [], {1: [Request("stop_now")]}
+    )
+    assert {t.reason for t in snapshot.trials.values()} == {Reason.STOPPED}
+    assert sorted(launcher.stops) == [(0, False), (1, False)]
+
+
+def test_one_trial_can_be_ended_and_more_can_be_added(play):
+    asked = {1: [Request("kill_trial", 0), Request("kill_trial", 99), Request("add_trials", 3)]}
+    snapshot, launcher, _, _ = play(a_search(trials=1), lambda t: good(t) if t else [], asked)
+    assert snapshot.trials[0].reason is Reason.STOPPED
+    assert snapshot.counts.finished == 3 and snapshot.planned == 4 and launcher.stops == [(0, False)]
+
+
+def test_pause_holds_new_trials_until_it_is_lifted(play):
+    asked = {1: [Request("pause")], 8: [Request("continue")]}
+    snapshot, _, _, journal = play(a_search(trials=3), good, asked)
+    changes = [e.paused for e in journal if e.kind == "study_changed"]
+    assert changes == [True, False] and snapshot.counts.finished == 3
+
+
+def test_numbers_already_taken_are_not_run_again(play):
+    first, *_ = play(a_search(trials=3), good)
+    resumed, launcher, _, _ = play(a_search(trials=5), good, snapshot=first)
+    assert sorted(launcher.jobs) == [3, 4] and resumed.counts.finished == 5
+
+
+def test_a_trial_that_never_got_a_process_is_recorded(play):
+    def script(trial: int) -> list[LauncherEvent]:
+        return [Exited(trial, 3e9, None, "launch", "could not start a process: no memory")]
+
+    snapshot, *_ = play(a_search(trials=1), script)
+    assert snapshot.trials[0].outcome is Outcome.NO_START
+    assert snapshot.trials[0].message == "could not start a process: no memory"
+
+
+@pytest.mark.parametrize(
+    ("parallel", "gpus", "cores", "labels", "threads"),
+    [
+        (1, [], 2, ["cpu"], 2),
+        (2, [], 2, ["cpu", "cpu"], 1),
+        (8, [], 2, ["cpu"] * 8, 1),
+        (3, [0, 2], 12, ["cuda:0", "cuda:2", "cuda:0"], 4),
+    ],
+)
+def test_slots_go_round_the_gpus_and_share_the_cores(parallel, gpus, cores, labels, threads):
+    slots = make_slots(parallel, gpus, cores)
+    assert [slot.label for slot in slots] == labels
+    assert {slot.threads for slot in slots} == {threads}
+    for slot in slots:
+        assert slot.environment["OMP_NUM_THREADS"] == str(threads)
+        assert slot.environment["CUDA_VISIBLE_DEVICES"] == slot.label.removeprefix("cpu").removeprefix(
+            "cuda:"
+        )
+
+
+@pytest.mark.parametrize("text", ["x", "0,", "97"])
+def test_gpus_that_cannot_be_are_refused_with_a_sentence(text):
+    with pytest.raises(ValueError, match=f"--gpus {text}: "):
+        parse_gpus(text)
+
+
+def test_none_means_the_cpu():
+    assert parse_gpus("none") == []
+    assert make_slots(1, [])[0].device == "cpu"

@@ -1,0 +1,1 @@
+"""What the tests share: studies as values, real sweeps and ways to hurt them, real servers and terminals."""

@@ -1,0 +1,352 @@
+"""Every key does what help says, seen through the screen and through what lands on disk."""
+
+from __future__ import annotations
+
+import pytest
+from support import studies
+from support.room import settle, until
+from textual.widgets import Input, Static
+
+from tuner_tui.study.events import StudyChanged, StudyClosed
+from tuner_tui.study.folder import State
+from tuner_tui.ui.keys import KEYS, LIST, STUDY
+from tuner_tui.ui.order import Order, Show
+from tuner_tui.ui.screens.choice import ChoiceDialog
+from tuner_tui.ui.screens.help import Help
+from tuner_tui.ui.screens.log import LogScreen
+from tuner_tui.ui.screens.new_study import NewStudy
+from tuner_tui.ui.screens.studies import StudiesScreen
+from tuner_tui.ui.screens.study import StudyScreen
+from tuner_tui.ui.widgets.counts import Counts
+from tuner_tui.ui.widgets.grid import ScatterGrid
+from tuner_tui.ui.widgets.trial_table import TrialTable
+
+WIDE, NARROW = (140, 44), (80, 24)
+
+
+@pytest.fixture
+def small(room):
+    return room.study("small-1", studies.small_events(), alive=True)
+
+
+def drive(room, folder, size=WIDE):
+    return room.app(folder).run_test(size=size)
+
+
+def texts(screen) -> str:
+    return "\n".join(str(static.content) for static in screen.query(Static))
+
+
+async def test_up_and_down_walk_the_trials_from_every_pane(room, small):
+    async with drive(room, small) as pilot:
+        for pane in ("grid", "table", "detail"):
+            await settle(pilot)
+            screen = pilot.app.screen
+            assert screen.front == pane and screen.focused.id == pane
+            await pilot.press("g", "down", "j", "k")
+            assert screen.selected == 1
+            await pilot.press("G", "up")
+            assert screen.selected == 21
+            await pilot.press("tab")
+        assert screen.front == "grid"
+        await pilot.press("shift+tab")
+        assert screen.front == "detail"
+
+
+async def test_a_narrow_screen_shows_one_pane_at_a_time(room, small):
+    async with drive(room, small, NARROW) as pilot:
+        for pane in ("grid", "table", "detail"):
+            await settle(pilot)
+            shown = {w.id for w in pilot.app.screen.query(".pane") if w.size.width and w.is_on_screen}
+            assert shown == {pane}
+            await pilot.press("tab")
+
+
+async def test_best_detail_and_overview(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        await pilot.press("b")
+        assert screen.selected == screen.snapshot.best.number
+        await pilot.press("enter")
+        assert screen.front == "detail" and "★ best" in texts(screen)
+        await pilot.press("o")
+        assert screen.selected is None
+        await pilot.pause()
+        assert "failures" in texts(screen)
+
+
+async def test_filter_and_sort(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        assert len(screen.rows) == 23
+        await pilot.press("f")
+        assert screen.show_only is Show.FAILED and screen.rows == (15, 16, 17, 18, 19, 20)
+        await pilot.press("f")
+        assert screen.rows == (21, 22)
+        await pilot.press("f", "s")
+        assert screen.order is Order.VALUE
+        assert (
+            screen.rows[0]
+            == min(
+                (t for t in screen.snapshot.trials.values() if t.value is not None), key=lambda t: t.value
+            ).number
+        )
+        await pilot.press("s")
+        assert [screen.snapshot.trials[n].reason for n in screen.rows[:2]] == ["diverged", "diverged"]
+
+
+async def test_the_table_shows_what_was_found(room, small):
+    async with drive(room, small, (200, 50)) as pilot:
+        await settle(pilot)
+        table = pilot.app.screen.query_one(TrialTable)
+        await pilot.press("G", "g")
+        lines = ["".join(s.text for s in table.render_line(y)) for y in range(3)]
+        first = pilot.app.screen.snapshot.trials[0]
+        assert "value" in lines[0] and "lr" in lines[0]
+        assert f"{first.value:.4g}" in lines[1] and "●" in lines[1]
+
+
+@pytest.mark.parametrize(("key", "asked"), [("e", "stop"), ("s", "stop_now")])
+async def test_stopping_asks_first(room, small, key, asked):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("x")
+        assert isinstance(pilot.app.screen, ChoiceDialog)
+        assert room.requests(small) == []
+        await pilot.press(key)
+        await pilot.pause()
+        assert room.requests(small) == [(asked, None)]
+        assert isinstance(pilot.app.screen, StudyScreen)
+
+
+@pytest.mark.parametrize("keys", [["escape"], ["enter"], ["c"], ["down", "up", "enter"], ["q"]])
+async def test_a_stop_that_was_not_meant_stops_nothing(room, small, keys):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("x", *keys)
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, StudyScreen)
+        assert room.requests(small) == []
+
+
+async def test_an_answer_can_be_clicked(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("x")
+        await pilot.pause()
+        await pilot.click(pilot.app.screen.query(".option").last())
+        await pilot.pause()
+        assert room.requests(small) == [("stop_now", None)]
+
+
+async def test_pause_and_go_on(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("p")
+        assert room.requests(small) == [("pause", None)]
+        room.happen(small, [StudyChanged(room.now, paused=True)])
+        await until(pilot, lambda: "paused" in str(pilot.app.screen.query_one(Counts).render()))
+        await pilot.press("p")
+        assert room.requests(small)[-1] == ("continue", None)
+
+
+async def test_killing_a_trial_asks_first(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("g", "K")  # a finished one: nothing to kill
+        assert isinstance(pilot.app.screen, StudyScreen)
+        await pilot.press("G", "K", "escape")
+        assert room.requests(small) == []
+        await pilot.press("K", "k")
+        await pilot.pause()
+        assert room.requests(small) == [("kill_trial", 22)]
+
+
+async def test_adding_trials(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("+")
+        pilot.app.screen.query_one(Input).value = "0"
+        await pilot.press("enter")
+        assert room.requests(small) == []
+        pilot.app.screen.query_one(Input).value = "7"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert room.requests(small) == [("add_trials", 7)]
+
+
+async def test_nothing_is_asked_of_an_engine_that_is_not_there(room):
+    folder = room.study("small-1", studies.small_events())
+    async with drive(room, folder) as pilot:
+        await settle(pilot)
+        for key in ("x", "p", "plus", "G", "K"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert isinstance(pilot.app.screen, StudyScreen)
+        assert room.requests(folder) == []
+
+
+async def test_an_interrupted_study_says_so_and_resumes(room):
+    folder = room.study("small-1", studies.small_events())
+    async with drive(room, folder) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        assert screen.state is State.INTERRUPTED
+        assert "the engine was killed; press r to resume" in str(screen.query_one(Counts).render())
+        await pilot.press("r", "r")
+        await until(pilot, lambda: room.resumed == ["small-1"])
+        await until(pilot, lambda: screen.state is State.RUNNING)
+
+
+async def test_a_resume_that_fails_says_why(room):
+    folder = room.study("small-1", studies.small_events())
+    room.problem = "search.toml: target: no module models.gone"
+    async with drive(room, folder) as pilot:
+        await settle(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: any(room.problem in note.message for note in pilot.app._notifications))
+        room.problem = None
+        await pilot.press("r")  # and can be tried again
+        await until(pilot, lambda: room.resumed == ["small-1"])
+
+
+async def test_leaving_says_that_the_sweep_goes_on(room, small, monkeypatch):
+    app = room.app(small)
+    said = []
+    real_exit = app.exit
+    monkeypatch.setattr(app, "exit", lambda *a, **k: (said.append(k.get("message")), real_exit(*a, **k))[1])
+    async with app.run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        await pilot.press("q")
+    assert said == ["small-1 goes on; `tuner` attaches again"]
+    assert small.engine_alive() and room.requests(small) == []
+
+
+async def test_escape_goes_to_the_list_and_enter_back(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, StudiesScreen)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, StudyScreen)
+
+
+async def test_the_list_is_newest_first_and_keeps_its_cursor(room):
+    old = room.study("old-1", studies.small_events(), age=500)
+    room.study("new-1", studies.small_events(), age=5)
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        screen = pilot.app.screen
+        assert [row.name for row in screen.studies] == ["new-1", "old-1"]
+        await pilot.press("down")
+        room.happen(old, [StudyClosed(room.now, "stopped")], age=0)
+        await until(
+            pilot, lambda: (screen.studies[0].name, screen.studies[0].state) == ("old-1", State.STOPPED)
+        )
+        await pilot.press("r")
+        await until(pilot, lambda: room.resumed == ["old-1"])
+
+
+async def test_a_new_study_is_started_and_looked_at(room):
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("n")
+        await pilot.pause()
+        pilot.app.screen.query_one(Input).value = "my/search.toml"
+        await pilot.press("enter")
+        await until(pilot, lambda: room.launched == ["my/search.toml"])
+        assert isinstance(pilot.app.screen, StudyScreen)
+        assert pilot.app.screen.folder.name == "search-1"
+
+
+async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):
+    room.problem = "a.toml: trials: -3; it must be above 0\na.toml: target: it is missing"
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("n", "enter")
+        await pilot.pause(0.3)
+        dialog = pilot.app.screen
+        assert isinstance(dialog, NewStudy)
+        assert "it must be above 0" in texts(dialog) and "it is missing" in texts(dialog)
+        room.problem = None
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
+
+
+async def test_the_log_turns_its_pages_and_follows(room, small):
+    small.trial(22).mkdir(parents=True)
+    small.log(22).write_text("first\n")
+    small.traceback(22).write_text("ValueError: no\n")
+    small.engine_log.write_text("two slots\n")
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("G", "l")
+        await pilot.pause()
+        log = pilot.app.screen
+        assert isinstance(log, LogScreen) and "first" in texts(log)
+        small.log(22).write_text("first\nsecond \x1b[31mred\n")
+        await until(pilot, lambda: "second red" in texts(log))
+        await pilot.press("tab")
+        assert "ValueError: no" in texts(log)
+        await pilot.press("tab")
+        assert "two slots" in texts(log)
+        await pilot.press("l")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, StudyScreen)
+
+
+@pytest.mark.parametrize("place", [LIST, STUDY])
+async def test_help_names_every_key(room, small, place):
+    async with drive(room, small if place == STUDY else None) as pilot:
+        await settle(pilot)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Help)
+        page = texts(pilot.app.screen)
+        for key in KEYS:
+            assert (key.tooltip in page) == (place in key.places) or any(
+                other.tooltip == key.tooltip and place in other.places for other in KEYS
+            )
+        await pilot.press("escape")
+
+
+def test_every_key_has_an_action():
+    for place, screen in ((LIST, StudiesScreen), (STUDY, StudyScreen)):
+        for key in KEYS:
+            if place in key.places:
+                name = (key.action or key.id).split("(")[0]
+                assert hasattr(screen, f"action_{name}"), key
+
+
+async def test_the_palette_offers_the_same_keys(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
+        assert {key.tooltip for key in KEYS if STUDY in key.places} <= titles
+
+
+async def test_a_learning_rate_is_found_before_a_sweep(room):
+    async with room.app().run_test(size=(120, 40)) as pilot:
+        await pilot.press("n", *"my.toml", "ctrl+l")
+        await pilot.pause(0.2)
+        await settle(pilot)
+        assert room.launched == ["finder of my.toml"]
+        grid = pilot.app.screen.query_one(ScatterGrid)
+        shown = "\n".join(grid.render_line(y).text for y in range(grid.size.height))
+        assert "┊" in shown and "suggested lr 0.0032" in shown
+        for size in [(80, 24), (40, 10), (1, 1), (200, 50)]:
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+
+
+async def test_a_search_without_a_finder_is_told_in_the_dialog(room):
+    room.problem = "my.toml: finder: missing"
+    async with room.app().run_test(size=(120, 40)) as pilot:
+        await pilot.press("n", *"my.toml", "ctrl+l")
+        await until(
+            pilot, lambda: "finder: missing" in str(pilot.app.screen.query_one("#problem-text").content)
+        )

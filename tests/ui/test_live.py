@@ -1,0 +1,296 @@
+"""The screen while things happen under it: a journal that grows, windows that change, mice, folders that vanish."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from support import studies
+from support.room import journal_of, settle, until
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tuner_tui.study.events import StudyChanged, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.ui.app import NoTerminal, run_tui
+from tuner_tui.ui.screens.studies import StudiesScreen
+from tuner_tui.ui.screens.study import StudyScreen
+from tuner_tui.ui.widgets.counts import Counts
+from tuner_tui.ui.widgets.grid import ScatterGrid
+from tuner_tui.ui.widgets.key_line import KeyLine
+from tuner_tui.ui.widgets.study_list import StudyList
+from tuner_tui.ui.widgets.trial_table import TrialTable
+
+WIDE = (140, 44)
+
+
+def head(app) -> str:
+    return str(app.screen.query_one(Counts).render())
+
+
+async def test_a_trial_appears_measures_and_crashes(room):
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        params = dict(screen.snapshot.trials[0].params)
+        assert "○ 2 running" in head(pilot.app)
+        room.happen(folder, [TrialStarted(room.now, 23, params, 23)])
+        await until(pilot, lambda: "○ 3 running" in head(pilot.app))
+        room.happen(folder, [TrialMeasured(room.now + 1, 23, 0, {studies.OBJECTIVE: 0.01})])
+        room.happen(
+            folder, [TrialEnded(room.now + 2, 23, Outcome.UNFINISHED, Reason.SIGNAL, "killed by SIGSEGV")]
+        )
+        await until(pilot, lambda: "▲ 4 unfinished" in head(pilot.app) and "○ 2 running" in head(pilot.app))
+        await pilot.press("G")
+        await settle(pilot)
+        assert screen.selected == 23
+        detail = str(screen.query_one("#detail-text").content)
+        assert "signal: killed by SIGSEGV" in detail and "0.01" in detail
+
+
+async def test_trials_go_on_while_another_pane_hides_the_plots(room):
+    """At 80x24 there is room for one pane; what was hidden is up to date when it comes back."""
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        params = dict(screen.snapshot.trials[0].params)
+        before = len(screen.scatters[0].marks)
+        await pilot.press("enter")
+        await settle(pilot)
+        grid = screen.query_one(ScatterGrid)
+        assert grid.size.width == 0
+        for number in (23, 24):
+            room.happen(folder, [TrialStarted(room.now, number, params, number)])
+            room.happen(folder, [TrialMeasured(room.now + 1, number, 0, {studies.OBJECTIVE: 0.4})])
+            await until(pilot, lambda number=number: number in screen.snapshot.trials)
+            await settle(pilot)
+        while grid.size.width == 0:
+            await pilot.press("tab")
+            await settle(pilot)
+        assert len(screen.scatters[0].marks) == before + 2
+        assert [panel.scatter for panel in grid.panels] == list(screen.scatters)
+
+
+async def test_the_engine_dies_under_the_screen(room):
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        assert "◆ running" in head(pilot.app) and "resume" not in str(
+            pilot.app.screen.query_one(KeyLine).render()
+        )
+        room.engine_dies(folder)
+        await until(pilot, lambda: "interrupted: the engine was killed; press r to resume" in head(pilot.app))
+        assert "○ 2 lost" in head(pilot.app)
+        assert "resume" in str(pilot.app.screen.query_one(KeyLine).render())
+
+
+async def test_stopping_is_seen_in_the_journal(room):
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        room.happen(folder, [StudyChanged(room.now, stopping=True)])
+        await until(pilot, lambda: "◆ stopping: no new trials; running ones end first" in head(pilot.app))
+
+
+async def test_a_click_on_a_point_selects_its_trial_everywhere(room):
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        grid = screen.query_one(ScatterGrid)
+        panel = grid.panels[1]
+        row, column = next(
+            (y, sum(s.cell_length for s in strip) - len(strip.text) + strip.text.index("●"))
+            for y, strip in enumerate(panel.strips)
+            if "●" in strip.text
+        )
+        origin = grid.content_region.offset - grid.region.offset
+        await pilot.click(grid, offset=(origin.x + panel.region.x + column, origin.y + panel.region.y + row))
+        await settle(pilot)
+        assert screen.selected is not None
+        table = screen.query_one(TrialTable)
+        assert screen.rows[table.cursor] == screen.selected
+        assert f"#{screen.selected} " in str(screen.query_one("#detail-text").content)
+        for panel in grid.panels:
+            if screen.snapshot.trials[screen.selected].params.get(panel.scatter.name) is not None:
+                assert "◆" in "".join(strip.text for strip in panel.strips), panel.scatter.name
+
+
+async def test_a_click_on_a_row_selects_it_and_another_opens_it(room):
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        await pilot.click(TrialTable, offset=(6, 5))  # border, header, rows 0, 1, 2, 3
+        await pilot.pause()
+        assert screen.selected == 3
+        await pilot.click(TrialTable, offset=(6, 5))
+        await pilot.pause()
+        assert screen.front == "detail"
+
+
+async def test_a_click_on_a_key_of_the_footer_is_the_key(room):
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        line = str(pilot.app.screen.query_one(KeyLine).render())
+        await pilot.click(KeyLine, offset=(1 + line.index("b best"), 0))
+        await pilot.pause()
+        assert pilot.app.screen.selected == pilot.app.screen.snapshot.best.number
+
+
+async def test_a_click_on_a_study_opens_it(room):
+    room.study("small-1", studies.small_events())
+    async with room.app().run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        await pilot.click(StudyList, offset=(6, 1))
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
+
+
+async def test_every_size_of_window(room):
+    folder = room.study("caption-1", studies.seed_events(2), alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await pilot.press("b")
+        for size in [
+            (80, 24),
+            (40, 10),
+            (1, 1),
+            (20, 5),
+            (250, 70),
+            (109, 15),
+            (110, 16),
+            (300, 12),
+            (80, 24),
+        ]:
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+            assert pilot.app.size == size
+            grid = pilot.app.screen.query_one(ScatterGrid)
+            for panel in grid.panels if grid.size.width > 20 else ():
+                assert panel.region.right <= grid.content_region.width
+        assert pilot.app.screen.selected == pilot.app.screen.snapshot.best.number
+
+
+@pytest.mark.parametrize("name", sorted(studies.ODD))
+async def test_odd_studies_survive_every_key(room, name):
+    folder = room.study(name, journal_of(studies.ODD[name]()), alive=True)
+    async with room.app(folder).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("j", "k", "b", "enter", "tab", "f", "s", "s", "f", "G", "g", "l", "escape", "o", "tab"):
+            await pilot.press(key)
+            await pilot.pause()
+        await pilot.resize_terminal(130, 40)
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, StudyScreen)
+
+
+async def test_a_folder_deleted_under_the_screen(room):
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        shutil.rmtree(folder.path)
+        await until(pilot, lambda: "its folder is gone" in head(pilot.app))
+        await pilot.press("G", "l", "escape", "p", "r")
+        await pilot.press("escape")
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, StudiesScreen) and pilot.app.screen.studies == ()
+        )
+
+
+async def test_a_journal_with_rubbish_and_a_torn_line(room):
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    with folder.journal.open("ab") as file:
+        file.write(b"\xff\xfe not an event\n{}\n" + b'{"event": "trial_sta')
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        assert len(pilot.app.screen.snapshot.trials) == 23
+        assert pilot.app.screen.tail.caught_up
+
+
+async def test_ten_thousand_trials_scroll_smoothly(room):
+    """The table's own cost a page, without the terminal: well under a frame."""
+    folder = room.study("large-1", journal_of(studies.large_snapshot(10_000, panels=3)))
+    async with room.app(folder).run_test(size=(200, 50)) as pilot:
+        while len(pilot.app.screen.snapshot.trials) < 10_000:
+            await pilot.pause(0.05)
+        await settle(pilot)
+        table = pilot.app.screen.query_one(TrialTable)
+        began = time.process_time()
+        for page in range(20):
+            table.scroll_to(y=page * 400, animate=False, immediate=True)
+            for y in range(table.size.height):
+                table.render_line(y)
+        assert (time.process_time() - began) / 20 < 0.03
+        await pilot.press("G")
+        assert pilot.app.screen.selected == 9_999
+
+
+async def test_keys_do_not_wait_for_the_plots(room):
+    """Thirteen dirty panels of a thousand trials: the row moves before they are all redrawn."""
+    folder = room.study("large-1", journal_of(studies.large_snapshot(1_000, panels=13)), alive=True)
+    async with room.app(folder).run_test(size=(200, 50)) as pilot:
+        await settle(pilot)
+        screen, grid = pilot.app.screen, pilot.app.screen.query_one(ScatterGrid)
+        screen.selected = 500
+        slices = []
+        while not grid.settled:
+            began = time.process_time()
+            grid._draw_some()
+            slices.append(time.process_time() - began)
+        assert len(slices) > 1, "all panels were drawn in one go"
+        assert sorted(slices)[len(slices) // 2] < 0.05
+
+
+def test_without_a_terminal_it_says_so_and_draws_nothing(room, capsys):
+    with pytest.raises(NoTerminal, match="--headless"):
+        run_tui(room.root, launch=lambda text: None, find_lr=lambda text: None, resume=lambda folder: None)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_screen_loads_no_heavy_library():
+    """What a first paint must not wait for; textual itself is the only large thing."""
+    program = (
+        "import sys, tuner_tui.ui.app\n"
+        "heavy = {'torch', 'mlflow', 'optuna', 'numpy', 'scipy', 'plotext', 'matplotlib', 'PIL', 'pandas'}\n"
+        "ours = {'tuner_tui.engine', 'tuner_tui.record', 'tuner_tui.report', 'models', 'meta'}\n"
+        "print(sorted(name for name in sys.modules if name in heavy | ours or name.split('.')[0] in heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+async def test_a_screen_on_which_nothing_happens_draws_nothing(room, monkeypatch):
+    """A viewer left open over SSH for a night must not send the same picture four times a second."""
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        await pilot.pause(0.3)
+        drawn: list[object] = []
+        real = Widget.refresh
+        monkeypatch.setattr(
+            Widget, "refresh", lambda self, *a, **k: (drawn.append(self), real(self, *a, **k))[1]
+        )
+        await pilot.pause(1.2)
+        # The screen's own timer goes on ticking; what it must not do is dirty a widget.
+        assert [widget for widget in drawn if not isinstance(widget, Screen)] == []
+
+
+async def test_a_long_study_is_charted_off_the_keys(room, monkeypatch):
+    monkeypatch.setattr("tuner_tui.ui.screens.study.CHART_HERE", 5)
+    folder = room.study("small-1", studies.small_events(), alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        assert len(screen.scatters) == 5
+        before = len(screen.scatters[0].marks)
+        params = dict(screen.snapshot.trials[0].params)
+        room.happen(folder, [TrialStarted(room.now, 23, params, 23)])
+        room.happen(folder, [TrialMeasured(room.now + 1, 23, 0, {studies.OBJECTIVE: 0.4})])
+        await pilot.pause(0.5)
+        await settle(pilot)
+        assert len(screen.scatters[0].marks) == before + 1
