@@ -16,12 +16,15 @@ import time
 from pathlib import Path
 
 from tuner_tui.record.opening import prepare_environment
+from tuner_tui.search.search import Search
+from tuner_tui.search.space import Space
 from tuner_tui.study.events import StudyOpened, TrialMeasured, TrialStarted
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
 
 TRIALS = 4  # as many as write in the other half
 GOAL = 5000
+QUESTION = Search("bench", "m:f", "loss", Space(), trials=TRIALS)
 
 
 def ours(root: Path, metrics: int) -> float:
@@ -31,7 +34,7 @@ def ours(root: Path, metrics: int) -> float:
     folder = StudyFolder(root / "bench-1")
     folder.path.mkdir(parents=True)
     journal = JournalWriter(folder.journal)
-    journal.append([StudyOpened(1.0, "bench-1", {}, "loss", "minimize", TRIALS, seed=0, pid=1)])
+    journal.append([StudyOpened(1.0, "bench-1", QUESTION, pid=1)])
     publisher = Publisher(folder, f"sqlite:///{root / 'mlflow.db'}")
     publisher.step()  # makes the database and the parent run; not what is measured
     journal.append(TrialStarted(2.0, trial, {"lr": 0.1}, seed=trial) for trial in range(TRIALS))

@@ -113,7 +113,7 @@ def sweep(
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
     from .headless import parse_conditions, run_headless
-    from .launch import Plan, check_gpus, open_study, run_detached
+    from .launch import Resources, check_slots, new_study, run_detached
     from .search.builtin import find_search
     from .search.file import load_search
 
@@ -122,9 +122,10 @@ def sweep(
     overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
     conditions = parse_conditions(fail_if or [])
     source = find_search(search, Path.cwd())
-    plan = Plan(load_search(source, overrides), gpus or "auto", tracking_uri)
-    check_gpus(plan.gpus)
-    folder = open_study(root, plan, source, name)
+    loaded = load_search(source, overrides)
+    resources = Resources(gpus or "auto", tracking_uri)
+    check_slots(loaded, resources)
+    folder = new_study(root, loaded, resources, source, name)
     if headless or json or junit or markdown or conditions or not _terminal():
         run_headless(folder, conditions, json=json, junit=junit, markdown=markdown, no_color=no_color)
     run_detached(folder)
@@ -151,18 +152,16 @@ def find_lr(
     are left at their defaults unless --set fixes them.
     """
     from .headless import run_finder
-    from .launch import check_gpus, finder_plan, open_study
-    from .plot.rate import rate_name
+    from .launch import Resources, check_slots, finder_of, new_study
     from .search.builtin import find_search
     from .search.file import load_search
 
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     source = find_search(search, Path.cwd())
-    loaded = load_search(source, overrides)
-    plan = finder_plan(loaded, source, gpus or "auto", tracking_uri)
-    check_gpus(plan.gpus)
-    names = [*loaded.space.names, *loaded.fixed]
-    run_finder(open_study(root, plan, source), rate_name(names), json=json, no_color=no_color)
+    finder = finder_of(load_search(source, overrides), source)
+    resources = Resources(gpus or "auto", tracking_uri)
+    check_slots(finder, resources)
+    run_finder(new_study(root, finder, resources, source), json=json, no_color=no_color)
 
 
 @app.command()
@@ -186,11 +185,11 @@ def resume(
     would have had.
     """
     from .headless import parse_conditions, run_headless
-    from .launch import changed_plan, find_study, run_detached
+    from .launch import find_study, prepare_resume, run_detached
 
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
-    changed_plan(folder, trials, parallel, gpus, tracking_uri).save(folder)
+    prepare_resume(folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri)
     if headless or json or junit or markdown or conditions or not _terminal():
         run_headless(folder, conditions, json=json, junit=junit, markdown=markdown, no_color=no_color)
     run_detached(folder)
@@ -257,10 +256,10 @@ def check(
     draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
+    from .engine.sampler import make_sampler
     from .launch import check_search_target
     from .search.builtin import find_search
     from .search.file import load_search
-    from .search.sampler import make_sampler
 
     source = find_search(search, Path.cwd())
     loaded = load_search(source, settings or [])
@@ -295,12 +294,12 @@ def stop(
 @app.command()
 def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Root = _HERE) -> None:
     """Copy to MLflow what it does not have yet (after a server was away, or to another server)."""
-    from .launch import Plan, find_study
+    from .launch import Resources, find_study
     from .record.publisher import publish as copy
     from .record.uri import tracking_uri as resolve
 
     folder = find_study(root, study)
-    uri = tracking_uri or Plan.load(folder).tracking_uri
+    uri = tracking_uri or Resources.load(folder).tracking_uri
     raise typer.Exit(copy(folder, resolve(root, uri)))
 
 

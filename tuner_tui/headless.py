@@ -61,15 +61,15 @@ def run_headless(
     sys.exit(exit_code(snapshot, verdicts, ran.interrupted))
 
 
-def run_finder(folder: StudyFolder, name: str, *, json: Path | None, no_color: bool) -> NoReturn:
-    """Run a learning-rate finder in this process, and draw its curve. `name`: of the rate in the search."""
+def run_finder(folder: StudyFolder, *, json: Path | None, no_color: bool) -> NoReturn:
+    """Run a learning-rate finder in this process, and draw its curve."""
     printer = RatePrinter(sys.stdout)
     ran = run_here(folder, on_change=printer.update, note=printer.note)
     curve = rate_curve(JournalReader(folder.journal).read_all(), ran.snapshot.objective)
     if json:
         write_rate_json(ran.snapshot, curve, json)
     color = not no_color and wants_color(sys.stdout)
-    print(rate_report(folder, ran.snapshot, curve, name, width=terminal_width(), color=color))
+    print(rate_report(folder, ran.snapshot, curve, width=terminal_width(), color=color))
     sys.exit(exit_code(ran.snapshot, (), ran.interrupted))
 
 

@@ -10,19 +10,26 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .engine.launcher import BadTarget
-from .report.atomic import ReportNotWritten
+from .engine.launcher import BadTarget, Launcher
+from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search
 from .search.file import load_search
 from .search.problems import Problem, SearchError
-from .search.search import Search, finder_search
-from .study.folder import StudyBusy, StudyFolder, create_study, list_studies
-from .study.journal import JournalNotWritten
+from .search.search import UNKNOWN, Search, finder_search
+from .study.events import StudyAsked
+from .study.folder import StudyBusy, StudyFolder, StudyLock, create_study, list_studies
+from .study.journal import JournalNotWritten, JournalWriter, NewerFormat, check_writable
 from .study.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from .engine.run import Ran
 
 
 class BadInput(Exception):
@@ -30,44 +37,57 @@ class BadInput(Exception):
 
 
 # What ends a command with a sentence and exit code 2 instead of a traceback.
-REFUSALS = (BadInput, SearchError, BadTarget, StudyBusy, ReportNotWritten, JournalNotWritten)
+REFUSALS = (BadInput, SearchError, BadTarget, StudyBusy, NewerFormat, ReportNotWritten, JournalNotWritten)
 
 # A killed engine's trials are buried under its lock, in milliseconds; a resume that comes just then waits.
 BURIAL_S = 2.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What an engine has to know beside the search itself. Kept as launch.json in the study's folder."""
+class Resources:
+    """What a study runs on. Not part of its question, so it is kept as launch.json and not in the journal."""
 
-    search: Search
     gpus: str = "auto"  # auto, none, or numbers such as "0,1"
     tracking_uri: str | None = None  # None: the SQLite store beside the studies
 
     def save(self, folder: StudyFolder) -> None:
-        record = {"search": self.search.to_json(), "gpus": self.gpus, "tracking_uri": self.tracking_uri}
-        temporary = folder.path / "launch.json.new"
-        temporary.write_text(json.dumps(record, indent=1))
-        temporary.rename(folder.path / "launch.json")
+        """Raises ReportNotWritten when the disk is full."""
+        write_text(folder.path / "launch.json", json.dumps(asdict(self), indent=1))
 
     @classmethod
-    def load(cls, folder: StudyFolder) -> Plan:
-        """Raises BadInput when the folder holds no plan that can be read."""
+    def load(cls, folder: StudyFolder) -> Resources:
+        """Raises BadInput when the folder's launch.json can't be read."""
         try:
             record = json.loads((folder.path / "launch.json").read_text())
-            return cls(**record | {"search": Search.from_json(record["search"])})
+            return cls(record["gpus"], record["tracking_uri"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise BadInput(
                 f"{folder.name}: launch.json can't be read ({error}); start a new sweep"
             ) from error
 
 
-def open_study(root: Path, plan: Plan, source: Path, name: str | None = None) -> StudyFolder:
-    """A new folder with what was asked in it; nothing runs yet."""
-    folder = create_study(root, name or plan.search.name)
+def new_study(
+    root: Path, search: Search, resources: Resources, source: Path, name: str | None = None
+) -> StudyFolder:
+    """A new folder whose journal holds the question; nothing runs yet. `source`: the search file, kept as it is."""
+    folder = create_study(root, name or search.name)
     folder.search_file.write_bytes(source.read_bytes())
-    plan.save(folder)
+    resources.save(folder)
+    _ask(folder, search)
     return folder
+
+
+def _ask(folder: StudyFolder, search: Search) -> None:
+    """Write the question into the journal, under the lock: no engine may be writing."""
+    lock = StudyLock(folder)
+    try:
+        journal = JournalWriter(folder.journal)
+        try:
+            journal.append([StudyAsked(time.time(), folder.name, search)])
+        finally:
+            journal.close()
+    finally:
+        lock.release()
 
 
 def find_study(root: Path, name: str | None) -> StudyFolder:
@@ -87,43 +107,52 @@ def find_study(root: Path, name: str | None) -> StudyFolder:
     )
 
 
-def changed_plan(
-    folder: StudyFolder, trials: int | None, parallel: int | None, gpus: str | None, uri: str | None
-) -> Plan:
-    """The plan an engine left, with what a resume changes. Trials added while it ran are kept."""
+def prepare_resume(
+    folder: StudyFolder,
+    *,
+    trials: int | None = None,
+    parallel: int | None = None,
+    gpus: str | None = None,
+    tracking_uri: str | None = None,
+) -> None:
+    """Make a study ready for another engine, with what the resume changes. Trials added while it ran are kept.
+
+    Raises BadInput when it runs, or has nothing left to do; NewerFormat when a newer version wrote it.
+    """
     if not folder.let_go(within=BURIAL_S):
         raise BadInput(f"{folder.name} is running; `tuner` shows it")
-    plan, snapshot = Plan.load(folder), folder.snapshot()
-    planned = trials or max(plan.search.trials, snapshot.planned)
+    resources, snapshot = Resources.load(folder), folder.snapshot()
+    check_writable(snapshot)
+    if snapshot.search == UNKNOWN:
+        raise BadInput(f"{folder.name}: its journal does not say what to run; start a new sweep")
+    planned = trials or max(snapshot.search.trials, snapshot.planned)
     if planned < len(snapshot.trials):
         raise BadInput(f"--trials {planned}: {folder.name} has had {len(snapshot.trials)} trials already")
     if snapshot.opened_at and not snapshot.counts.running and planned == len(snapshot.trials):
         raise BadInput(f"{folder.name} is done: all {planned} trials have ended; `--trials N` adds more")
-    check_gpus(gpus or plan.gpus)
-    return replace(
-        plan,
-        search=replace(plan.search, trials=planned, parallel=parallel or plan.search.parallel),
-        gpus=gpus or plan.gpus,
-        tracking_uri=uri or plan.tracking_uri,
-    )
+    changed = Resources(gpus or resources.gpus, tracking_uri or resources.tracking_uri)
+    search = replace(snapshot.search, trials=planned, parallel=parallel or snapshot.search.parallel)
+    check_slots(search, changed)
+    changed.save(folder)
+    if search != snapshot.search or planned != snapshot.planned:
+        _ask(folder, search)
 
 
-def check_gpus(text: str) -> None:
-    """Raise BadInput when `--gpus text` names what this machine does not have."""
-    from .engine.slots import parse_gpus
+def check_slots(search: Search, resources: Resources) -> None:
+    """Raise BadInput when there is nothing to run the search's trials on, such as a GPU that is not there."""
+    with _a_launcher(search) as launcher:
+        try:
+            launcher.slots(search.parallel, resources.gpus)
+        except ValueError as error:
+            raise BadInput(str(error)) from error
 
-    try:
-        parse_gpus(text)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
 
-
-def finder_plan(search: Search, source: Path, gpus: str, tracking_uri: str | None) -> Plan:
-    """The plan that runs a search's finder. Raises SearchError when the file names none."""
+def finder_of(search: Search, source: Path) -> Search:
+    """The search that runs a search's finder. Raises SearchError when the file names none."""
     if not search.finder:
         message = 'missing; name a learning-rate finder: finder = "module:function" (docs/search-files.md)'
         raise SearchError([Problem(str(source), "finder", message)])
-    return Plan(finder_search(search), gpus, tracking_uri)
+    return finder_search(search)
 
 
 def check_search_target(search: Search) -> None:
@@ -137,16 +166,25 @@ def check_search_target(search: Search) -> None:
 
 
 def _check_target(search: Search, *, required: bool = True) -> None:
+    from .engine.run import check_target
+
+    with _a_launcher(search) as launcher:
+        target = launcher.describe()
+        check_target(search, target if required else replace(target, required=()))
+
+
+@contextmanager
+def _a_launcher(search: Search) -> Iterator[Launcher]:
+    """A launcher to ask before there is a study."""
     import tempfile
 
-    from .engine.local import LocalLauncher
-    from .engine.run import check_target, python_path
+    from .engine.launchers import make_launcher
+    from .engine.run import python_path
 
     with tempfile.TemporaryDirectory() as folder:
-        launcher = LocalLauncher(Path(folder), search.target, python_path(search))
+        launcher = make_launcher(Path(folder), search, python_path(search))
         try:
-            signature = launcher.signature()
-            check_target(search, signature if required else {**signature, "required": []})
+            yield launcher
         finally:
             launcher.close()
 
@@ -156,19 +194,18 @@ def run_here(
     *,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
-):
+) -> Ran:
     """Run or resume the study in this process; see `engine.run.run_study` for what it returns and raises."""
     from .engine.run import python_path, run_study
-    from .engine.slots import make_slots, parse_gpus
     from .report.summary_folder import write_summary
 
-    plan = Plan.load(folder)
+    resources, search = Resources.load(folder), folder.snapshot().search
     return run_study(
         folder,
-        plan.search,
-        make_slots(plan.search.parallel, parse_gpus(plan.gpus)),
-        path=python_path(plan.search),
-        publisher=publisher_command(folder, plan.tracking_uri),
+        search,
+        path=python_path(search),
+        gpus=resources.gpus,
+        publisher=publisher_command(folder, resources.tracking_uri),
         on_change=on_change,
         note=note,
         summarise=write_summary,
@@ -187,7 +224,7 @@ def run_detached(folder: StudyFolder) -> None:
 def launch(root: Path, text: str) -> StudyFolder:
     """Start a built-in search, or the search file at a path, detached. Raises SearchError for a bad one."""
     source = find_search(text, Path.cwd())
-    folder = open_study(root, Plan(load_search(source)), source)
+    folder = new_study(root, load_search(source), Resources(), source)
     run_detached(folder)
     return folder
 
@@ -195,14 +232,14 @@ def launch(root: Path, text: str) -> StudyFolder:
 def launch_finder(root: Path, text: str) -> StudyFolder:
     """Start the learning-rate finder of a search, detached. Raises SearchError for a search without one."""
     source = find_search(text, Path.cwd())
-    folder = open_study(root, finder_plan(load_search(source), source, "auto", None), source)
+    folder = new_study(root, finder_of(load_search(source), source), Resources(), source)
     run_detached(folder)
     return folder
 
 
 def resume(folder: StudyFolder) -> None:
     """Go on with a study, detached. Raises BadInput when it runs, or has nothing left to do."""
-    changed_plan(folder, None, None, None, None).save(folder)
+    prepare_resume(folder)
     run_detached(folder)
 
 

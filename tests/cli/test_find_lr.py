@@ -32,7 +32,7 @@ def test_it_is_a_study_of_its_own_with_what_was_fixed(found):
     snapshot = study(folder, "small-lr-1").snapshot()
     [trial] = snapshot.trials.values()
     assert trial.params == {"x": 2} and trial.outcome == "finished" and trial.steps == 91
-    assert snapshot.search["target"] == "ways_to_end:finder" and snapshot.search["space"] == []
+    assert snapshot.search.target == "ways_to_end:finder" and len(snapshot.search.space) == 0
 
 
 def test_it_prints_its_progress_the_curve_and_a_line_for_the_search(found):

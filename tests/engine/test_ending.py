@@ -39,7 +39,20 @@ DIVERGED = RAISED | {"type": "Diverged", "diverged": True}
         ([1.0], None, -9, "", Reason.TIMEOUT, Outcome.UNFINISHED, Reason.TIMEOUT, "because"),
         ([], {"end": "stopped"}, 0, "", Reason.SILENT, Outcome.NO_START, Reason.SILENT, "because"),
         ([1.0], RAISED, 1, "", Reason.STOPPED, Outcome.UNFINISHED, Reason.STOPPED, "because"),
-        ([1.0], RETURNED, 0, "", Reason.TIMEOUT, Outcome.FINISHED, None, ""),  # it was done before it heard
+        ([1.0], RETURNED, 0, "", Reason.TIMEOUT, Outcome.UNFINISHED, Reason.TIMEOUT, "because"),
+        (
+            [1.0],
+            {"end": "exit", "code": 0},
+            0,
+            "",
+            Reason.STOPPED,
+            Outcome.UNFINISHED,
+            Reason.STOPPED,
+            "because",
+        ),
+        ([1.0, math.nan, 2.0], RETURNED, 0, "", None, Outcome.UNFINISHED, Reason.DIVERGED, "nan at step 1"),
+        ([1.0, math.nan], RAISED, 1, "", None, Outcome.UNFINISHED, Reason.DIVERGED, "nan at step 1"),
+        ([math.nan], None, -11, "", None, Outcome.NO_START, Reason.DIVERGED, "nan at step 0"),
         ([1.0], None, -40, "", None, Outcome.UNFINISHED, Reason.SIGNAL, "signal 40"),
     ],
 )

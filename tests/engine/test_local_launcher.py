@@ -52,7 +52,7 @@ def test_killing_the_server_ends_no_trial_and_starts_the_next_on_a_new_one(forke
 
 
 def test_a_trial_lost_with_its_server_is_launched_again(forked, tmp_path):
-    forked.signature()
+    forked.describe()
     os.kill(forked._server.pid, signal.SIGSTOP)  # it will never answer
     forked.submit(a_job(tmp_path, 0, how="returns"))
     os.kill(forked._server.pid, signal.SIGKILL)
@@ -121,7 +121,7 @@ def test_a_target_that_cannot_be_imported_says_why(tmp_path, target, sentence):
     launcher = LocalLauncher(tmp_path, target, [str(tmp_path), HERE])
     try:
         with pytest.raises(BadTarget, match=sentence):
-            launcher.signature()
+            launcher.describe()
     finally:
         launcher.close()
 
@@ -131,7 +131,7 @@ def test_a_target_that_kills_its_own_import_says_so(tmp_path):
     launcher = LocalLauncher(tmp_path, "dying_module:train", [str(tmp_path)])
     try:
         with pytest.raises(BadTarget, match="exit status 9"):
-            launcher.signature()
+            launcher.describe()
     finally:
         launcher.close()
 
@@ -142,6 +142,6 @@ def test_the_users_module_wins_over_a_built_in_of_the_same_name(tmp_path):
     (tmp_path / "models" / "train.py").write_text("def train(*, mine=1):\n    return 1.0\n")
     launcher = LocalLauncher(tmp_path, "models.train:train", [str(tmp_path)])
     try:
-        assert launcher.signature()["names"] == ["mine"]
+        assert launcher.describe().names == ("mine",)
     finally:
         launcher.close()

@@ -10,7 +10,6 @@ import pytest
 from support.one_trial import HERE, LIMITS, a_search
 
 from tuner_tui.engine.run import run_study
-from tuner_tui.engine.slots import make_slots
 from tuner_tui.search.search import Search
 from tuner_tui.search.space import Choice, Hyperparameter, Space
 from tuner_tui.study.folder import State, StudyFolder, create_study
@@ -19,7 +18,7 @@ from tuner_tui.study.outcomes import Outcome, Reason
 
 def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:
     folder = create_study(tmp_path, search.name)
-    ran = run_study(folder, search, make_slots(search.parallel, []), path=[HERE])
+    ran = run_study(folder, search, path=[HERE], gpus="none")
     assert folder.snapshot().trials == ran.snapshot.trials  # what the engine says is what the journal says
     return folder, dict(ran.snapshot.trials)
 
@@ -133,3 +132,31 @@ def test_a_mixed_sweep_keeps_every_trial(tmp_path):
     assert folder.state(folder.snapshot()) is State.DONE
     for line in folder.journal.read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)  # strict JSON, whatever the losses were
+
+
+def test_a_trial_that_was_asked_to_stop_is_never_finished(tmp_path):
+    """Not even one that handles SIGTERM, saves and returns in good order."""
+    limits = replace(LIMITS, trial_seconds=0.5, grace_seconds=20)
+    folder, trials = run(tmp_path, a_search(function="saves_at_sigterm", limits=limits, trials=4, parallel=4))
+    assert {(t.outcome, t.reason) for t in trials.values()} == {(Outcome.UNFINISHED, Reason.TIMEOUT)}
+    assert (folder.out(0) / "checkpoint").read_text() == "saved"
+
+
+def test_nan_counts_however_fast_the_trial_was(tmp_path):
+    _, trials = run(tmp_path, a_search(function="nan_in_the_middle", trials=40, parallel=4))
+    assert {(t.outcome, t.reason) for t in trials.values()} == {(Outcome.UNFINISHED, Reason.DIVERGED)}
+    assert {t.message for t in trials.values()} == {"loss became nan at step 1"}
+    assert all(t.value == t.params["x"] for t in trials.values())  # the last loss before it
+
+
+def test_a_plain_function_may_be_silent_until_it_returns(tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner_tui.engine.engine.SILENT_SECONDS", 0.5)
+    usual = replace(LIMITS, silent_seconds=None)
+    _, trials = run(tmp_path, a_search(function="works_in_silence", limits=usual))
+    assert trials[0].outcome is Outcome.FINISHED
+    _, trials = run(tmp_path, a_search("silent", limits=usual))  # a generator that hangs
+    assert trials[0].reason is Reason.SILENT
+    _, trials = run(
+        tmp_path, a_search(function="works_in_silence", limits=replace(LIMITS, silent_seconds=0.5))
+    )
+    assert trials[0].reason is Reason.SILENT

@@ -83,7 +83,7 @@ def play(tmp_path: Path):
         clock = HandClock()
         launcher = ScriptedLauncher(clock, ends_when_asked=ends_when_asked)
         sampler, journal, turn = NumberSampler(), ListJournal(), iter(range(10**6))
-        opened = StudyOpened(0.0, "s", search.to_json(), "loss", "minimize", search.trials, 0, 1)
+        opened = StudyOpened(0.0, "s", search, pid=1)
         engine = Engine(
             search, StudyFolder(tmp_path), fold(snapshot or Snapshot(), opened), launcher=launcher,
             sampler=sampler, journal=journal, slots=make_slots(search.parallel, [], cores=8), clock=clock,

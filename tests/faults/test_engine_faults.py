@@ -150,8 +150,7 @@ def test_trials_added_while_it_ran_are_not_forgotten_by_a_resume(running):
     wait_for(folder, lambda s: s.planned == 9)
     kill(process)
     wait_for(folder, lambda s: s.counts.running == 0)  # the publisher buries them
-    plan = folder.path / "launch.json"
-    plan.write_text(plan.read_text().replace("ways_to_end:forever", "ways_to_end:number"))
+    folder.journal.write_text(folder.journal.read_text().replace("ways_to_end:forever", "ways_to_end:number"))
     resume(folder)  # what the screen's key does: a detached engine
     after = wait_for(folder, lambda s: s.closed_why == "completed")
     assert sorted(after.trials) == list(range(9))

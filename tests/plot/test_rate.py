@@ -9,9 +9,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from support import studies
+from support.questions import question
 
 from tuner_tui.plot.page import as_text
-from tuner_tui.plot.rate import RateCurve, rate_curve, rate_name, rate_panel, rate_words
+from tuner_tui.plot.rate import RateCurve, rate_curve, rate_panel, rate_words
+from tuner_tui.search.search import finder_search
+from tuner_tui.search.space import Float, Hyperparameter, Space
 
 rates = st.floats(1e-8, 1e3)
 losses = st.floats(allow_nan=True, allow_infinity=True)
@@ -47,13 +50,13 @@ def test_nan_is_divergence_and_ends_the_range():
 def test_a_loss_that_only_rises_says_so():
     found = RateCurve(tuple((10.0**k, 3.0 + k) for k in range(-3, 3)))
     assert (found.lowest, found.steepest, found.diverges) == (None, None, None)
-    assert rate_words(found) == "the finder suggests no rate (the loss never falls)"
+    assert rate_words(found, "lr") == "the finder suggests no rate (the loss never falls)"
 
 
 def test_the_sentence_can_be_copied_into_a_search():
     from tuner_tui.search.file import parse_search
 
-    words = rate_words(curve(noise=0.0), rate_name(["width", "opt.lr"]))
+    words = rate_words(curve(noise=0.0), "opt.lr")
     assert words.startswith("suggested lr 0.0032 (the loss falls steepest at ")
     line = words.partition("in the search: ")[2]
     search = parse_search(f'target = "a:b"\n[space]\n{line}\n', "a.toml")
@@ -68,7 +71,9 @@ def test_the_sentence_can_be_copied_into_a_search():
     [(["lr"], "lr"), (["a.lr"], '"a.lr"'), (["learning_rate"], "learning_rate"), (["blr"], "lr"), ([], "lr")],
 )
 def test_the_rate_has_the_name_of_the_search(names, name):
-    assert rate_name(names) == name
+    space = Space(tuple(Hyperparameter(name, Float(0.1, 1.0)) for name in names))
+    finder = finder_search(question(space=space, finder="m:find"))
+    assert f"in the search: {name} = {{" in rate_words(curve(noise=0.0), finder.rate)
 
 
 @settings(max_examples=150, deadline=None)
@@ -78,7 +83,7 @@ def test_any_curve_at_any_size_fills_its_panel_exactly(found, width, height, col
     lines = rate_panel(found, width, height, color=color)
     assert [sum(cell_len(run.text) for run in line) for line in lines] == [width] * height
     assert color or all(run.style == "" for line in lines for run in line)
-    rate_words(found)
+    rate_words(found, "lr")
     if found.diverges is not None:
         assert found.lowest < found.diverges
     if found.range is not None:

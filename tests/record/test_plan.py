@@ -8,17 +8,14 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.questions import opened
 
 from tuner_tui.record.plan import Story, before_anything
-from tuner_tui.study.events import Event, StudyClosed, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.events import Event, StudyClosed, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.outcomes import Reason, judge
 
 LOSSES = st.lists(st.sampled_from([0.5, 0.25, math.nan, math.inf, -math.inf]), max_size=4)
 TRIALS = st.lists(st.tuples(LOSSES, st.sampled_from([None, *Reason])), max_size=5)
-
-
-def opened(at: float, *, resumed: bool = False) -> StudyOpened:
-    return StudyOpened(at, "s-1", {}, "loss", "minimize", 9, seed=0, pid=1, resumed=resumed, git_commit="c")
 
 
 def journal(trials: list[tuple[list[float], Reason | None]]) -> list[Event]:

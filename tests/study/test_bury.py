@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import subprocess
@@ -10,11 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from support.questions import opened
 
 from tuner_tui.study.bury import MESSAGE, bury
-from tuner_tui.study.events import StudyOpened, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.events import FORMAT, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.folder import StudyFolder, StudyLock
-from tuner_tui.study.journal import JournalWriter
+from tuner_tui.study.journal import JournalWriter, NewerFormat
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.processes import is_zombie, start_ticks
 
@@ -25,10 +27,21 @@ def folder(tmp_path: Path) -> StudyFolder:
     return StudyFolder(tmp_path / "dead-1")
 
 
+def test_a_journal_of_a_newer_format_is_not_written_to(folder):
+    write(
+        folder, dataclasses.replace(opened(study=folder.name), format=FORMAT + 1), TrialStarted(2, 0, {}, 0)
+    )
+    before = folder.journal.read_bytes()
+    lock = StudyLock(folder)
+    with pytest.raises(NewerFormat, match="newer version of tuner"):
+        bury(folder, lock)
+    lock.release()
+    assert folder.journal.read_bytes() == before
+
+
 def write(folder: StudyFolder, *events) -> None:
     journal = JournalWriter(folder.journal)
-    opened = StudyOpened(1.0, folder.name, {}, "loss", "minimize", trials=5, seed=0, pid=1)
-    journal.append([opened, *events])
+    journal.append([opened(study=folder.name, trials=5), *events])
     journal.close()
 
 

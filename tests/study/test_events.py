@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.search_strategies import searches
 
+from tuner_tui.record.plan import mlflow_status
 from tuner_tui.study.events import (
     Event,
+    StudyAsked,
     StudyChanged,
     StudyClosed,
     StudyOpened,
@@ -21,7 +24,7 @@ from tuner_tui.study.events import (
     decode,
     encode,
 )
-from tuner_tui.study.outcomes import Outcome, Reason, judge, mlflow_status
+from tuner_tui.study.outcomes import Outcome, Reason, judge
 
 times = st.floats(0, 4e9)
 numbers = st.integers(0, 10**6)
@@ -33,17 +36,17 @@ params = st.dictionaries(
 readings = st.one_of(finite, st.just(math.nan), st.sampled_from([math.inf, -math.inf]))
 events: st.SearchStrategy[Event] = st.one_of(
     st.builds(
-        StudyOpened, times, st.text(), params, st.text(), st.sampled_from(["minimize", "maximize"]),
-        numbers, numbers, numbers, host=st.text(), resumed=st.booleans(),
-        git_commit=st.none() | st.text(min_size=1), versions=st.dictionaries(st.text(), st.text()),
+        StudyOpened, times, st.text(), searches(), numbers, host=st.text(), resumed=st.booleans(),
+        format=numbers, git_commit=st.none() | st.text(min_size=1), versions=st.dictionaries(st.text(), st.text()),
     ),
+    st.builds(StudyAsked, times, st.text(), searches()),
     st.builds(
         TrialStarted, times, numbers, params, numbers, pid=st.none() | numbers,
         process_started=st.none() | times,
     ),
     st.builds(TrialMeasured, times, numbers, numbers, st.dictionaries(st.text(), readings)),
     st.builds(
-        TrialEnded, times, numbers, st.sampled_from(Outcome), st.none() | st.sampled_from(Reason),
+        TrialEnded, times, numbers, st.sampled_from(Outcome), st.none() | st.sampled_from([*Reason, "preempted"]),
         message=st.text(), exit_code=st.none() | st.integers(-64, 255),
     ),
     st.builds(
@@ -119,13 +122,31 @@ def test_a_damaged_event_is_a_value_error_or_an_event_and_nothing_else(event: Ev
         '{"event":"trial_measured","at":1,"trial":0,"step":0,"values":[1]}',
         '{"event":"trial_started","at":1,"trial":"0","params":{},"seed":0}',
         '{"event":"trial_started","at":1,"trial":true,"params":{},"seed":0}',
-        '{"event":"trial_ended","at":1,"trial":0,"outcome":"splendid"}',
+        '{"event":"trial_ended","at":1,"trial":0,"outcome":[]}',
         '{"event":"trial_ended","at":"now","trial":0,"outcome":"finished"}',
     ],
 )  # fmt: skip
 def test_no_event_at_all(line: str) -> None:
     with pytest.raises(ValueError):
         decode(line)
+
+
+def test_an_end_whose_reason_or_outcome_only_a_newer_version_knows_is_an_end() -> None:
+    newer = decode('{"event":"trial_ended","at":1,"trial":0,"outcome":"unfinished","reason":"preempted"}')
+    assert newer == TrialEnded(1, 0, Outcome.UNFINISHED, "preempted")
+    assert decode(encode(newer)) == newer
+    doubtful = decode('{"event":"trial_ended","at":1,"trial":0,"outcome":"splendid"}')
+    assert doubtful == TrialEnded(1, 0, Outcome.UNFINISHED)  # never a reliable result
+
+
+def test_a_study_opened_by_version_0_1_0_is_read() -> None:
+    old = decode(
+        '{"event":"study_opened","at":1,"study":"s-1","search":{"name":"s","target":"m:f","space":[]},'
+        '"objective":"error","direction":"maximize","trials":7,"seed":3,"pid":9}'
+    )
+    assert isinstance(old, StudyOpened)
+    asked = old.search
+    assert (asked.objective, asked.direction, asked.trials, asked.seed) == ("error", "maximize", 7, 3)
 
 
 def test_the_three_ends_and_what_mlflow_is_told() -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.questions import opened
 
 from tuner_tui.study.events import (
     Event,
     StudyChanged,
     StudyClosed,
-    StudyOpened,
     TrialEnded,
     TrialMeasured,
     TrialStarted,
@@ -60,10 +60,6 @@ def write(folder: StudyFolder, *events: Event) -> None:
     journal = JournalWriter(folder.journal)
     journal.append(events)
     journal.close()
-
-
-def opened(trials: int = 1) -> StudyOpened:
-    return StudyOpened(1.0, "caption-1", {}, "loss", "minimize", trials, seed=0, pid=1)
 
 
 def holder(folder: StudyFolder) -> subprocess.Popen[str]:
@@ -191,7 +187,7 @@ def test_studies_are_listed_with_the_one_touched_last_first(tmp_path: Path) -> N
     assert list_studies(tmp_path / "mlruns") == []
     made = [create_study(tmp_path / "mlruns", name) for name in ("a", "b", "c")]
     for age, study in zip((5, 1, 3), made, strict=True):
-        write(study, opened())
+        write(study, opened(trials=1))
         os.utime(study.journal, (time.time() - age, time.time() - age))
     create_study(tmp_path / "mlruns", "no-journal-yet")
     (tmp_path / "mlruns" / "mlflow.db").touch()
@@ -199,7 +195,9 @@ def test_studies_are_listed_with_the_one_touched_last_first(tmp_path: Path) -> N
 
 
 def test_the_snapshot_is_read_from_the_journal(folder: StudyFolder) -> None:
-    write(folder, opened(), TrialStarted(2.0, 0, {"lr": 1}, 0), TrialMeasured(3.0, 0, 0, {"loss": 0.5}))
+    write(
+        folder, opened(trials=1), TrialStarted(2.0, 0, {"lr": 1}, 0), TrialMeasured(3.0, 0, 0, {"loss": 0.5})
+    )
     assert folder.snapshot().trials[0].value == 0.5
 
 

@@ -6,12 +6,14 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+from support.questions import opened
+from tuner_tui.record.plan import mlflow_status
 from tuner_tui.record.reader import RecordedStudy, recorded_study
 from tuner_tui.record.uri import tracking_uri
-from tuner_tui.study.events import StudyClosed, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.events import StudyClosed, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
-from tuner_tui.study.outcomes import Reason, judge, mlflow_status
+from tuner_tui.study.outcomes import Reason, judge
 
 LOSS = "loss/valid"
 START = 1_700_000_000.0
@@ -30,11 +32,11 @@ class Diary:
         return next(self._clock)
 
     def open(self, *, trials: int = 10, resumed: bool = False, commit: str | None = "a" * 40) -> Diary:
-        opened = StudyOpened(
-            self.now(), self.folder.name, {"sampler": "random", "target": "m:f"}, LOSS, "minimize", trials,
-            seed=7, pid=1, host="box", resumed=resumed, git_commit=commit, versions={"torch": "2.9"},
+        event = opened(
+            self.now(), self.folder.name, objective=LOSS, trials=trials, seed=7, host="box", resumed=resumed,
+            git_commit=commit, versions={"torch": "2.9"},
         )  # fmt: skip
-        self._journal.append([opened])
+        self._journal.append([event])
         return self
 
     def start(self, trial: int, params: dict[str, Any] | None = None) -> Diary:

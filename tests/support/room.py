@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from textual.css.query import NoMatches
@@ -99,8 +100,8 @@ def journal_of(snapshot: Snapshot) -> list[Event]:
     """A journal that folds into that snapshot: some studies are only handed out folded."""
     events: list[Event] = [
         StudyOpened(
-            at=snapshot.opened_at or START, study=snapshot.study, search=dict(snapshot.search),
-            objective=snapshot.objective, direction=snapshot.direction, trials=snapshot.planned, seed=0, pid=1,
+            at=snapshot.opened_at or START, study=snapshot.study,
+            search=replace(snapshot.search, trials=snapshot.planned), pid=1,
         )
     ]  # fmt: skip
     for trial in snapshot.trials.values():

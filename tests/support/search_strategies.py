@@ -148,7 +148,9 @@ def raw(search: Search) -> dict[str, Any]:
         (space.setdefault(h.group, {}) if h.group else space)[h.name] = entry(h)
     limits = {key: value for key, value in vars(search.limits).items() if value is not None}
     top = {
-        key: value for key, value in vars(search).items() if key not in ("space", "fixed", "limits", "folder")
+        key: value
+        for key, value in vars(search).items()
+        if key not in ("space", "fixed", "limits", "folder", "kind", "rate")
     }
     return {**top, "space": space, "fixed": dict(search.fixed), "limits": limits}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tuner_tui.record.plan import mlflow_status
 from tuner_tui.study.folder import StudyFolder
-from tuner_tui.study.outcomes import mlflow_status
 
 SEARCH = """
 name = "story"

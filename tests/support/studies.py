@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuner_tui.search.search import Search
+from tuner_tui.search.search import RATE_FINDER, Search
 from tuner_tui.search.space import Choice, Float, Hyperparameter, Int, Space
 from tuner_tui.study.events import Event, StudyClosed, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.outcomes import Outcome, Reason, judge
@@ -95,8 +95,7 @@ def events_of(
     )  # fmt: skip
     events: list[Event] = [
         StudyOpened(
-            at=START, study=name, search=search.to_json(), objective=objective, direction=direction,
-            trials=search.trials, seed=0, pid=4242, host="gpu-box", git_commit="0" * 40,
+            at=START, study=name, search=search, pid=4242, host="gpu-box", git_commit="0" * 40,
         )
     ]  # fmt: skip
     at = START
@@ -218,12 +217,11 @@ def finder_events(readings: int = 120, noise: float = 0.05, suggested: float | N
     rng = random.Random(9)
     search = Search(
         name="small-lr", target="models.find:find", objective="loss", space=Space(), trials=1,
-        finder="models.find:find",
+        finder="models.find:find", kind=RATE_FINDER, rate="lr",
     )  # fmt: skip
     events: list[Event] = [
         StudyOpened(
-            at=START, study="small-lr", search=search.to_json(), objective="loss", direction="minimize",
-            trials=1, seed=0, pid=4242, host="gpu-box",
+            at=START, study="small-lr", search=search, pid=4242, host="gpu-box",
         ),
         TrialStarted(at=START + 1, trial=0, params={}, seed=0, pid=5000),
     ]  # fmt: skip

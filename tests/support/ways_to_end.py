@@ -156,3 +156,24 @@ def fated(*, x: float = 1.0, fate: int = 0, seed: int = 0):
     for measurement in train(how=how, x=x, seed=seed):
         yield measurement
         time.sleep(0.15)
+
+
+def saves_at_sigterm(*, x: float = 1.0, out: str):
+    """What programs for machines that may be taken away do: at SIGTERM save, and return in good order."""
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    yield {"step": 0, "loss": x}
+    while not asked:
+        time.sleep(0.01)
+    (Path(out) / "checkpoint").write_text("saved")
+
+
+def nan_in_the_middle(*, x: float = 1.0):
+    """Done before anybody can react to the nan."""
+    for step, loss in enumerate([x, float("nan"), x / 2, x / 3]):
+        yield {"step": step, "loss": loss}
+
+
+def works_in_silence(*, x: float = 1.0) -> float:
+    time.sleep(1.5)
+    return x

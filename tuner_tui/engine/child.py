@@ -81,21 +81,28 @@ def value_file(value: Any) -> str:
 
 
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a search must know of a target: {"names": [...], "required": [...], "any": takes **anything}.
+    """What a search must know of a target: {"names": [...], "required": [...], "any": takes **anything,
+    "yields": it is a generator function, so it can measure while it trains}.
 
     A function with `**hypers` may say which ones it takes: `train.hypers = ("lr", "convnet.depth")`.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return {"names": [], "required": [], "any": True}
+        return {"names": [], "required": [], "any": True, "yields": yields(function)}
     by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     declared = [str(name) for name in getattr(function, "hypers", ())]
     return {
         "names": [p.name for p in by_name] + declared,
         "required": [p.name for p in by_name if p.default is p.empty],
         "any": not declared and any(p.kind is p.VAR_KEYWORD for p in parameters),
+        "yields": yields(function),
     }
+
+
+def yields(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a generator, decorated functions included."""
+    return inspect.isgeneratorfunction(inspect.unwrap(function))
 
 
 def run(job: Mapping[str, Any], pipe_fd: int) -> int:
@@ -114,7 +121,7 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     try:
         _seed_everything(job["seed"])
         function = resolve(job["target"])
-        waiting_in_function = not inspect.isgeneratorfunction(function)
+        waiting_in_function = not yields(function)
         result = function(**_arguments(function, job))
         if isinstance(result, Generator | Iterator):
             waiting_in_function = False

@@ -23,6 +23,7 @@ class Watched:
     started: float  # on the engine's monotonic clock, seconds
     heard: float  # when it last measured something
     finite: bool = False  # it has reported a finite objective
+    nan_at: int | None = None  # the step of its first objective that was nan
     objective: float | None = None  # its last objective, finite or not
     step: int = 0
     names: set[str] = field(default_factory=set)  # measurements it has reported
@@ -38,6 +39,8 @@ def measured(watched: Watched, step: int, values: Mapping[str, float], objective
     if objective in values:
         watched.objective = values[objective]
         watched.finite = watched.finite or math.isfinite(watched.objective)
+        if math.isnan(watched.objective) and watched.nan_at is None:
+            watched.nan_at = step
 
 
 def ending(watched: Watched, exited: Exited, objective: str) -> tuple[Outcome, Reason | None, str]:
@@ -47,10 +50,15 @@ def ending(watched: Watched, exited: Exited, objective: str) -> tuple[Outcome, R
 
 
 def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | None, str]:
+    # A trial that was asked to stop did not end by itself, whatever its last word: many programs handle
+    # SIGTERM and return in good order. And nan counts wherever it was measured: whether the engine asked the
+    # trial to stop before it returned, raised or crashed is a race, and must not decide.
+    if watched.stopping is not None:
+        return watched.stopping
+    if watched.nan_at is not None:
+        return Reason.DIVERGED, diverged(math.nan, watched.nan_at, objective)
     word = watched.last_word or {}
     returned = word.get("end") == "returned" or (word.get("end") == "exit" and word.get("code") == 0)
-    if watched.stopping is not None and not returned:
-        return watched.stopping
     if exited.cause == "out_of_memory":
         return Reason.OUT_OF_MEMORY, "killed: out of memory"
     if exited.cause == "launch":

@@ -7,14 +7,14 @@ acts on it or anybody sees it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from ..search.sampler import Sampler
-from ..search.search import Search
+from ..search.search import SILENT_SECONDS, Search
 from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
 from ..study.folder import StudyFolder
 from ..study.outcomes import Reason
@@ -22,6 +22,7 @@ from ..study.requests import Request
 from ..study.snapshot import Snapshot, fold_all
 from .ending import Watched, diverged, ending, measured
 from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
+from .sampler import Sampler
 from .slots import Slot
 
 TICK_S = 0.2  # how late a limit, a request or Ctrl-C may be noticed
@@ -68,6 +69,7 @@ class Engine:
         journal: Journal,
         slots: list[Slot],
         path: list[str] | None = None,
+        yields: bool = True,
         clock: Clock | None = None,
         requests: Callable[[], list[Request]] = list,
         on_change: Callable[[Snapshot], None] = lambda snapshot: None,
@@ -80,6 +82,9 @@ class Engine:
         self._journal = journal
         self._slots = slots
         self._path = path or []
+        # A plain function measures nothing until it returns: only a limit that the file gives holds for it.
+        usual = SILENT_SECONDS if yields else math.inf
+        self._silent_seconds = usual if search.limits.silent_seconds is None else search.limits.silent_seconds
         self._clock = clock or SystemClock()
         self._requests = requests
         self._on_change = on_change
@@ -190,6 +195,7 @@ class Engine:
         return TrialStarted(
             at=item.at, trial=item.trial, params=trial.params, seed=trial.seed,
             device=self._slots[trial.slot].label, pid=item.pid, process_started=item.process_started,
+            host=item.host,
         )  # fmt: skip
 
     def _measured(self, trial: _Trial, item: Said) -> TrialMeasured:
@@ -225,8 +231,8 @@ class Engine:
                 continue
             elif now - watched.started > limits.trial_seconds:
                 self._end(number, Reason.TIMEOUT, f"took longer than {limits.trial_seconds:g} s")
-            elif now - watched.heard > limits.silent_seconds:
-                self._end(number, Reason.SILENT, f"measured nothing for {limits.silent_seconds:g} s")
+            elif now - watched.heard > self._silent_seconds:
+                self._end(number, Reason.SILENT, f"measured nothing for {self._silent_seconds:g} s")
 
     def _end(self, number: int, reason: Reason, sentence: str) -> None:
         """Ask a trial to end, and remember why; it is killed when the grace period is over."""

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .slots import Slot
+
 
 @dataclass(frozen=True)
 class Job:
@@ -37,6 +39,7 @@ class Started:
     at: float
     pid: int | None = None
     process_started: float | None = None
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,25 @@ class Exited:
 LauncherEvent = Started | Said | Exited
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a search must know of its target before the first trial."""
+
+    names: tuple[str, ...] = ()  # parameters it takes by name
+    required: tuple[str, ...] = ()  # of these, the ones without a default
+    takes_any: bool = False  # it takes **anything
+    yields: bool = True  # it can measure while it trains; a plain function is silent until it returns
+
+
 class Launcher(Protocol):
+    def describe(self) -> Target:
+        """What the search's target takes. Raises BadTarget when it can't be run at all."""
+        ...
+
+    def slots(self, parallel: int, gpus: str) -> list[Slot]:
+        """`parallel` places to run a trial in; `gpus` as `--gpus` has it. Raises ValueError with a sentence."""
+        ...
+
     def submit(self, job: Job) -> None:
         """Start a trial soon. Never blocks for long and never raises for one bad job: it sends `Exited`."""
         ...

@@ -13,20 +13,22 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import selectors
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..study.processes import STUDY_VARIABLE, kill_survivors, start_ticks
 from .forkserver import ForkServer, ServerDied
-from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started
+from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started, Target
 from .memory import oom_kills, resident_bytes_by_group
+from .slots import Slot, make_slots, parse_gpus
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
@@ -66,7 +68,6 @@ class LocalLauncher:
     target: str
     path: Sequence[str] = ()
     isolation: str = "fork"
-    environment: Mapping[str, str] = field(default_factory=dict)  # thread counts: read when imported
 
     def __post_init__(self) -> None:
         if self.isolation == "fork" and not can_fork():
@@ -74,6 +75,7 @@ class LocalLauncher:
         self._selector = selectors.DefaultSelector()
         self._processes: dict[int, _Process] = {}
         self._news: list[LauncherEvent] = []
+        self._shared: Mapping[str, str] = {}  # thread counts: libraries read them when they are imported
         self._groups: set[int] = set()  # of ended trials, whose last members are not reaped yet
         self._server: ForkServer | None = None
         self._memory_checked_at = 0.0
@@ -136,8 +138,8 @@ class LocalLauncher:
 
     # -- what a launcher of this kind can tell beforehand ----------------------------------------------------
 
-    def signature(self) -> dict[str, Any]:
-        """Import the target and return `child.describe` of it. Raises BadTarget."""
+    def describe(self) -> Target:
+        """Import the target in a process of its own and describe it. Raises BadTarget."""
         try:
             described = self._running_server().introduction()
         except ServerDied as death:
@@ -147,7 +149,15 @@ class LocalLauncher:
             raise BadTarget(f"{self.target!r} can't be imported: {described['error']}")
         if self.isolation == "spawn":
             self._close_server()
-        return described
+        return Target(
+            tuple(described["names"]), tuple(described["required"]), described["any"], described["yields"]
+        )
+
+    def slots(self, parallel: int, gpus: str) -> list[Slot]:
+        """Slots on this machine: its GPUs in turn, its CPU cores shared out evenly."""
+        slots = make_slots(parallel, parse_gpus(gpus))
+        self._shared = slots[0].environment
+        return slots
 
     # -- starting --------------------------------------------------------------------------------------------
 
@@ -196,7 +206,7 @@ class LocalLauncher:
     def _environment(self) -> dict[str, str]:
         return (
             dict(os.environ)
-            | dict(self.environment)
+            | dict(self._shared)
             | {
                 STUDY_VARIABLE: str(self.study.resolve()),
                 "PYTHONUNBUFFERED": "1",
@@ -212,7 +222,7 @@ class LocalLauncher:
             process.pidfd = os.pidfd_open(pid)
             self._selector.register(process.pidfd, selectors.EVENT_READ, ("pidfd", trial))
         self._selector.register(process.pipe, selectors.EVENT_READ, ("pipe", trial))
-        self._news.append(Started(trial, time.time(), pid, start_ticks(pid)))
+        self._news.append(Started(trial, time.time(), pid, start_ticks(pid), platform.node()))
 
     # -- listening -------------------------------------------------------------------------------------------
 

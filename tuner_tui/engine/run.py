@@ -11,14 +11,13 @@ import platform
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from ..search.problems import nearest
-from ..search.sampler import make_sampler
 from ..search.search import Search
 from ..study.bury import bury
 from ..study.events import StudyClosed, StudyOpened
@@ -27,9 +26,9 @@ from ..study.journal import JournalWriter
 from ..study.requests import Request, RequestReader
 from ..study.snapshot import Snapshot, fold_all
 from .engine import Engine
-from .launcher import BadTarget
-from .local import LocalLauncher
-from .slots import Slot
+from .launcher import BadTarget, Target
+from .launchers import make_launcher
+from .sampler import make_sampler
 
 PUBLISHER_DRAIN_S = 600.0  # a server can be restarted in this time; `tuner publish` does the rest
 _PROGRESS_S = 0.5
@@ -44,9 +43,9 @@ class Ran:
 def run_study(
     folder: StudyFolder,
     search: Search,
-    slots: list[Slot],
     *,
     path: list[str],
+    gpus: str = "auto",
     publisher: Sequence[str] | None = None,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
@@ -54,9 +53,10 @@ def run_study(
 ) -> Ran:
     """Run `search` in `folder` until it is done or told to stop; go on where an earlier engine left off.
 
-    `publisher` is the command that copies the journal to MLflow; it lives as long as its standard input is
-    open. Raises StudyBusy when another engine has the study, BadTarget when the target can't be run (the
-    study is then closed as failed).
+    `gpus` is what `--gpus` says. `publisher` is the command that copies the journal to MLflow; it lives as
+    long as its standard input is open. Raises StudyBusy when another engine has the study, NewerFormat when a
+    newer version wrote its journal, BadTarget when the target can't be run (the study is then closed as
+    failed).
     """
     lock = StudyLock(folder)
     signals = _Signals(note)
@@ -70,20 +70,21 @@ def run_study(
         snapshot = fold_all(before, [opened])
         on_change(snapshot)
         copy = _Publisher(publisher, folder)
-        launcher = LocalLauncher(
-            folder.path, search.target, path, isolation=search.isolation, environment=slots[0].environment
-        )
+        launcher = make_launcher(folder.path, search, path)
 
         def asked() -> list[Request]:
             copy.tend()
             return signals.take() + requests.read()
 
         try:
-            check_target(search, launcher.signature())
+            slots = launcher.slots(search.parallel, gpus)
+            target = launcher.describe()
+            check_target(search, target)
             engine = Engine(
                 search, folder, snapshot, launcher=launcher,
                 sampler=make_sampler(search, past=snapshot.trials.values()),
-                journal=journal, slots=slots, path=path, requests=asked, on_change=on_change,
+                journal=journal, slots=slots, path=path, yields=target.yields, requests=asked,
+                on_change=on_change,
             )  # fmt: skip
             with signals.caught():
                 snapshot = engine.run()
@@ -109,17 +110,17 @@ def run_study(
         lock.release()
 
 
-def check_target(search: Search, signature: Mapping[str, object]) -> None:
+def check_target(search: Search, target: Target) -> None:
     """Raise BadTarget when the target can't be called with what the search gives it."""
-    names = set(_strings(signature["names"]))
+    names = set(target.names)
     given = set(search.space.names) | set(search.fixed)
     problems: list[str] = []
-    if not signature["any"]:
+    if not target.takes_any:
         for name in sorted(given - names):
             remedy = nearest(name, names) or f"; it takes {', '.join(sorted(names))}"
             problems.append(f"{search.target} takes no {name!r}{remedy}")
     conditional = {h.name for h in search.space if h.when}
-    for name in _strings(signature["required"]):
+    for name in target.required:
         if name in ("seed", "device", "out"):
             continue
         if name not in given:
@@ -128,10 +129,6 @@ def check_target(search: Search, signature: Mapping[str, object]) -> None:
             problems.append(f"{search.target} needs {name!r}, which has a `when`: give it a default")
     if problems:
         raise BadTarget("\n".join(problems))
-
-
-def _strings(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 class _Signals:
@@ -215,9 +212,8 @@ class _Publisher:
 
 def _opened(folder: StudyFolder, search: Search, *, resumed: bool) -> StudyOpened:
     return StudyOpened(
-        at=time.time(), study=folder.name, search=search.to_json(), objective=search.objective,
-        direction=search.direction, trials=search.trials, seed=search.seed, pid=os.getpid(),
-        host=platform.node(), resumed=resumed, git_commit=_git_commit(search.folder or "."),
+        at=time.time(), study=folder.name, search=search, pid=os.getpid(), host=platform.node(),
+        resumed=resumed, git_commit=_git_commit(search.folder or "."),
         versions=_versions(),
     )  # fmt: skip
 

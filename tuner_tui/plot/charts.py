@@ -17,7 +17,6 @@ from functools import partial
 from itertools import compress
 from typing import Any, Literal, NamedTuple
 
-from ..search.search import space_from_json
 from ..search.space import Choice, Float, Hyperparameter, Int
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
@@ -75,7 +74,6 @@ class Scatter:
 
 def scatters(snapshot: Snapshot) -> tuple[Scatter, ...]:
     """One scatter for each hyperparameter of the search; none when no search is known yet."""
-    space = space_from_json(snapshot.search.get("space") or [])
     losses = loss_scale(snapshot)
     y = Axis(
         snapshot.objective, "log" if losses.log else "linear", losses.low, losses.high,
@@ -87,7 +85,9 @@ def scatters(snapshot: Snapshot) -> tuple[Scatter, ...]:
     silent = [t for t in trials if t.running and t.value is None]
     shown = [t for t in trials if not t.running or t.value is not None] if silent else trials
     heights = _Heights.of(shown, losses, best)
-    return tuple(_scatter(hyperparameter, y, shown, silent, heights) for hyperparameter in space)
+    return tuple(
+        _scatter(hyperparameter, y, shown, silent, heights) for hyperparameter in snapshot.search.space
+    )
 
 
 class _Heights(NamedTuple):

@@ -128,12 +128,6 @@ def rate_curve(events: Iterable[Event], objective: str = "loss") -> RateCurve:
     return RateCurve(tuple(sorted(readings, key=lambda reading: reading[0])), suggested)
 
 
-def rate_name(names: Iterable[str]) -> str:
-    """What a search with these hyperparameters calls the rate, as TOML spells it; to a finder it is `lr`."""
-    found = (name for name in names if name.rpartition(".")[2] in ("lr", "learning_rate"))
-    return dotted((next(found, "lr"),))
-
-
 def rate_panel(curve: RateCurve, width: int, height: int, *, color: bool = True) -> tuple[Line, ...]:
     """`height` lines, each `width` cells wide: readings as dots, the smoothed curve, the suggested rate as a line.
 
@@ -171,8 +165,8 @@ def _until_it_leaves(curve: RateCurve, axis: Axis) -> list[tuple[float, float]]:
     return drawn
 
 
-def rate_words(curve: RateCurve, name: str = "lr") -> str:
-    """The sentence under the picture. `name`: of the rate in the search, as TOML spells it."""
+def rate_words(curve: RateCurve, name: str) -> str:
+    """The sentence under the picture. `name`: what the search calls the rate; to a finder it is `lr`."""
     facts = [
         f"{words} {number(rate, 2)}"
         for words, rate in (("falls steepest at", curve.steepest), ("is lowest at", curve.lowest),
@@ -186,7 +180,7 @@ def rate_words(curve: RateCurve, name: str = "lr") -> str:
     if curve.suggested is None or curve.range is None:
         return f"the finder suggests no rate ({seen})"
     low, high = (number(rate, 2) for rate in curve.range)
-    tried = f"in the search: {name} = {{ log = [{low}, {high}] }}"
+    tried = f"in the search: {dotted((name or 'lr',))} = {{ log = [{low}, {high}] }}"
     return f"suggested lr {number(curve.suggested, 2)} ({seen}); {tried}"
 
 

@@ -22,7 +22,7 @@ from ..study.events import (
     TrialMeasured,
     TrialStarted,
 )
-from ..study.outcomes import Outcome, mlflow_status
+from ..study.outcomes import ENDED_BY_TUNER, Outcome
 from ..study.snapshot import Snapshot, Trial, fold_all
 from .names import mlflow_name, param_value, renamed, tag_value
 
@@ -225,16 +225,25 @@ def _end_tags(trial: Trial, objective: str) -> dict[str, str]:
     return tags
 
 
+def mlflow_status(outcome: Outcome, reason: str | None) -> str:
+    """The MLflow run status that tells the same truth."""
+    if outcome is Outcome.FINISHED:
+        return "FINISHED"
+    if outcome is Outcome.UNFINISHED and reason in ENDED_BY_TUNER:
+        return "KILLED"
+    return "FAILED"
+
+
 def _study_tags(event: StudyOpened) -> dict[str, str]:
     tags = {
         "tuner.study": event.study,
-        "tuner.objective": event.objective,
-        "tuner.direction": event.direction,
-        "tuner.planned": str(event.trials),
-        "tuner.seed": str(event.seed),
+        "tuner.objective": event.search.objective,
+        "tuner.direction": event.search.direction,
+        "tuner.planned": str(event.search.trials),
+        "tuner.seed": str(event.search.seed),
         "tuner.host": event.host,
-        "tuner.sampler": str(event.search.get("sampler", "")),
-        "tuner.target": str(event.search.get("target", "")),
+        "tuner.sampler": event.search.sampler,
+        "tuner.target": event.search.target,
         "tuner.state": "running",
         "mlflow.note.content": "running",
     }

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ..study.bury import bury
 from ..study.folder import StudyBusy, StudyFolder, StudyLock
+from ..study.journal import NewerFormat
 from .errors import Away
 from .lifeline import Lifeline
 from .progress import publisher_lock
@@ -187,6 +188,9 @@ def _bury_the_dead(folder: StudyFolder, log: Callable[[str], None]) -> bool:
     except OSError as full:  # the journal is as it was; we come by again
         log(f"the engine was killed, but its trials cannot be buried now: {full}")
         return False
+    except NewerFormat as newer:
+        log(str(newer))
+        return True  # it is for the newer version to end its trials
     finally:
         lock.release()  # at once: MLflow may be away for long, and `tuner resume` need not wait for it
     log(f"the engine was killed; buried {len(buried)} trials that were running")

@@ -140,7 +140,7 @@ class Printer:
             return None
         running = [snapshot.trials[n] for n in self._running]
         waiting = self._counts(snapshot).waiting
-        return self._pace.remaining(running, waiting, int(snapshot.search.get("parallel") or 1), now)
+        return self._pace.remaining(running, waiting, snapshot.search.parallel, now)
 
     # --- how it is said
 
@@ -148,8 +148,8 @@ class Printer:
         search = snapshot.search
         parts = [
             f"study {one_line(snapshot.study)}",
-            f"search {one_line(str(search.get('name') or '–'))}",
-            f"{plural(snapshot.planned, 'trial')}, {search.get('parallel') or 1} at a time",
+            f"search {one_line(search.name or '–')}",
+            f"{plural(snapshot.planned, 'trial')}, {search.parallel} at a time",
         ]
         if self._logs is not None:
             parts.append(f"logs in {one_line(str(self._logs), 1000)}")

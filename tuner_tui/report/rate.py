@@ -39,13 +39,8 @@ class RatePrinter:
         self._out.write(one_line(text, 1000) + "\n")
 
 
-def rate_report(
-    folder: StudyFolder, snapshot: Snapshot, curve: RateCurve, name: str, *, width: int, color: bool
-) -> str:
-    """The picture and what to make of it; for a finder that failed, why, and where its log is.
-
-    `name`: of the rate in the search, as TOML spells it.
-    """
+def rate_report(folder: StudyFolder, snapshot: Snapshot, curve: RateCurve, *, width: int, color: bool) -> str:
+    """The picture and what to make of it; for a finder that failed, why, and where its log is."""
     parts = []
     if len(curve.finite) > 1:
         parts.append(as_text(rate_panel(curve, width, HEIGHT, color=color), color=color))
@@ -53,7 +48,7 @@ def rate_report(
         if trial.reason is not None:
             parts.append(f"the finder did not finish: {why(trial)}\nlog {folder.log(trial.number)}")
     if curve.readings:
-        parts.append(rate_words(curve, name))
+        parts.append(rate_words(curve, snapshot.search.rate))
     return "\n".join(parts)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..plot.signs import FINISHED, LINES, RUNNING, UNFINISHED
+from ..search.space import Choice, Distribution
 from ..study.folder import printable
-from ..study.outcomes import OUTCOME_WORDS, Outcome, Reason
+from ..study.outcomes import OUTCOME_WORDS, Outcome
 from ..study.snapshot import Counts, Snapshot, Trial
 
 GLYPHS = {
@@ -86,16 +87,16 @@ def param(value: Any) -> str:
 def varied(snapshot: Snapshot) -> tuple[str, ...]:
     """Names of the hyperparameters a trial may differ in, in the order of the search file."""
     return tuple(
-        record["name"]
-        for record in snapshot.search.get("space") or []
-        if not _constant(record.get("distribution") or {})
+        hyperparameter.name
+        for hyperparameter in snapshot.search.space
+        if not _constant(hyperparameter.distribution)
     )
 
 
-def _constant(distribution: Mapping[str, Any]) -> bool:
-    if "options" in distribution:
-        return len(distribution["options"]) < 2
-    return "low" in distribution and distribution["low"] == distribution.get("high")
+def _constant(distribution: Distribution) -> bool:
+    if isinstance(distribution, Choice):
+        return len(distribution.options) < 2
+    return distribution.low == distribution.high
 
 
 def brief_params(trial: Trial, names: Sequence[str], limit: int = 100) -> str:
@@ -162,7 +163,7 @@ def better_but_unfinished(snapshot: Snapshot) -> Trial | None:
 class FailureGroup:
     """Trials that did not finish for one reason, in order of their numbers."""
 
-    reason: Reason | None
+    reason: str | None
     trials: tuple[Trial, ...]
     message: str  # the one that occurs most, on one line
     example: Trial  # the first trial with that message
@@ -181,7 +182,7 @@ class FailureGroup:
 
 def failure_groups(snapshot: Snapshot) -> list[FailureGroup]:
     """Every trial that ended without finishing, grouped by reason, the largest group first."""
-    by_reason: dict[Reason | None, list[Trial]] = {}
+    by_reason: dict[str | None, list[Trial]] = {}
     for trial in sorted(snapshot.trials.values(), key=lambda t: t.number):
         if trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START):
             by_reason.setdefault(trial.reason, []).append(trial)

@@ -19,8 +19,7 @@ from .conditions import Entry, resolve
 from .distributions import is_distribution, is_number, is_scalar, misspelt_kind, read_distribution
 from .overrides import apply_overrides
 from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
-from .sampler import SAMPLERS
-from .search import LIMIT_KEYS, SCALAR_KEYS, Limits, Search
+from .search import LIMIT_KEYS, SAMPLERS, SCALAR_KEYS, Limits, Search
 from .space import Hyperparameter, Space
 
 TABLES = ("space", "fixed", "limits")
@@ -80,7 +79,7 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         objective=_text(raw, "objective", "loss", findings),
         space=Space(tuple(_read_space(tables["space"], fixed, findings))),
         direction=_one_of(raw, "direction", DIRECTIONS, findings),
-        sampler=_one_of(raw, "sampler", tuple(SAMPLERS), findings),
+        sampler=_one_of(raw, "sampler", SAMPLERS, findings),
         trials=_whole(raw, "trials", Search.trials, 1, findings),
         parallel=_whole(raw, "parallel", Search.parallel, 1, findings),
         seed=_whole(raw, "seed", Search.seed, 0, findings),

@@ -9,23 +9,40 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from .space import Hyperparameter, Space, distribution_from_json, distribution_to_json, frozen, plain
+from .space import (
+    DISTRIBUTIONS,
+    Hyperparameter,
+    Space,
+    distribution_from_json,
+    distribution_to_json,
+    frozen,
+    plain,
+)
 
 TRIAL_SECONDS = 24 * 3600.0  # longer than any run people watch; a bound at all, so a hang ends some day
-SILENT_SECONDS = 600.0  # a first compile can take minutes; a hang lasts for ever
+SILENT_SECONDS = 600.0  # a first compile can take minutes; a hang lasts for ever. Only for targets that yield
 GRACE_SECONDS = 10.0  # from asking a trial to stop until it is killed: time to save a checkpoint
+
+
+SAMPLERS = ("random", "tpe")  # engine/sampler.py makes them; the first is the default
+SWEEP = "sweep"
+RATE_FINDER = "rate_finder"  # one trial that raises the learning rate step by step
 
 
 @dataclass(frozen=True)
 class Limits:
+    """When the engine ends a trial: seconds, and gigabytes (GiB) of resident memory."""
+
     trial_seconds: float = TRIAL_SECONDS
-    silent_seconds: float = SILENT_SECONDS
+    silent_seconds: float | None = None  # None: SILENT_SECONDS for a target that yields, else no limit
     grace_seconds: float = GRACE_SECONDS
     memory_gb: float | None = None  # resident memory of a trial and its children; None: the machine's own
 
 
 @dataclass(frozen=True)
 class Search:
+    """The question a study answers: what is run, what is varied, and how many trials there are."""
+
     name: str
     target: str  # "module:function"
     objective: str
@@ -40,6 +57,8 @@ class Search:
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
     finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
     folder: str = ""  # of the search file: the target is looked up here first
+    kind: str = SWEEP  # or RATE_FINDER
+    rate: str = ""  # of a rate finder: what the search it was made from calls the learning rate
 
     @property
     def sign(self) -> int:
@@ -63,23 +82,33 @@ class Search:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Search:
-        """The search again. Keys that a newer version wrote are passed over: old viewers keep working."""
+        """The search again. Keys that a newer version wrote are passed over: old viewers keep working.
+
+        Raises KeyError, TypeError, ValueError or AttributeError for what was never a search.
+        """
         values = {f.name: record[f.name] for f in fields(cls) if f.name in record}
         limits = {f.name for f in fields(Limits)}
         values["limits"] = Limits(**{k: v for k, v in values.get("limits", {}).items() if k in limits})
-        values["space"] = space_from_json(values["space"])
-        return cls(**values)
+        values["space"] = space_from_json(values.get("space", []))
+        return replace(UNKNOWN, **values)
+
+
+UNKNOWN = Search("", "", "", Space(), trials=0)  # of a study whose journal has not said yet
 
 
 def finder_search(search: Search) -> Search:
     """The run of a search's finder: one trial, with the fixed values; what the search varies has its default."""
+    names = (*search.space.names, *search.fixed)
+    rates = (name for name in names if name.rpartition(".")[2] in ("lr", "learning_rate"))
     return replace(
         search, name=f"{search.name}-lr", target=search.finder, objective="loss", direction="minimize",
-        sampler="random", trials=1, parallel=1, space=Space(),
+        sampler="random", trials=1, parallel=1, space=Space(), kind=RATE_FINDER, rate=next(rates, "lr"),
     )  # fmt: skip
 
 
 def space_from_json(records: list[Mapping[str, Any]]) -> Space:
+    """The space again, without distributions that only a newer version knows."""
+    records = [record for record in records if record["distribution"]["type"] in DISTRIBUTIONS]
     return Space(
         tuple(
             Hyperparameter(
@@ -99,5 +128,5 @@ def space_from_json(records: list[Mapping[str, Any]]) -> Space:
 LIMIT_KEYS = tuple(f.name for f in fields(Limits))
 # The keys of a search file that stand above its tables.
 SCALAR_KEYS = tuple(
-    f.name for f in fields(Search) if f.name not in ("space", "fixed", "limits", "folder")
+    f.name for f in fields(Search) if f.name not in ("space", "fixed", "limits", "folder", "kind", "rate")
 )  # fmt: skip

@@ -51,6 +51,7 @@ class Choice:
 
 
 Distribution = Float | Int | Choice
+DISTRIBUTIONS = ("float", "int", "choice")  # their types in JSON
 
 
 @dataclass(frozen=True)

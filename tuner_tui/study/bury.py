@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import signal
 import time
 
 from .events import Event, TrialEnded
 from .folder import StudyFolder, StudyLock
-from .journal import JournalWriter
+from .journal import JournalWriter, check_writable
 from .outcomes import Reason, judge
 from .processes import is_zombie, kill_survivors, start_ticks
 from .snapshot import Trial
@@ -27,11 +28,13 @@ def bury(folder: StudyFolder, lock: StudyLock, message: str = MESSAGE) -> list[E
     """End every trial the journal shows as running; return the events written, oldest trial first.
 
     Survivors are killed first, so nothing measures on after its own end. `lock` is the proof that no engine
-    runs the study; raises ValueError when it was let go already.
+    runs the study; raises ValueError when it was let go already, NewerFormat when a newer version wrote it.
     """
     if not lock.held:
         raise ValueError(f"{folder.name}: burying needs the study's lock")
-    running = [trial for trial in folder.snapshot().trials.values() if trial.running]
+    snapshot = folder.snapshot()
+    check_writable(snapshot)
+    running = [trial for trial in snapshot.trials.values() if trial.running]
     _kill(running)
     kill_survivors(folder.path)
     events: list[Event] = [_end(trial, message) for trial in sorted(running, key=lambda trial: trial.number)]
@@ -56,7 +59,10 @@ def _kill(trials: list[Trial]) -> None:
         trial.pid
         for trial in trials
         # A pid without its start time may by now be a stranger's.
-        if trial.pid and trial.process_started is not None and start_ticks(trial.pid) == trial.process_started
+        if trial.host in ("", platform.node())  # nor is a number on another host one of ours
+        and trial.pid
+        and trial.process_started is not None
+        and start_ticks(trial.pid) == trial.process_started
     ]
     for pid in alive:
         try:

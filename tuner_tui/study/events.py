@@ -12,10 +12,27 @@ import math
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
+from ..search.search import Search
 from .outcomes import Outcome, Reason
 
 Scalar = bool | int | float | str
 Params = dict[str, Any]  # hyperparameter name -> JSON value
+
+
+# Of the journal. Raised when an older program would misread it; such a program then shows the study but
+# refuses to write to it. (An added event, field or reason needs no new format: old programs pass over it.)
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StudyAsked:
+    """The question was put, or changed by a resume, before any engine took it up."""
+
+    kind: ClassVar[str] = "study_asked"
+    at: float  # seconds since the epoch, as in every event
+    study: str
+    search: Search
+    format: int = FORMAT
 
 
 @dataclass(frozen=True)
@@ -23,16 +40,13 @@ class StudyOpened:
     """An engine took the study up, for the first time or again (`resumed`)."""
 
     kind: ClassVar[str] = "study_opened"
-    at: float  # seconds since the epoch, as in every event
+    at: float
     study: str
-    search: dict[str, Any]  # Search.to_json()
-    objective: str  # name of the measurement that is the loss
-    direction: str  # "minimize" or "maximize"
-    trials: int  # how many are planned in all
-    seed: int
+    search: Search
     pid: int  # of the engine
     host: str = ""
     resumed: bool = False
+    format: int = FORMAT
     git_commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -46,7 +60,8 @@ class TrialStarted:
     seed: int
     device: str = "cpu"
     pid: int | None = None
-    process_started: float | None = None  # kernel ticks after boot; with pid it names one process for ever
+    process_started: float | None = None  # kernel ticks after boot; with host and pid it names one process
+    host: str = ""  # where it runs; "": where the engine runs
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class TrialEnded:
     at: float
     trial: int
     outcome: Outcome
-    reason: Reason | None = None  # None when finished
+    reason: str | None = None  # a Reason, or one that only a newer version knows; None when finished
     message: str = ""  # a sentence for a person
     exit_code: int | None = None  # negative: the signal that killed it
 
@@ -90,10 +105,11 @@ class StudyClosed:
     message: str = ""
 
 
-Event = StudyOpened | TrialStarted | TrialMeasured | TrialEnded | StudyChanged | StudyClosed
+Event = StudyAsked | StudyOpened | TrialStarted | TrialMeasured | TrialEnded | StudyChanged | StudyClosed
 
 _KINDS: dict[str, type] = {
-    cls.kind: cls for cls in (StudyOpened, TrialStarted, TrialMeasured, TrialEnded, StudyChanged, StudyClosed)
+    cls.kind: cls
+    for cls in (StudyAsked, StudyOpened, TrialStarted, TrialMeasured, TrialEnded, StudyChanged, StudyClosed)
 }
 # name -> whether it has a default; looked up once, for a long journal is hundreds of thousands of lines
 _FIELDS: dict[type, dict[str, bool]] = {
@@ -112,6 +128,8 @@ def encode(event: Event) -> str:
         if optional and (value is None or value == "" or value == {}):
             continue  # what has no default must be there to be read back: a trial may have no parameters
         record[name] = value
+    if isinstance(event, StudyAsked | StudyOpened):
+        record["search"] = event.search.to_json()
     if isinstance(event, TrialMeasured):
         record["values"] = {name: encode_number(v) for name, v in event.values.items()}
     line = json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
@@ -133,18 +151,39 @@ def decode(line: str) -> Event | None:
 def _from_record(record: dict[str, Any]) -> Event:
     cls = _KINDS[record["event"]]
     known = _FIELDS[cls]
+    if cls in (StudyAsked, StudyOpened):
+        record["search"] = _search(record)
     record = {key: value for key, value in record.items() if key in known}
     if cls is TrialMeasured:
         record["values"] = {name: decode_number(v) for name, v in record["values"].items()}
     if cls is TrialEnded:
-        record["outcome"] = Outcome(record["outcome"])
-        record["reason"] = Reason(record["reason"]) if record.get("reason") else None
+        record["outcome"] = _outcome(record["outcome"])
+        record["reason"] = _reason(record.get("reason"))
     event = cls(**record)
     if type(event.at) not in (int, float) or type(getattr(event, "trial", 0)) is not int:
         raise ValueError(f"not an event: at {event.at!r}, trial {getattr(event, 'trial', None)!r}")
     if isinstance(event, TrialStarted) and not isinstance(event.params, dict):
         raise ValueError(f"not an event: params {event.params!r}")
     return event
+
+
+def _search(record: dict[str, Any]) -> Search:
+    """The question of an opened study; version 0.1.0 kept a part of it beside it as well."""
+    beside = {key: record[key] for key in ("objective", "direction", "trials", "seed") if key in record}
+    return Search.from_json(beside | record["search"])
+
+
+def _outcome(text: str) -> Outcome:
+    """One that only a newer version knows is no reliable result, and its trial has ended all the same."""
+    return Outcome(text) if text in _OUTCOMES else Outcome.UNFINISHED
+
+
+def _reason(text: str | None) -> str | None:
+    """Text that no version before it knew is kept as it is: a lost reason would be a lost end."""
+    return Reason(text) if text in _REASONS else text or None
+
+
+_OUTCOMES, _REASONS = frozenset(Outcome), frozenset(Reason)
 
 
 def encode_number(value: float) -> float | str:

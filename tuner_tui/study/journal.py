@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from .events import Event, decode, encode
+from .events import FORMAT, Event, decode, encode
+from .snapshot import Snapshot
 
 # Lines survive the death of any process the moment they are written; the sync guards against a power cut,
 # and once a second bounds what one can cost without making every trial wait for the disk.
@@ -21,6 +22,19 @@ READ_BYTES = 1 << 20  # a viewer attaching to a long study reads in bites and ca
 
 class JournalNotWritten(OSError):
     """The disk is full or gone; str() says what to do."""
+
+
+class NewerFormat(Exception):
+    """A newer version of tuner wrote the journal; str() says so."""
+
+
+def check_writable(snapshot: Snapshot) -> None:
+    """Raise NewerFormat when this version would write to a journal that it does not understand."""
+    if snapshot.format > FORMAT:
+        raise NewerFormat(
+            f"{snapshot.study}: its journal has format {snapshot.format}, written by a newer version of tuner; "
+            f"this one knows format {FORMAT} and can show the study, but not run it: install the newer version"
+        )
 
 
 class JournalWriter:

@@ -43,17 +43,8 @@ class Reason(StrEnum):
 ENDED_BY_TUNER = frozenset({Reason.TIMEOUT, Reason.SILENT, Reason.PRUNED, Reason.STOPPED, Reason.INTERRUPTED})
 
 
-def judge(reason: Reason | None, has_finite_loss: bool) -> Outcome:
+def judge(reason: str | None, has_finite_loss: bool) -> Outcome:
     """The outcome of a trial that ended for `reason` (None: by itself, in good order)."""
     if not has_finite_loss:
         return Outcome.NO_START
     return Outcome.FINISHED if reason is None else Outcome.UNFINISHED
-
-
-def mlflow_status(outcome: Outcome, reason: Reason | None) -> str:
-    """The MLflow run status that tells the same truth."""
-    if outcome is Outcome.FINISHED:
-        return "FINISHED"
-    if outcome is Outcome.UNFINISHED and reason in ENDED_BY_TUNER:
-        return "KILLED"
-    return "FAILED"

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from ..search.search import UNKNOWN, Search
 from .events import (
     Event,
     Params,
+    StudyAsked,
     StudyChanged,
     StudyClosed,
     StudyOpened,
@@ -34,13 +36,15 @@ class Trial:
     device: str = "cpu"
     pid: int | None = None
     process_started: float | None = None
+    host: str = ""  # "": the engine's
     started_at: float = 0.0
     ended_at: float | None = None
     outcome: Outcome | None = None  # None while it runs
-    reason: Reason | None = None
+    reason: str | None = None  # a Reason, or a newer version's
     message: str = ""
     exit_code: int | None = None
-    value: float | None = None  # the last finite objective
+    value: float | None = None  # the last finite objective, and none after nan
+    nan_at: int | None = None  # the step of its first objective that was nan
     curve: tuple[tuple[int, float], ...] = ()  # (step, objective), non-finite readings included
     latest: Mapping[str, float] = field(default_factory=dict)  # last reading of every measurement
     steps: int = 0  # measurements taken
@@ -53,8 +57,8 @@ class Trial:
 
     @property
     def not_a_number(self) -> bool:
-        """Whether its last objective was nan or infinite."""
-        return bool(self.curve) and not math.isfinite(self.curve[-1][1])
+        """Whether an objective was nan, or the last one infinite."""
+        return self.nan_at is not None or (bool(self.curve) and not math.isfinite(self.curve[-1][1]))
 
     @property
     def diverged(self) -> bool:
@@ -86,11 +90,8 @@ class Counts:
 @dataclass(frozen=True)
 class Snapshot:
     study: str = ""
-    search: Mapping[str, Any] = field(default_factory=dict)  # Search.to_json()
-    objective: str = ""
-    direction: str = "minimize"
-    planned: int = 0
-    seed: int = 0
+    search: Search = UNKNOWN
+    planned: int = 0  # trials in all: what the search asked for, and those added since
     trials: Mapping[int, Trial] = field(default_factory=dict)  # number -> Trial
     opened_at: float | None = None
     closed_at: float | None = None  # None while an engine has it, or after one was killed
@@ -101,7 +102,18 @@ class Snapshot:
     pid: int | None = None
     host: str = ""
     git_commit: str | None = None
+    format: int = 0  # of the journal
     version: int = 0  # events folded; equal versions of one study are equal snapshots
+
+    @property
+    def objective(self) -> str:
+        """The measurement that is the loss."""
+        return self.search.objective
+
+    @property
+    def direction(self) -> str:
+        """`minimize` or `maximize`."""
+        return self.search.direction
 
     @property
     def counts(self) -> Counts:
@@ -154,6 +166,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                         device=event.device,
                         pid=event.pid,
                         process_started=event.process_started,
+                        host=event.host,
                         started_at=event.at,
                     )
             case TrialEnded():
@@ -161,16 +174,20 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                     trial = _measure(trial, readings.pop(event.trial, ()), objective)
                     trials[event.trial] = _end(trial, event)
             case StudyOpened():
-                objective = event.objective
-                # `--set trials=50` on resume may raise the plan; a shrunken one must not hide old trials.
+                objective = event.search.objective
                 study |= {
-                    "study": event.study, "search": event.search, "objective": objective,
-                    "direction": event.direction, "planned": event.trials, "seed": event.seed,
-                    "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
+                    "study": event.study, "search": event.search, "planned": event.search.trials,
+                    "format": event.format, "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
                     "closed_at": None, "closed_why": "", "closed_message": "",
                     "paused": False, "stopping": False,
                 }  # fmt: skip
                 study.setdefault("opened_at", snapshot.opened_at or event.at)
+            case StudyAsked():
+                study |= {
+                    "study": event.study, "search": event.search, "planned": event.search.trials,
+                    "format": event.format,
+                }  # fmt: skip
+                objective = event.search.objective
             case StudyChanged():
                 changes = {"planned": event.trials, "paused": event.paused, "stopping": event.stopping}
                 study |= {key: value for key, value in changes.items() if value is not None}
@@ -186,6 +203,7 @@ def _measure(trial: Trial, measured: Iterable[TrialMeasured], objective: str) ->
     curve = list(trial.curve)
     latest = dict(trial.latest)
     value, steps, at, last_step = trial.value, trial.steps, trial.measured_at, trial.last_step
+    nan_at = trial.nan_at
     ended = trial.ended_at is not None
     for event in measured:
         if ended or (at is not None and event.at <= at):
@@ -193,12 +211,15 @@ def _measure(trial: Trial, measured: Iterable[TrialMeasured], objective: str) ->
         if objective in event.values:
             loss = event.values[objective]
             curve.append((event.step, loss))
-            value = loss if math.isfinite(loss) else value
+            if math.isnan(loss) and nan_at is None:
+                nan_at = event.step
+            # What comes after nan was measured by a model that is broken, and only if the engine was slow.
+            value = loss if math.isfinite(loss) and nan_at is None else value
         latest |= event.values
         steps, at, last_step = steps + 1, event.at, event.step
     return replace(
         trial, curve=tuple(curve), latest=MappingProxyType(latest), value=value, steps=steps,
-        measured_at=at, last_step=last_step,
+        measured_at=at, last_step=last_step, nan_at=nan_at,
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from ..search.search import UNKNOWN
 from ..study.folder import State, printable
-from ..study.outcomes import Outcome, Reason
+from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from .curve import braille_curve
 from .theme import sign, tone
@@ -73,24 +74,24 @@ def trial_text(
 
 def study_text(name: str, snapshot: Snapshot, state: State, *, width: int) -> Content:
     """The study itself: what is searched, how, and what failed why."""
-    search = snapshot.search
+    search, asked = snapshot.search, snapshot.search != UNKNOWN
     parts = [Content.assemble((printable(name), "bold $foreground"), "  ",
                               (state_word(state, snapshot), "$quiet"))]  # fmt: skip
     if sentence := state_sentence(state, snapshot):
         parts[0] = Content("\n").join([parts[0], Content.styled(sentence, "$text-warning")])
     facts = [
-        ("target", search.get("target")),
+        ("target", search.target),
         ("objective", f"{snapshot.objective}, {snapshot.direction}d" if snapshot.objective else None),
-        ("sampler", search.get("sampler")),
-        ("seed", snapshot.seed if search else None),
-        ("trials", f"{snapshot.planned}, {search.get('parallel', 1)} at a time" if search else None),
+        ("sampler", search.sampler if asked else None),
+        ("seed", search.seed if asked else None),
+        ("trials", f"{snapshot.planned}, {search.parallel} at a time" if asked else None),
         ("host", snapshot.host),
         ("commit", (snapshot.git_commit or "")[:10]),
     ]
     known = [(name, printable(str(value))) for name, value in facts if value not in (None, "")]
     if known:
         parts.append(_pairs(known, width, columns=1))
-    if fixed := search.get("fixed"):
+    if fixed := search.fixed:
         parts.append(_section("fixed", _pairs([(k, parameter(v)) for k, v in fixed.items()], width)))
     if failures := _failures(snapshot):
         parts.append(_section("failures", failures))
@@ -98,7 +99,7 @@ def study_text(name: str, snapshot: Snapshot, state: State, *, width: int) -> Co
 
 
 def _settings(trial: Trial, snapshot: Snapshot, width: int) -> Content:
-    order = [record["name"] for record in snapshot.search.get("space") or ()]
+    order = snapshot.search.space.names
     names = [name for name in order if name in trial.params]
     names += [name for name in trial.params if name not in names]
     return _pairs([(name, parameter(trial.params[name])) for name in names], width)
@@ -121,7 +122,7 @@ def _curve(trial: Trial, snapshot: Snapshot, width: int) -> Content | None:
 
 
 def _failures(snapshot: Snapshot) -> Content | None:
-    tally: Counter[tuple[Reason | None, Outcome | None]] = Counter(
+    tally: Counter[tuple[str | None, Outcome | None]] = Counter(
         (trial.reason, trial.outcome)
         for trial in snapshot.trials.values()
         if trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START)

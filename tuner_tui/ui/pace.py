@@ -33,5 +33,5 @@ def remaining(snapshot: Snapshot, now: float) -> float | None:
     mean = sum(t.seconds(now) for t in recent) / len(recent)
     running = [t for t in snapshot.trials.values() if t.running]
     work = mean * snapshot.counts.waiting + sum(max(0.0, mean - t.seconds(now)) for t in running)
-    lanes = max(1, len(running), int(snapshot.search.get("parallel") or 1))
+    lanes = max(1, len(running), snapshot.search.parallel)
     return work / lanes

@@ -13,9 +13,9 @@ from ..plot.rate import RateCurve, rate_panel, rate_words
 TALLEST = 24  # rows of the picture; a taller one only stretches it
 
 
-def rate_strips(curve: RateCurve, width: int, height: int, base: Style) -> tuple[Strip, ...]:
+def rate_strips(curve: RateCurve, name: str, width: int, height: int, base: Style) -> tuple[Strip, ...]:
     """Strips `width` cells wide, at most `height` of them."""
-    words = ["", *wrap(rate_words(curve), max(width - 2, 1))]
+    words = ["", *wrap(rate_words(curve, name), max(width - 2, 1))]
     lines = rate_panel(curve, width - 1, min(max(height - len(words), 1), TALLEST))
     strips = [Strip([Segment(run.text, base + Style.parse(run.style)) for run in line]) for line in lines]
     strips += [Strip([Segment(f" {text}", base)]) for text in words]

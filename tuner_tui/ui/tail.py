@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from ..plot.rate import RateCurve, rate_curve
+from ..search.search import RATE_FINDER
 from ..study.events import Event
 from ..study.folder import State, StudyFolder
 from ..study.journal import JournalReader
@@ -78,8 +79,7 @@ class StudyTail:
     @property
     def finding(self) -> bool:
         """Whether this is the study of a learning-rate finder."""
-        finder = self.snapshot.search.get("finder")
-        return bool(finder) and finder == self.snapshot.search.get("target")
+        return self.snapshot.search.kind == RATE_FINDER
 
     def rate_curve(self) -> RateCurve | None:
         """Loss against rate as far as it is known; None for a study that is no finder's."""

@@ -126,6 +126,7 @@ class StudyScreen(SweepScreen):
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
             return
         self.snapshot = snapshot
+        self.query_one(ScatterGrid).rate = snapshot.search.rate
         self.query_one(ScatterGrid).curve = self.tail.rate_curve()
         self._chart(snapshot)
         self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)

@@ -47,6 +47,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
     why_empty: reactive[str] = reactive("")
+    rate = "lr"  # what the search calls the learning rate
     curve: reactive[RateCurve | None] = reactive(None)  # of a learning-rate finder, which has no panels
 
     @dataclass
@@ -219,7 +220,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
         drawn_for = (curve, self.size, self.rich_style)
         if self._rate[0] != drawn_for:
-            self._rate = (drawn_for, rate_strips(curve, *self.size, self.rich_style))
+            self._rate = (drawn_for, rate_strips(curve, self.rate, *self.size, self.rich_style))
         return self._rate[1]
 
     def _heading_line(self, row: int, width: int) -> Strip:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from textual.reactive import reactive
 
+from ...search.space import Choice
 from ...study.snapshot import Snapshot, Trial
 from ..theme import sign, tone
 from ..words import duration, number, parameter
@@ -94,9 +93,8 @@ class TrialTable(Rows):
 
 def varied(snapshot: Snapshot) -> tuple[str, ...]:
     """Names of the varied hyperparameters in the search file's order, or as first met without one."""
-    space: Sequence = snapshot.search.get("space") or ()
-    if space:
-        return tuple(str(record["name"]) for record in space)
+    if len(snapshot.search.space):
+        return snapshot.search.space.names
     return tuple(dict.fromkeys(name for trial in snapshot.trials.values() for name in trial.params))
 
 
@@ -107,8 +105,8 @@ def _value(trial: Trial) -> str:
 
 
 def _width(name: str, snapshot: Snapshot) -> int:
-    for record in snapshot.search.get("space") or ():
-        if record["name"] == name and record["distribution"].get("type") == "choice":
-            widest = max((len(parameter(o)) for o in record["distribution"]["options"]), default=0)
+    for hyperparameter in snapshot.search.space:
+        if hyperparameter.name == name and isinstance(hyperparameter.distribution, Choice):
+            widest = max((len(parameter(o)) for o in hyperparameter.distribution.options), default=0)
             return min(_MAX_PARAMETER, max(len(name), widest))
     return min(_MAX_PARAMETER, max(len(name), 8))

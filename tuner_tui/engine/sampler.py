@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..search.search import Search
+from ..search.space import Choice, Distribution, Float, Hyperparameter, Int, Space, frozen, plain
 from ..study.outcomes import Outcome
 from ..study.snapshot import Trial
-from .search import Search
-from .space import Choice, Distribution, Float, Hyperparameter, Int, Space, frozen, plain
 
 if TYPE_CHECKING:
     import optuna
@@ -170,7 +170,7 @@ def _tpe(seed: int, number: int) -> BaseSampler:
     return TPESampler(seed=_seed(seed, number, ""))
 
 
-# By the name a search file gives them.
+# By the names that search.SAMPLERS lists.
 SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"random": _random, "tpe": _tpe}
 
 

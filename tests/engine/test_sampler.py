@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from support.search_files import CAPTION, TARGET
 from support.search_strategies import searches
 
+from tuner_tui.engine.sampler import make_sampler
 from tuner_tui.search.file import parse_search
-from tuner_tui.search.sampler import make_sampler
 from tuner_tui.search.search import Search
 from tuner_tui.search.space import Choice, Distribution, Float, Int, frozen
 from tuner_tui.study.outcomes import Outcome
@@ -101,7 +101,7 @@ def test_trials_are_the_same_in_another_process_and_another_year(tmp_path: Path)
     expected = [sampler.ask(n) for n in range(20)]
     code = (
         "import json, sys; from tuner_tui.search.search import Search\n"
-        "from tuner_tui.search.sampler import make_sampler\n"
+        "from tuner_tui.engine.sampler import make_sampler\n"
         "sampler = make_sampler(Search.from_json(json.load(sys.stdin)))\n"
         "print(json.dumps([sampler.ask(n) for n in range(20)]))"
     )
