@@ -22,8 +22,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.studies import large_snapshot  # noqa: E402
 
-from tuner_tui.plot.charts import Scatter, scatters  # noqa: E402
-from tuner_tui.plot.draw import draw_panel  # noqa: E402
+from tuner_tui.view.charts import Scatter, scatters  # noqa: E402
+from tuner_tui.view.draw import draw_panel  # noqa: E402
 
 ROUNDS = 5
 PANEL, GRID_PANEL, PANELS = (60, 15), (50, 13), 12

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from models.train import train
-from tuner_tui.plot.picture import save_picture
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.ui.app import TunerApp
 from tuner_tui.ui.screens.study import StudyScreen
+from tuner_tui.view.picture import save_picture
 
 PICTURES = Path(__file__).parent / "pictures"
 TRAINING: dict[str, Any] = {

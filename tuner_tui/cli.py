@@ -212,8 +212,8 @@ def plot(
     """Print a study's scatterplots once, and save them as PNG or SVG."""
     from .headless import terminal_width
     from .launch import BadInput, find_study
-    from .plot.page import page
     from .report.output import wants_color
+    from .view.page import page
 
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
@@ -221,7 +221,7 @@ def plot(
     snapshot = find_study(root, study).snapshot()
     print(page(snapshot, width or terminal_width(), color=not no_color and wants_color(sys.stdout)))
     if save:
-        from .plot.picture import save_picture
+        from .view.picture import save_picture
 
         for path in save:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,12 +233,13 @@ def plot(
 def list_(root: Root = _HERE) -> None:
     """List the studies: state, counts, best, newest first."""
     from .study.folder import list_studies
+    from .view.words import number
 
     for folder in list_studies(root):
         snapshot = folder.snapshot()
         counts, best = snapshot.counts, snapshot.best
         value = (
-            f"best {best.value:.4g} (trial {best.number})"
+            f"best {number(best.value)} (trial {best.number})"
             if best and best.value is not None
             else "no best yet"
         )
@@ -260,6 +261,8 @@ def check(
     from .launch import check_search_target
     from .search.builtin import find_search
     from .search.file import load_search
+    from .study.text import one_line
+    from .view.words import parameter
 
     source = find_search(search, Path.cwd())
     loaded = load_search(source, settings or [])
@@ -268,8 +271,7 @@ def check(
     sampler = make_sampler(loaded)
     for number in range(min(draw, loaded.trials)):
         params = "  ".join(
-            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-            for name, value in sampler.ask(number).items()
+            f"{one_line(name)}={parameter(value)}" for name, value in sampler.ask(number).items()
         )
         print(f"  trial {number}: {params}")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from .launch import BadInput, run_here
-from .plot.rate import rate_curve
 from .report.exit_codes import exit_code
 from .report.fail_if import Condition, parse_condition
 from .report.machine import write_json, write_junit, write_markdown
@@ -19,6 +18,7 @@ from .report.rate import RatePrinter, rate_report, write_rate_json
 from .report.text import summary
 from .study.folder import StudyFolder
 from .study.journal import JournalReader
+from .view.rate import rate_curve
 
 
 def parse_conditions(texts: Sequence[str]) -> list[Condition]:

@@ -12,8 +12,9 @@ from support.one_trial import HERE, LIMITS, a_search
 from tuner_tui.engine.run import run_study
 from tuner_tui.search.search import Search
 from tuner_tui.search.space import Choice, Hyperparameter, Space
-from tuner_tui.study.folder import State, StudyFolder, create_study
+from tuner_tui.study.folder import StudyFolder, create_study
 from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.study.state import State
 
 
 def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:

@@ -8,9 +8,9 @@ import pytest
 from support.sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
 
 from tuner_tui.launch import resume
-from tuner_tui.study.folder import State
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.requests import Request, ask
+from tuner_tui.study.state import State
 
 ENDLESS = """
 name = "endless"

@@ -16,9 +16,9 @@ from support.terminal import Terminal
 from support.ways_to_end import SABOTAGE
 
 from tuner_tui.record.uri import tracking_uri
-from tuner_tui.study.folder import State
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.processes import survivors
+from tuner_tui.study.state import State
 
 ENDS = {
     "raises": (Outcome.UNFINISHED, Reason.EXCEPTION),

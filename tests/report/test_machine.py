@@ -19,9 +19,9 @@ from tuner_tui.report.atomic import ReportNotWritten, write_text
 from tuner_tui.report.junit import junit
 from tuner_tui.report.machine import to_json, write_json, write_junit, write_markdown
 from tuner_tui.report.markdown import markdown
-from tuner_tui.report.words import one_line
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Reason
+from tuner_tui.study.text import one_line
 
 # Everything a message may hold, lone surrogates (undecodable file names) included.
 NASTY = st.text(st.characters(codec=None, exclude_categories=()), min_size=1, max_size=80)

@@ -10,13 +10,13 @@ from rich.cells import cell_len
 from support import studies
 from support.studies import SMALL_SPACE, START, Made, seed_snapshot, small_snapshot, study_of
 
-from tuner_tui.plot.page import page
-from tuner_tui.report.pace import Pace
+from tuner_tui.analysis.pace import Pace
 from tuner_tui.report.text import NARROWEST, summary
-from tuner_tui.report.words import duration, number, param
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.snapshot import Snapshot, Trial
+from tuner_tui.view.page import page
+from tuner_tui.view.words import duration, number, parameter
 
 LOGS = StudyFolder(Path("mlruns/small-1"))
 
@@ -121,7 +121,7 @@ def test_numbers_and_parameters_are_short():
     assert [number(v) for v in (None, 0.5, 1.903e-5, 1e20, -3.2e-11, 0.0)] == [
         "–", "0.5", "1.903e-5", "1e20", "-3.2e-11", "0",
     ]  # fmt: skip
-    assert [param(v) for v in (True, 64, 1e-5, "relu", (1, 2), None)] == [
-        "true", "64", "1e-5", "relu", "[1, 2]", "null",
+    assert [parameter(v) for v in (True, 64, 1e-5, "relu", (1, 2), None)] == [
+        "true", "64", "1e-5", "relu", "[1, 2]", "",
     ]  # fmt: skip
-    assert len(param("x" * 99)) == 24
+    assert len(parameter("x" * 99)) == 24

@@ -44,14 +44,14 @@ def test_an_empty_study_has_a_summary_too(folder):
 
 
 def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(folder, monkeypatch):
-    import tuner_tui.plot.picture
+    import tuner_tui.view.picture
 
     def fail(snapshot, path):
         path.write_text("half a pict")
         raise RuntimeError("no font\x1b[2J")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tuner_tui.plot.picture, "save_picture", fail)
+        patch.setattr(tuner_tui.view.picture, "save_picture", fail)
         problems = write_summary(folder, small_snapshot())
     assert files(folder) == ["problems.txt", "scatterplots.txt", "summary.json"]
     said = (summary_path(folder) / "problems.txt").read_text()

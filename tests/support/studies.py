@@ -7,6 +7,7 @@ unfinished ones and more trials that never started than ones that did.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -110,8 +111,11 @@ def events_of(
         at += 1.0
         if trial.running:
             continue
-        outcome = judge(trial.reason, any(math.isfinite(loss) for loss in trial.losses))
-        reason = trial.reason if outcome is not Outcome.FINISHED else None
+        before_nan = list(itertools.takewhile(lambda loss: not math.isnan(loss), trial.losses))
+        reason = trial.reason
+        if reason is None and len(before_nan) < len(trial.losses):
+            reason = Reason.DIVERGED
+        outcome = judge(reason, any(map(math.isfinite, before_nan)))
         if outcome is Outcome.NO_START and reason is None:
             reason = Reason.EXIT
         message = trial.message or (MESSAGES[reason] if reason else "")

@@ -7,10 +7,10 @@ from support import studies
 from support.room import settle, until
 from textual.widgets import Input, Static
 
+from tuner_tui.analysis.order import Order, Show
 from tuner_tui.study.events import StudyChanged, StudyClosed
-from tuner_tui.study.folder import State
+from tuner_tui.study.state import State
 from tuner_tui.ui.keys import KEYS, LIST, STUDY
-from tuner_tui.ui.order import Order, Show
 from tuner_tui.ui.screens.choice import ChoiceDialog
 from tuner_tui.ui.screens.help import Help
 from tuner_tui.ui.screens.log import LogScreen

@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 from support import studies
 from support.room import NOW
 
-from tuner_tui.study.folder import State, StudyFolder
+from tuner_tui.analysis.order import Order, Show, arrange, neighbour
+from tuner_tui.analysis.pace import Pace, elapsed, remaining
+from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.outcomes import Outcome
 from tuner_tui.study.snapshot import Snapshot
+from tuner_tui.study.state import State
 from tuner_tui.ui.curve import braille_curve
-from tuner_tui.ui.order import Order, Show, arrange, neighbour
-from tuner_tui.ui.pace import elapsed, remaining
 from tuner_tui.ui.shelves import MIN_HEIGHT, arrangement, shelf_heights, shelves
 from tuner_tui.ui.tail import StudyTail
-from tuner_tui.ui.words import ago, duration, number, parameter
+from tuner_tui.view.words import ago, duration, number, parameter
 
 groups = st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=20)
 
@@ -103,19 +104,24 @@ def test_a_number_is_short_and_true(value):
 
 def test_times_and_values_as_a_person_reads_them():
     assert [duration(s) for s in (0.04, 59.9, 192, 7500, 273_600)] == [
-        "0.0 s", "59 s", "3 m 12 s", "2 h 05 m", "3 d 4 h",
+        "0.0s", "1m00s", "3m12s", "2h05m", "3d04h",
     ]  # fmt: skip
     assert [ago(NOW - s, NOW) for s in (5, 200, 7300, 200_000)] == ["now", "3 min ago", "2 h ago", "2 d ago"]
     assert [parameter(v) for v in (None, True, 1e-5, 12, [1, 2.5], "a\x1b[31m\n")] == [
-        "", "True", "1e-5", "12", "[1, 2.5]", "a·",
+        "", "true", "1e-5", "12", "[1, 2.5]", "a",
     ]  # fmt: skip
 
 
 def test_the_estimate_shares_the_work_among_the_lanes():
     snapshot = studies.small_snapshot()
     left = remaining(snapshot, NOW)
-    mean = sum(t.seconds(NOW) for t in snapshot.trials.values() if t.ended_at) / 21
-    assert left == pytest.approx(7 * mean / 2)  # seven wait, two run at a time, and are overdue
+    pace = Pace()
+    for trial in snapshot.trials.values():
+        pace.add(trial)
+    typical = pace.typical()
+    assert typical is not None
+    lanes = snapshot.search.parallel
+    assert left == pytest.approx(7 * typical / lanes)  # seven wait; those that run are overdue
     assert remaining(Snapshot(), NOW) is None
     assert elapsed(snapshot, State.RUNNING, NOW) == NOW - studies.START
     assert elapsed(snapshot, State.INTERRUPTED, NOW) < 3600

@@ -22,7 +22,7 @@ class Watched:
 
     started: float  # on the engine's monotonic clock, seconds
     heard: float  # when it last measured something
-    finite: bool = False  # it has reported a finite objective
+    finite: bool = False  # it has reported a finite objective, before any nan
     nan_at: int | None = None  # the step of its first objective that was nan
     objective: float | None = None  # its last objective, finite or not
     step: int = 0
@@ -38,9 +38,9 @@ def measured(watched: Watched, step: int, values: Mapping[str, float], objective
     watched.step = step
     if objective in values:
         watched.objective = values[objective]
-        watched.finite = watched.finite or math.isfinite(watched.objective)
         if math.isnan(watched.objective) and watched.nan_at is None:
             watched.nan_at = step
+        watched.finite = watched.finite or (watched.nan_at is None and math.isfinite(watched.objective))
 
 
 def ending(watched: Watched, exited: Exited, objective: str) -> tuple[Outcome, Reason | None, str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ..study.outcomes import Outcome
 from ..study.snapshot import Counts
+from ..view.signs import OUTCOME_SIGNS
 from .output import paint
-from .words import GLYPHS, STYLES
 
 WIDEST = 40  # cells; beyond that a bar tells no more
 NARROWEST = 8
@@ -18,14 +18,11 @@ NARROWEST = 8
 def bar_line(counts: Counts, *, best: str, outlook: str, columns: int, color: bool) -> str:
     """`12/30 ━━━━━━──── ● 9 ▲ 2 │ 1 ○ 2  best 0.0123 (trial 7)  ETA 3m20s`, at most `columns` cells."""
     planned = max(counts.planned, counts.ended + counts.running)
-    tally = {
-        Outcome.FINISHED: counts.finished,
-        Outcome.UNFINISHED: counts.unfinished,
-        Outcome.NO_START: counts.no_start,
-        None: counts.running,
-    }
+    tally = counts.tally
     head = f"{counts.ended}/{planned}"
-    signs = [(f"{GLYPHS[outcome]} {n}", STYLES[outcome]) for outcome, n in tally.items()]
+    signs = [
+        (f"{OUTCOME_SIGNS[outcome].glyph} {n}", OUTCOME_SIGNS[outcome].style) for outcome, n in tally.items()
+    ]
     tails = [f"best {best}", outlook]
     while tails and _length(head, signs, tails) > columns:
         tails.pop()
@@ -51,6 +48,6 @@ def _bar(tally: dict[Outcome | None, int], planned: int, width: int, color: bool
     for outcome in (Outcome.FINISHED, Outcome.UNFINISHED, Outcome.NO_START):
         before += tally[outcome]
         upto = before * width // max(1, planned)
-        text += paint("━" * (upto - drawn), STYLES[outcome], color)
+        text += paint("━" * (upto - drawn), OUTCOME_SIGNS[outcome].style, color)
         drawn = upto
     return text + paint("─" * (width - drawn), "dim", color)

@@ -17,14 +17,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import median
 from typing import Any
 
-from ..study.outcomes import Outcome
+from ..analysis.quantities import COUNTS, VALUES, count_of, value_of
 from ..study.snapshot import Counts, Snapshot
 
-VALUES = ("best", "median", "worst")
-COUNTS = ("finished", "unfinished", "no_start", "failed")
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -65,27 +62,17 @@ class Condition:
         return self._count_holds(snapshot.counts)
 
     def _value_holds(self, snapshot: Snapshot) -> Verdict:
-        finished = [t for t in snapshot.trials.values() if t.outcome is Outcome.FINISHED]
-        ranked = sorted((t for t in finished if t.value is not None), key=snapshot.rank)
-        values = [t.value for t in ranked if t.value is not None]
-        if not values:
+        value = value_of(snapshot, self.quantity)
+        if value is None:
             return Verdict(True, f"{self} counts as held: no trial finished, so there is no {self.quantity}")
-        if self.quantity == "median":
-            value = median(values)
-            found = f"the median of {len(values)} finished trials is {value:.10g}"
+        if value.trial is None:
+            found = f"the {self.quantity} of {value.of} finished trials is {value.value:.10g}"
         else:
-            trial = ranked[0] if self.quantity == "best" else ranked[-1]
-            value = values[0] if self.quantity == "best" else values[-1]
-            found = f"the {self.quantity} is {value:.10g} (trial {trial.number})"
-        return self._verdict(OPERATORS[self.operator](value, self.limit), found)
+            found = f"the {self.quantity} is {value.value:.10g} (trial {value.trial.number})"
+        return self._verdict(OPERATORS[self.operator](value.value, self.limit), found)
 
     def _count_holds(self, counts: Counts) -> Verdict:
-        count = {
-            "finished": counts.finished,
-            "unfinished": counts.unfinished,
-            "no_start": counts.no_start,
-            "failed": counts.unfinished + counts.no_start,
-        }[self.quantity]
+        count = count_of(counts, self.quantity)
         if not self.percent:
             return self._verdict(
                 OPERATORS[self.operator](count, self.limit), f"{count} of {counts.ended} ended trials"

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ..analysis.pace import trial_seconds
 from ..study.folder import StudyFolder
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
+from ..study.text import one_line
+from ..view.words import brief_params, number, why
 from .atomic import write_text
-from .words import brief_params, number, one_line, trial_seconds, why
 
 LOG_LINES = 20  # what fits a CI service's pop-up; the log itself is kept in the study's folder
 # XML 1.0 has no way to write other characters, not even escaped.

@@ -16,12 +16,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ..analysis.pace import trial_seconds
 from ..study.events import encode_number
 from ..study.snapshot import Snapshot, Trial
 from .atomic import ReportNotWritten, write_text
 from .junit import write_junit
 from .markdown import write_markdown
-from .words import trial_seconds
 
 __all__ = ["ReportNotWritten", "to_json", "write_json", "write_junit", "write_markdown"]
 

@@ -10,21 +10,14 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..study.outcomes import OUTCOME_WORDS, Outcome
+from ..analysis.best import best_trials
+from ..analysis.failures import failure_groups
 from ..study.snapshot import Snapshot
+from ..study.text import one_line
+from ..view.signs import OUTCOME_SIGNS
+from ..view.words import OUTCOME_WORDS, direction_words, ended_words, number, plural, trial_list
 from .atomic import write_text
 from .text import BEST, beaten_words, best_table
-from .words import (
-    GLYPHS,
-    best_trials,
-    direction_words,
-    ended_words,
-    failure_groups,
-    number,
-    one_line,
-    plural,
-    trial_list,
-)
 
 PLOT_COLUMNS = 100  # what GitHub shows without a scroll bar
 # GitHub refuses a comment above 65,536 characters; the rest of the report never needs a third of that.
@@ -39,14 +32,13 @@ def write_markdown(snapshot: Snapshot, path: Path | str) -> None:
 
 def markdown(snapshot: Snapshot) -> str:
     counts = snapshot.counts
-    tally = {
-        Outcome.FINISHED: counts.finished,
-        Outcome.UNFINISHED: counts.unfinished,
-        Outcome.NO_START: counts.no_start,
-    }
+    tally = {outcome: n for outcome, n in counts.tally.items() if outcome is not None}
     parts = [
         f"### Study {_code(snapshot.study)}: {_headline(snapshot)}",
-        _table([f"{GLYPHS[o]} {OUTCOME_WORDS[o]}" for o in tally], [[str(n) for n in tally.values()]]),
+        _table(
+            [f"{OUTCOME_SIGNS[o].glyph} {OUTCOME_WORDS[o]}" for o in tally],
+            [[str(n) for n in tally.values()]],
+        ),
         f"{ended_words(counts)}.",
     ]
     if trials := best_trials(snapshot, BEST):
@@ -64,7 +56,7 @@ def markdown(snapshot: Snapshot) -> str:
         rows = [
             [
                 _code(g.name),
-                " ".join(f"{GLYPHS[outcome]} {n}" for outcome, n in g.tally.items()),
+                " ".join(f"{OUTCOME_SIGNS[outcome].glyph} {n}" for outcome, n in g.tally.items()),
                 _code(g.message),
                 trial_list(g.trials),
             ]
@@ -83,7 +75,7 @@ def _headline(snapshot: Snapshot) -> str:
 
 
 def _plots(snapshot: Snapshot) -> str:
-    from ..plot.page import page
+    from ..view.page import page
 
     text = page(snapshot, PLOT_COLUMNS, color=False).strip("\n")
     if len(text) > PLOT_CHARS:

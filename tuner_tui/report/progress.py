@@ -10,25 +10,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-from ..study.outcomes import OUTCOME_WORDS, Outcome
+from ..analysis.pace import Pace, trial_seconds
+from ..analysis.varied import varied
+from ..study.outcomes import Outcome
 from ..study.snapshot import Counts, Snapshot, Trial
+from ..study.text import one_line
+from ..view.signs import OUTCOME_SIGNS
+from ..view.words import OUTCOME_WORDS, brief_params, counts_parts, duration, ended_words, number, plural, why
 from .bar import bar_line
 from .output import Output, is_terminal, paint, wants_color
-from .pace import Pace
-from .words import (
-    GLYPHS,
-    STYLES,
-    brief_params,
-    counts_parts,
-    duration,
-    ended_words,
-    number,
-    one_line,
-    plural,
-    trial_seconds,
-    varied,
-    why,
-)
 
 REDRAW_S = 0.2  # five times a second looks live and costs an SSH line nothing
 QUIET_S = 240.0  # CI services end a job that says nothing for about ten minutes
@@ -188,8 +178,8 @@ class Printer:
         return f"{self._outcome(trial)}  trial {trial.number} after {seconds}{value}: {why(trial)}"
 
     def _outcome(self, trial: Trial, words: str = "", width: int = 0) -> str:
-        text = f"{GLYPHS[trial.outcome]} {words or OUTCOME_WORDS[trial.outcome]}"
-        return paint(f"{text:<{width}}", STYLES[trial.outcome], self._color)
+        text = f"{OUTCOME_SIGNS[trial.outcome].glyph} {words or OUTCOME_WORDS[trial.outcome]}"
+        return paint(f"{text:<{width}}", OUTCOME_SIGNS[trial.outcome].style, self._color)
 
     def _best_words(self) -> str:
         return "–" if self._best is None else f"{number(self._best.value)} (trial {self._best.number})"

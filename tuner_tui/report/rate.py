@@ -7,14 +7,15 @@ import math
 from pathlib import Path
 from typing import TextIO
 
-from ..plot.page import as_text
-from ..plot.rate import RateCurve, rate_panel, rate_words
 from ..study.events import encode_number
 from ..study.folder import StudyFolder
 from ..study.snapshot import Snapshot
+from ..study.text import one_line
+from ..view.page import as_text
+from ..view.rate import RateCurve, rate_panel, rate_words
+from ..view.words import number, why
 from .atomic import write_text
 from .output import Output
-from .words import number, one_line, why
 
 A_LINE = 1 / 3  # of a decade: a range of six decades is two dozen lines
 HEIGHT = 18  # rows of the picture: what a terminal of 24 has beside the sentence

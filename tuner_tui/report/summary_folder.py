@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ..study.folder import StudyFolder
 from ..study.snapshot import Snapshot
+from ..study.text import one_line
 from .atomic import write_text
 from .machine import write_json
-from .words import one_line
 
 TEXT_COLUMNS = 120  # MLflow's artifact view shows about that much of a line
 PICTURES = ("scatterplots.png", "scatterplots.svg")
@@ -53,13 +53,13 @@ def write_summary(folder: StudyFolder, snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _write_page(snapshot: Snapshot, path: Path) -> None:
-    from ..plot.page import page
+    from ..view.page import page
 
     write_text(path, page(snapshot, TEXT_COLUMNS, color=False))
 
 
 def _write_picture(snapshot: Snapshot, path: Path) -> None:
-    from ..plot.picture import save_picture
+    from ..view.picture import save_picture
 
     # Drawn outside the folder that is published, under a name whose ending still says which format.
     beside = path.parent.parent / f".{os.getpid()}-{path.name}"

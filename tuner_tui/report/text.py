@@ -10,28 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..analysis.best import best_trials, better_but_unfinished
+from ..analysis.failures import FailureGroup, failure_groups
+from ..analysis.pace import trial_seconds
+from ..analysis.varied import varied
 from ..study.folder import StudyFolder
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
+from ..study.text import one_line
+from ..view.signs import OUTCOME_SIGNS
+from ..view.words import counts_parts, duration, ended_words, number, parameter, plural, trial_list
 from .output import paint
-from .words import (
-    GLYPHS,
-    STYLES,
-    FailureGroup,
-    best_trials,
-    better_but_unfinished,
-    counts_parts,
-    duration,
-    ended_words,
-    failure_groups,
-    number,
-    one_line,
-    param,
-    plural,
-    trial_list,
-    trial_seconds,
-    varied,
-)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,7 +52,7 @@ class Table:
 
 def summary(snapshot: Snapshot, *, width: int, color: bool, folder: StudyFolder | None = None) -> str:
     """The report as text that ends with a line end. With `folder`, failures name the log to read."""
-    from ..plot.page import page
+    from ..view.page import page
 
     width = max(width, NARROWEST)
     parts = [page(snapshot, width, color=color).rstrip("\n")]
@@ -80,7 +69,7 @@ def counts_lines(snapshot: Snapshot, width: int, *, color: bool) -> str:
     lines: list[str] = []
     room = 0
     for style, text in [
-        *((STYLES[outcome], text) for outcome, text in counts_parts(counts)),
+        *((OUTCOME_SIGNS[outcome].style, text) for outcome, text in counts_parts(counts)),
         ("bold", ended_words(counts)),
     ]:
         painted = paint(text, style, color)
@@ -103,7 +92,7 @@ def best_table(snapshot: Snapshot, trials: Sequence[Trial]) -> Table:
             number(t.value),
             str(t.steps),
             duration(trial_seconds(t)),
-            *(param(t.params[name]) if name in t.params else "" for name in names),
+            *(parameter(t.params[name]) if name in t.params else "" for name in names),
         )
         for t in trials
     )
@@ -146,7 +135,8 @@ def _failures(groups: list[FailureGroup], width: int, color: bool, folder: Study
     grid.add_column(overflow="fold", ratio=1)
     for group in groups:
         signs = Text(" ").join(
-            Text(f"{GLYPHS[outcome]} {n}", STYLES[outcome]) for outcome, n in group.tally.items()
+            Text(f"{OUTCOME_SIGNS[outcome].glyph} {n}", OUTCOME_SIGNS[outcome].style)
+            for outcome, n in group.tally.items()
         )
         others = f" (and {plural(group.messages - 1, 'other message')})" if group.messages > 1 else ""
         said = Text((group.message or "no message") + others)
@@ -182,7 +172,7 @@ def _draw(table: Table, width: int, color: bool, turned: bool) -> str:
         grid.add_column(Text(name), justify="left" if left else "right", overflow="ellipsis", no_wrap=True)
     best = 0 if not turned else None
     for index, row in enumerate(table.rows):
-        style = STYLES[Outcome.FINISHED] if index == best else ""
+        style = OUTCOME_SIGNS[Outcome.FINISHED].style if index == best else ""
         grid.add_row(*(Text(cell) for cell in row), style=style)
     return _render(grid, width, color)
 

@@ -6,7 +6,6 @@ publisher that outlives it. Whoever holds the study's lock may; the lock makes s
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import signal
@@ -49,8 +48,9 @@ def bury(folder: StudyFolder, lock: StudyLock, message: str = MESSAGE) -> list[E
 
 def _end(trial: Trial, message: str) -> TrialEnded:
     at = max(time.time(), (trial.measured_at or trial.started_at) + _TICK_S)  # clocks can be set back
-    finite = any(math.isfinite(loss) for _, loss in trial.curve)
-    return TrialEnded(at, trial.number, judge(Reason.INTERRUPTED, finite), Reason.INTERRUPTED, message)
+    return TrialEnded(
+        at, trial.number, judge(Reason.INTERRUPTED, trial.value is not None), Reason.INTERRUPTED, message
+    )
 
 
 def _kill(trials: list[Trial]) -> None:

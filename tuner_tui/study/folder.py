@@ -22,29 +22,16 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from .journal import JournalReader
 from .snapshot import Snapshot, fold_all
+from .state import State
+from .text import printable
 
 _PROBE_S = 1.0  # a viewer's probe holds the lock for microseconds; an engine waits this long for it
 _TAIL_BYTES = 65536
 _LONGEST_STEM = 100  # file systems take names of 255 bytes; a number and MLflow's own prefixes join it
-
-
-class State(StrEnum):
-    RUNNING = "running"  # an engine holds the lock
-    DONE = "done"  # every planned trial has ended
-    STOPPED = "stopped"  # a person ended it early; `tuner resume` goes on
-    INTERRUPTED = "interrupted"  # the engine was killed; `tuner resume` goes on
-    FAILED = "failed"  # the engine could not run it at all: Snapshot.closed_message says why
-    EMPTY = "empty"  # no engine ever opened it
-
-    @property
-    def resumable(self) -> bool:
-        """Whether an engine could take it up again and would find something to do."""
-        return self in (State.STOPPED, State.INTERRUPTED, State.FAILED)
 
 
 class StudyBusy(Exception):
@@ -201,9 +188,3 @@ def create_study(root: Path, name: str) -> StudyFolder:
             return StudyFolder(root / f"{stem}-{k}")
         except FileExistsError:
             k += 1
-
-
-def printable(text: str) -> str:
-    """`text` without what could move a terminal's cursor or change its colours."""
-    without_escapes = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]", "", text)
-    return "".join(c if c.isprintable() else " " if c == "\t" else "·" for c in without_escapes)

@@ -15,15 +15,6 @@ class Outcome(StrEnum):
     NO_START = "no_start"  # ended without one finite loss
 
 
-# What a person reads, on every screen and in every report; None is a trial that has no outcome yet.
-OUTCOME_WORDS: dict[Outcome | None, str] = {
-    Outcome.FINISHED: "finished",
-    Outcome.UNFINISHED: "unfinished",
-    Outcome.NO_START: "never started",
-    None: "running",
-}
-
-
 class Reason(StrEnum):
     """Why a trial that did not finish ended. A closed set: reports group by it."""
 

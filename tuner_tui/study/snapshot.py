@@ -79,6 +79,16 @@ class Counts:
     no_start: int = 0
 
     @property
+    def tally(self) -> dict[Outcome | None, int]:
+        """By outcome, in the order they are shown; None: running."""
+        return {
+            Outcome.FINISHED: self.finished,
+            Outcome.UNFINISHED: self.unfinished,
+            Outcome.NO_START: self.no_start,
+            None: self.running,
+        }
+
+    @property
     def ended(self) -> int:
         return self.finished + self.unfinished + self.no_start
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..plot.braille import ACROSS, BLANK, DOWN, braille
-from ..plot.ticks import LARGEST
+from ..view.braille import ACROSS, BLANK, DOWN, braille
+from ..view.ticks import LARGEST
 
 
 def braille_curve(curve: Sequence[tuple[int, float]], width: int, height: int) -> list[str]:

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from textual.content import Content
 
+from ..analysis.failures import failure_groups
 from ..search.search import UNKNOWN
-from ..study.folder import State, printable
-from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
+from ..study.state import State
+from ..study.text import printable
+from ..view.signs import OUTCOME_SIGNS, OUTCOME_TONES
+from ..view.words import (
+    duration,
+    number,
+    outcome_word,
+    parameter,
+    plural,
+    reason_word,
+    state_sentence,
+    state_word,
+)
 from .curve import braille_curve
-from .theme import sign, tone
-from .words import count, duration, number, outcome_word, parameter, state_sentence, state_word
 
 _CURVE_ROWS = 5
 
 
 def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float) -> Content:
     """How a trial stands: its outcome, why, its value, and what it ran on."""
-    colour = f"${tone(trial.outcome)}" if alive or not trial.running else "$quiet"
+    colour = f"${OUTCOME_TONES[trial.outcome]}" if alive or not trial.running else "$quiet"
     best = snapshot.best
     head = Content.assemble(
         (f"#{trial.number}  ", "bold $foreground"),
-        (f"{sign(trial)} {outcome_word(trial, alive)}", f"bold {colour}"),
+        (f"{OUTCOME_SIGNS[trial.outcome].glyph} {outcome_word(trial, alive)}", f"bold {colour}"),
         ("  ★ best" if best is not None and best.number == trial.number else "", "bold $primary"),
     )
     lines = [head]
     if trial.running and not alive:
         lines.append(Content.styled("its engine was killed; resuming buries it and goes on", colour))
     if trial.reason is not None:
-        why = str(trial.reason).replace("_", " ")
         lines.append(
-            Content.assemble((why, colour), (f": {printable(trial.message)}" if trial.message else "", ""))
+            Content.assemble(
+                (reason_word(trial.reason), colour),
+                (f": {printable(trial.message)}" if trial.message else "", ""),
+            )
         )
     value = Content.assemble((f"{printable(snapshot.objective)} ", "$quiet"), (number(trial.value), "bold"))
     if trial.not_a_number:
         value = Content.assemble(value, (f", then {number(trial.curve[-1][1])}", "$unfinished"))
     lines.append(value)
-    facts = [count(trial.steps, "measurement")]
+    facts = [plural(trial.steps, "measurement")]
     if alive or not trial.running:
         facts.insert(0, duration(trial.seconds(now)))
     facts += [trial.device, f"seed {trial.seed}"]
@@ -122,17 +133,13 @@ def _curve(trial: Trial, snapshot: Snapshot, width: int) -> Content | None:
 
 
 def _failures(snapshot: Snapshot) -> Content | None:
-    tally: Counter[tuple[str | None, Outcome | None]] = Counter(
-        (trial.reason, trial.outcome)
-        for trial in snapshot.trials.values()
-        if trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START)
-    )
     lines = []
-    for (reason, outcome), amount in tally.most_common():
-        trial = next(t for t in snapshot.trials.values() if (t.reason, t.outcome) == (reason, outcome))
-        why = str(reason or "").replace("_", " ")
-        lines.append(Content.assemble((f"{amount:>5} {sign(trial)} ", f"${tone(outcome)}"), (f"{why:<14}", ""),
-                                      (outcome_word(trial, True), "$quiet")))  # fmt: skip
+    for group in failure_groups(snapshot):
+        ends = [
+            (f"{OUTCOME_SIGNS[outcome].glyph} {amount:<4}", f"${OUTCOME_TONES[outcome]}")
+            for outcome, amount in group.tally.items()
+        ]
+        lines.append(Content.assemble(*ends, (f" {group.name}", "")))
     return Content("\n").join(lines) if lines else None
 
 

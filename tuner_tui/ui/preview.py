@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.segment import Segment
 from textual.strip import Strip
 
-from ..plot.labels import fit
+from ..view.labels import fit
 from .half_blocks import half_blocks
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from ..plot.rate import RateCurve, rate_panel, rate_words
+from ..view.rate import RateCurve, rate_panel, rate_words
 
 TALLEST = 24  # rows of the picture; a taller one only stretches it
 

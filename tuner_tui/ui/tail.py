@@ -10,12 +10,13 @@ import json
 import time
 from dataclasses import dataclass
 
-from ..plot.rate import RateCurve, rate_curve
 from ..search.search import RATE_FINDER
 from ..study.events import Event
-from ..study.folder import State, StudyFolder
+from ..study.folder import StudyFolder
 from ..study.journal import JournalReader
 from ..study.snapshot import Snapshot, fold_all
+from ..study.state import State
+from ..view.rate import RateCurve, rate_curve
 
 BITE_BYTES = 48_000  # about 400 events: 5 ms to decode and fold
 SLICE_S = 0.012  # reading time before the screen may draw and take keys again

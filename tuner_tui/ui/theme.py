@@ -9,23 +9,10 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
-from ..plot import signs
-from ..study.outcomes import Outcome
-from ..study.snapshot import Trial
+from ..view.signs import OUTCOME_SIGNS, OUTCOME_TONES
 
-SIGNS = {
-    Outcome.FINISHED: signs.FINISHED.glyph,
-    Outcome.UNFINISHED: signs.UNFINISHED.glyph,
-    Outcome.NO_START: signs.LINES[0].glyph,
-    None: signs.RUNNING.glyph,
-}
 # The plots' own colours, so that a count in the head is the legend of the grid.
-OUTCOME_COLOURS = {
-    "finished": signs.FINISHED.style,
-    "unfinished": signs.UNFINISHED.style,
-    "no-start": signs.LINES[2].style,
-    "running": signs.RUNNING.style,
-}
+OUTCOME_COLOURS = {tone: OUTCOME_SIGNS[outcome].style for outcome, tone in OUTCOME_TONES.items()}
 # Two greys for what stands back. Textual's own `$text-muted` is relative to a background that text styled by
 # name does not know.
 GREYS = {"quiet": "#868e9a", "faint": "#5d6571"}
@@ -83,14 +70,3 @@ TUNER_LIGHT = Theme(
         "block-cursor-foreground": "#10161f",
     },
 )
-
-
-def tone(outcome: Outcome | None) -> str:
-    """The name of the theme variable that colours an outcome; None is a running trial."""
-    if outcome is None:
-        return "running"
-    return {Outcome.FINISHED: "finished", Outcome.UNFINISHED: "unfinished"}.get(outcome, "no-start")
-
-
-def sign(trial: Trial) -> str:
-    return SIGNS[trial.outcome]

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from ...plot import signs
+from ...view import signs
 from ..keys import keys_for
 
 SIGNS = (

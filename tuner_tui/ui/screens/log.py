@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from ...study.folder import StudyFolder, printable
+from ...study.folder import StudyFolder
+from ...study.text import printable
 from ..widgets.detail import log_lines, traceback_lines
 
 LINES = 500  # the end is what matters; the file itself holds the rest

@@ -13,7 +13,8 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from ...study.folder import StudyFolder, printable
+from ...study.folder import StudyFolder
+from ...study.text import printable
 
 _READ_BYTES = 4096  # of a TOML file, to see whether it is a search: tables come early
 

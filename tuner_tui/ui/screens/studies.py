@@ -19,7 +19,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ...study.folder import State, StudyFolder, list_studies
+from ...study.folder import StudyFolder, list_studies
+from ...study.state import State
 from ..detail_text import study_text
 from ..keys import LIST, bindings
 from ..tail import SLICE_S, StudyTail

@@ -15,11 +15,12 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ...plot.charts import Scatter, scatters
-from ...study.folder import State, StudyFolder
+from ...analysis.order import Order, Show, arrange, following, neighbour
+from ...study.folder import StudyFolder
 from ...study.snapshot import Snapshot
+from ...study.state import State
+from ...view.charts import Scatter, scatters
 from ..keys import ENGINE, RESUMABLE, STUDY, bindings
-from ..order import Order, Show, arrange, following, neighbour
 from ..tail import Publishing, StudyTail
 from ..widgets.counts import Counts
 from ..widgets.detail import Detail

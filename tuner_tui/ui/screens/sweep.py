@@ -13,9 +13,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from ...study.folder import State, StudyFolder
+from ...study.folder import StudyFolder
 from ...study.requests import Request, ask
 from ...study.snapshot import Snapshot
+from ...study.state import State
 from ..tail import StudyTail
 from .add_trials import AddTrials
 from .choice import ChoiceDialog, Option

@@ -6,31 +6,21 @@ colours are the share of each outcome.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ...study.folder import State, printable
+from ...analysis.pace import elapsed, remaining
 from ...study.outcomes import Outcome
 from ...study.snapshot import Snapshot
-from ..pace import elapsed, remaining
+from ...study.state import State
+from ...study.text import printable
+from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES, STATE_TONES
+from ...view.words import BRIEF_WORDS, OUTCOME_WORDS, duration, number, state_sentence, state_word
 from ..tail import Publishing
-from ..theme import SIGNS
-from ..words import duration, number, state_sentence, state_word
-
-_STATE_TONES = {
-    State.RUNNING: "$success",
-    State.DONE: "$finished",
-    State.STOPPED: "$unfinished",
-    State.INTERRUPTED: "$no-start",
-    State.FAILED: "$no-start",
-    State.EMPTY: "$quiet",
-}
-
-
-_LONG = ("finished", "unfinished", "never started", "running", "waiting")
-_SHORT = ("done", "early", "no start", "live", "waiting")
 
 
 class Counts(Widget):
@@ -53,7 +43,7 @@ class Counts(Widget):
 
     def _title(self, width: int) -> Content:
         snapshot, state = self.snapshot, self.state
-        tone = _STATE_TONES[state]
+        tone = f"${STATE_TONES[state]}"
         name = Content.assemble((printable(self._study), "bold $foreground"), "  ",
                                 (f"◆ {state_word(state, snapshot)}", tone))  # fmt: skip
         sentence = self.note or state_sentence(state, snapshot)
@@ -69,21 +59,19 @@ class Counts(Widget):
         spent = elapsed(self.snapshot, self.state, self.now)
         if spent is None:
             return ""
-        times = duration(float(int(spent))) if spent >= 1 else "0 s"
+        times = duration(float(int(spent)))
         counts = self.snapshot.counts
         if self.state is State.RUNNING and counts.waiting + counts.running and not self.snapshot.stopping:
             left = remaining(self.snapshot, self.now)
-            times += (
-                f" · {duration(max(1.0, round(left)))} left" if left is not None else " · no estimate yet"
-            )
+            times += f" · {duration(left)} left" if left is not None else " · no estimate yet"
         return times
 
     def _tally(self, width: int) -> Content:
         """Counts left, best right: with as many words as there is room for."""
         best = self._best()
-        for words, gap in ((_LONG, "   "), (_SHORT, "  "), (_SHORT, " ")):
+        for words, gap in ((OUTCOME_WORDS, "   "), (BRIEF_WORDS, "  "), (BRIEF_WORDS, " ")):
             tally = self._counted(words, gap)
-            objective = printable(self.snapshot.objective) if words is _LONG else ""
+            objective = printable(self.snapshot.objective) if words is OUTCOME_WORDS else ""
             right = self._best(objective)
             if tally.cell_length + right.cell_length + 3 <= width:
                 if (note := self._mlflow()) and tally.cell_length + right.cell_length + len(
@@ -91,25 +79,24 @@ class Counts(Widget):
                 ) + 6 <= width:
                     right = Content.assemble((note + "   ", "$quiet"), right)
                 return _both_ends(tally, right, width)
-        return _both_ends(self._counted(("", "", "", "", ""), " "), best, width)
+        return _both_ends(self._counted({}, " "), best, width)
 
-    def _counted(self, words: tuple[str, ...], gap: str) -> Content:
+    def _counted(self, words: Mapping[Outcome | None, str], gap: str) -> Content:
         counts, alive = self.snapshot.counts, self.state is State.RUNNING
-        finished, unfinished, no_start, running, waiting = words
-        if running and not alive:
-            running = "lost"
-        parts = (
-            (SIGNS[Outcome.FINISHED], counts.finished, finished, "$finished"),
-            (SIGNS[Outcome.UNFINISHED], counts.unfinished, unfinished, "$unfinished"),
-            (SIGNS[Outcome.NO_START], counts.no_start, no_start, "$no-start"),
-            (SIGNS[None], counts.running, running, "$success" if alive else "$quiet"),
-            ("·", counts.waiting, waiting, "$quiet"),
-        )
+        parts = [
+            (OUTCOME_SIGNS[outcome].glyph, amount, words.get(outcome, ""), f"${OUTCOME_TONES[outcome]}")
+            for outcome, amount in counts.tally.items()
+            if outcome is not None
+        ]
+        if counts.running or alive:
+            running = words.get(None, "") if alive else "lost" if words else ""
+            tone = "$success" if alive else "$quiet"
+            parts.append((OUTCOME_SIGNS[None].glyph, counts.running, running, tone))
+        parts.append(("·", counts.waiting, "waiting" if words else "", "$quiet"))
         return Content(gap).join(
             Content.assemble((f"{sign} ", tone), (f"{amount}", f"bold {tone}" if amount else "$quiet"),
                              (f" {word}" if word else "", "$quiet"))
             for sign, amount, word, tone in parts
-            if amount or alive or sign != SIGNS[None]
         )  # fmt: skip
 
     def _best(self, objective: str = "") -> Content:
@@ -134,14 +121,12 @@ def share_bar(snapshot: Snapshot, width: int) -> Content:
     """A line of `width` cells, coloured by the share of each outcome among the planned trials."""
     counts = snapshot.counts
     total = max(1, counts.ended + counts.running + counts.waiting)
-    amounts = (counts.finished, counts.unfinished, counts.no_start, counts.running)
-    tones = ("$finished", "$unfinished", "$no-start", "$running")
     parts: list[tuple[str, str]] = []
     drawn, seen = 0, 0
-    for amount, tone in zip(amounts, tones, strict=True):
+    for outcome, amount in counts.tally.items():
         seen += amount
         until = round(seen / total * width)
-        parts.append(("━" * (until - drawn), tone))
+        parts.append(("━" * (until - drawn), f"${OUTCOME_TONES[outcome]}"))
         drawn = until
     parts.append(("─" * (width - drawn), "$faint"))
     return Content.assemble(*(part for part in parts if part[0]))

@@ -14,8 +14,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from ...study.folder import State, StudyFolder, printable
+from ...study.folder import StudyFolder
 from ...study.snapshot import Snapshot
+from ...study.state import State
+from ...study.text import printable
 from ..detail_text import study_text, trial_head, trial_text
 from ..preview import NAME
 from .preview import Preview

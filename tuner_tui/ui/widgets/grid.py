@@ -20,8 +20,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ...plot.charts import Scatter
-from ...plot.rate import RateCurve
+from ...view.charts import Scatter
+from ...view.rate import RateCurve
 from ..shelves import Shelf, arrangement, shelf_heights
 
 DRAW_S = 0.012  # of drawing between two looks at the keyboard
@@ -114,7 +114,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
             self.virtual_size = Size(width, height)
             self.refresh()
             return
-        from ...plot.page import columns_for
+        from ...view.page import columns_for
 
         width -= 1  # the scroll bar's, whether it shows or not: panels must not jump when it comes
         columns, arranged = arrangement([group for _, group in names], width, height, columns_for(width))
@@ -171,7 +171,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
             self.set_timer(0.001, self._draw_some)
 
     def _draw(self, panel: Panel) -> None:
-        from ...plot.draw import draw_panel
+        from ...view.draw import draw_panel
 
         base = self.rich_style
         width, height = panel.region.size
@@ -250,7 +250,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     # ---- clicks
 
     def on_click(self, event: events.Click) -> None:
-        from ...plot.draw import trial_at
+        from ...view.draw import trial_at
 
         offset = event.get_content_offset(self)
         if offset is None:

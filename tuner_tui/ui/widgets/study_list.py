@@ -6,21 +6,13 @@ from dataclasses import dataclass
 
 from textual.reactive import reactive
 
-from ...study.folder import State, printable
 from ...study.outcomes import Outcome
 from ...study.snapshot import Snapshot
-from ..theme import SIGNS
-from ..words import ago, number, state_word
+from ...study.state import State
+from ...study.text import printable
+from ...view.signs import OUTCOME_SIGNS, STATE_TONES
+from ...view.words import BRIEF_WORDS, ago, number, state_word
 from .rows import Cell, Column, Rows
-
-_STATE_TONES = {
-    State.RUNNING: "success",
-    State.DONE: "finished",
-    State.STOPPED: "unfinished",
-    State.INTERRUPTED: "no-start",
-    State.FAILED: "no-start",
-    State.EMPTY: "muted",
-}
 
 
 @dataclass(frozen=True)
@@ -54,10 +46,12 @@ class StudyList(Rows):
             Column("study", max(5, min(name, 40 if wide else 20))),
             Column("state", 11),
             Column("trials", 9, right=True),
-            Column(f"{SIGNS[Outcome.FINISHED]} done", 6, right=True),
-            Column(f"{SIGNS[Outcome.UNFINISHED]} early", 7, right=True),
-            Column(f"{SIGNS[Outcome.NO_START]} none", 6, right=True),
-            *((Column(f"{SIGNS[None]} live", 6, right=True),) if wide else ()),
+            Column(f"{OUTCOME_SIGNS[Outcome.FINISHED].glyph} {BRIEF_WORDS[Outcome.FINISHED]}", 6, right=True),
+            Column(
+                f"{OUTCOME_SIGNS[Outcome.UNFINISHED].glyph} {BRIEF_WORDS[Outcome.UNFINISHED]}", 7, right=True
+            ),
+            Column(f"{OUTCOME_SIGNS[Outcome.NO_START].glyph} none", 6, right=True),
+            *((Column(f"{OUTCOME_SIGNS[None].glyph} {BRIEF_WORDS[None]}", 6, right=True),) if wide else ()),
             Column("best", 9, right=True),
             *((Column("objective", 16, stretch=True),) if wide else ()),
             Column("when", 10, right=True),
@@ -67,7 +61,7 @@ class StudyList(Rows):
         study = self.studies[row]
         snapshot, counts = study.snapshot, study.snapshot.counts
         wide = self.size.width >= 100
-        tone = _STATE_TONES[study.state]
+        tone = STATE_TONES[study.state].replace("quiet", "muted")
         reading = f"{study.share_read:.0%} read" if study.share_read < 1 else ""
         best = snapshot.best
         cells = [

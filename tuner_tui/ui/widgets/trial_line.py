@@ -6,10 +6,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ...study.folder import printable
 from ...study.snapshot import Snapshot
-from ..theme import sign, tone
-from ..words import number, outcome_word, parameter
+from ...study.text import printable
+from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES
+from ...view.words import number, outcome_word, parameter
 from .trial_table import varied
 
 
@@ -23,7 +23,7 @@ class TrialLine(Widget):
         trial = self.snapshot.trials.get(self.selected) if self.selected is not None else None
         if trial is None:
             return Content.styled("↑↓ or a click selects a trial", "$quiet").truncate(width, ellipsis=True)
-        colour = f"${tone(trial.outcome)}"
+        colour = f"${OUTCOME_TONES[trial.outcome]}"
         what = (
             f"{trial.reason}: {printable(trial.message)}" if trial.reason else outcome_word(trial, self.alive)
         )
@@ -33,7 +33,8 @@ class TrialLine(Widget):
             if name in trial.params
         )
         line = Content.assemble(
-            (f"#{trial.number} ", "bold"), (f"{sign(trial)} ", colour), (f"{number(trial.value)}  ", "bold"),
+            (f"#{trial.number} ", "bold"), (f"{OUTCOME_SIGNS[trial.outcome].glyph} ", colour),
+            (f"{number(trial.value)}  ", "bold"),
             (f"{what}  ", colour), (values, "$quiet"),
         )  # fmt: skip
         return line.truncate(width, ellipsis=True)

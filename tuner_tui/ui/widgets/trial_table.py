@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from textual.reactive import reactive
 
+from ...analysis.varied import varied
 from ...search.space import Choice
 from ...study.snapshot import Snapshot, Trial
-from ..theme import sign, tone
-from ..words import duration, number, parameter
+from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES
+from ...view.words import duration, number, parameter, reason_word
 from .rows import Cell, Column, Rows
 
 _MAX_PARAMETER = 16  # a longer value is cut; the detail shows it whole
@@ -58,7 +59,7 @@ class TrialTable(Rows):
     def columns(self) -> tuple[Column, ...]:
         digits = max(3, len(str(self.snapshot.planned)) + 1)
         reasons = (t.reason for t in self.snapshot.trials.values())
-        reason = max((len(str(r)) for r in reasons if r), default=0)
+        reason = max((len(reason_word(r)) for r in reasons if r), default=0)
         return (
             Column("#", digits, right=True),
             Column("", 1),
@@ -73,11 +74,11 @@ class TrialTable(Rows):
         trial = self.snapshot.trials.get(self.rows[row])
         if trial is None:
             return []
-        colour = tone(trial.outcome) if self.alive or not trial.running else "muted"
+        colour = OUTCOME_TONES[trial.outcome] if self.alive or not trial.running else "muted"
         name = f"★{trial.number}" if trial.number == self._best else str(trial.number)
         cells = [
             (name, "strong" if trial.number == self._best else "muted"),
-            (sign(trial), colour),
+            (OUTCOME_SIGNS[trial.outcome].glyph, colour),
             (
                 _value(trial),
                 "strong" if trial.number == self._best else "" if trial.value is not None else "muted",
@@ -86,16 +87,9 @@ class TrialTable(Rows):
             (duration(trial.seconds(self.now)) if self.alive or not trial.running else "–", "muted"),
         ]
         if len(self._columns) > len(cells) + len(self._names):
-            cells.append((str(trial.reason or ""), colour))
+            cells.append((reason_word(trial.reason), colour))
         cells += [(parameter(trial.params.get(name)), "") for name in self._names]
         return cells
-
-
-def varied(snapshot: Snapshot) -> tuple[str, ...]:
-    """Names of the varied hyperparameters in the search file's order, or as first met without one."""
-    if len(snapshot.search.space):
-        return snapshot.search.space.names
-    return tuple(dict.fromkeys(name for trial in snapshot.trials.values() for name in trial.params))
 
 
 def _value(trial: Trial) -> str:

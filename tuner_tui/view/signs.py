@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..study.outcomes import Outcome
+from ..study.state import State
+
 
 class Sign(NamedTuple):
     glyph: str  # one cell wide
@@ -67,3 +70,27 @@ def sign_of(kind: str, diverged: bool = False, edge: str = "", best: bool = Fals
     if edge:
         return BEYOND[kind, edge]
     return DIVERGED if diverged else USUAL[kind]
+
+
+# How each end is drawn in lists and bars: the middle one of the reds for trials that never started.
+OUTCOME_SIGNS: dict[Outcome | None, Sign] = {
+    Outcome.FINISHED: FINISHED,
+    Outcome.UNFINISHED: UNFINISHED,
+    Outcome.NO_START: LINES[2],
+    None: RUNNING,
+}
+# Names of the colours that a theme can set, by outcome and by state.
+OUTCOME_TONES: dict[Outcome | None, str] = {
+    Outcome.FINISHED: "finished",
+    Outcome.UNFINISHED: "unfinished",
+    Outcome.NO_START: "no-start",
+    None: "running",
+}
+STATE_TONES = {
+    State.RUNNING: "success",
+    State.DONE: "finished",
+    State.STOPPED: "unfinished",
+    State.INTERRUPTED: "no-start",
+    State.FAILED: "no-start",
+    State.EMPTY: "quiet",
+}

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from support import studies
 from support.snapshot_strategies import snapshots
 
-from tuner_tui.plot.charts import scatters
-from tuner_tui.plot.loss import edges
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.snapshot import Snapshot
+from tuner_tui.view.charts import scatters
+from tuner_tui.view.loss import edges
 
 
 def test_one_panel_for_each_hyperparameter_in_the_order_of_the_file():

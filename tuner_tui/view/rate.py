@@ -19,7 +19,8 @@ from .cells import place
 from .charts import MARGIN, Axis, Scatter
 from .draw import Line, canvas, draw_cells
 from .signs import BEST, FINISHED, TEXT, Sign
-from .ticks import LARGEST, linear_ladder, log_ladder, number, usual
+from .ticks import LARGEST, linear_ladder, log_ladder, usual
+from .words import number
 
 WINDOW = 25  # the smoothing window reaches a 25th of the readings to either side
 BELOW, ABOVE = 10.0, 5.0  # a search looks from a tenth of the suggested rate to five times it

@@ -21,12 +21,14 @@ from ..search.space import Choice, Float, Hyperparameter, Int
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from .loss import Edge, LossScale, loss_scale
-from .ticks import LARGEST, SMALLEST, Ladder, Tick, linear_ladder, log_ladder, number, usual
+from .ticks import LARGEST, SMALLEST, Ladder, Tick, linear_ladder, log_ladder, usual
+from .words import parameter
 
 Kind = Literal["finished", "unfinished", "no_start", "running"]
 Scale = Literal["linear", "log", "categorical"]
 
 MARGIN = 0.03  # of the range, on both sides: a point on the border is still a whole point
+LABEL_CHARS = 200  # of an option; whoever draws cuts it to the room there is
 FEW_INTEGERS = 20  # up to so many, each integer has a place of its own, like an option
 
 
@@ -194,7 +196,7 @@ def _option_places(values: list[Any], options: Iterable[Any]) -> tuple[list[str]
     for option in options:
         if (key := _key(option)) not in places:
             places[key] = float(len(labels))
-            labels.append(_label(option))
+            labels.append(parameter(option, LABEL_CHARS))
     found: list[float | None] = []
     for value in values:
         if value is _ABSENT:
@@ -202,7 +204,7 @@ def _option_places(values: list[Any], options: Iterable[Any]) -> tuple[list[str]
             continue
         if (key := _key(value)) not in places:
             places[key] = float(len(labels))
-            labels.append(_label(value))
+            labels.append(parameter(value, LABEL_CHARS))
         found.append(places[key])
     return labels or [""], found
 
@@ -242,9 +244,3 @@ def _key(value: Any) -> Any:
     if isinstance(value, (int, float)) and value == value:
         return (isinstance(value, bool), value)
     return repr(value)
-
-
-def _label(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(_label(item) for item in value) or "()"
-    return number(value) if isinstance(value, float) else str(value)

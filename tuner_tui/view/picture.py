@@ -17,7 +17,8 @@ from .charts import Axis, Mark, Scatter, scatters
 from .labels import FILLER, clean, shorten
 from .legend import notes
 from .page import groups
-from .ticks import Tick, number
+from .ticks import Tick
+from .words import number
 
 COLUMNS = 5  # as in the picture this project began with
 # In inches, from here to DPI.

@@ -5,7 +5,7 @@ import math
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tuner_tui.plot.ticks import linear_ladder, log_ladder, number, usual
+from tuner_tui.view.ticks import linear_ladder, log_ladder, number, usual
 
 
 def is_round(step: float) -> bool:
@@ -66,5 +66,5 @@ def test_whole_numbers_have_whole_ticks():
 
 
 def test_numbers_are_short():
-    shown = [number(v) for v in (0, 0.05, 1e-3, 0.025, 1000, 2048, 131072, 1e6, 2.5e-7, -3, 1e300)]
+    shown = [number(v, 6) for v in (0, 0.05, 1e-3, 0.025, 1000, 2048, 131072, 1e6, 2.5e-7, -3, 1e300)]
     assert shown == ["0", "0.05", "1e-3", "0.025", "1000", "2048", "131072", "1e6", "2.5e-7", "-3", "1e300"]

@@ -11,10 +11,10 @@ from rich.cells import cell_len
 from support import studies
 from support.questions import question
 
-from tuner_tui.plot.page import as_text
-from tuner_tui.plot.rate import RateCurve, rate_curve, rate_panel, rate_words
 from tuner_tui.search.search import finder_search
 from tuner_tui.search.space import Float, Hyperparameter, Space
+from tuner_tui.view.page import as_text
+from tuner_tui.view.rate import RateCurve, rate_curve, rate_panel, rate_words
 
 rates = st.floats(1e-8, 1e3)
 losses = st.floats(allow_nan=True, allow_infinity=True)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from support import studies
 
-from tuner_tui.plot.picture import save_picture
+from tuner_tui.view.picture import save_picture
 
 
 def test_png_is_a_picture_with_all_three_colours(tmp_path):

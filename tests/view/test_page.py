@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 from support import studies
 
-from tuner_tui.plot.legend import legend, notes
-from tuner_tui.plot.page import columns_for, page, panel_width_for
+from tuner_tui.view.legend import legend, notes
+from tuner_tui.view.page import columns_for, page, panel_width_for
 
 GOLDEN = Path(__file__).parent / "golden"
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")

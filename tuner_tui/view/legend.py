@@ -10,7 +10,7 @@ from ..study.snapshot import Snapshot
 from . import signs
 from .draw import Line, Run
 from .loss import Edges, edges
-from .ticks import number
+from .words import number
 
 
 def legend(snapshot: Snapshot, *, color: bool = True) -> Line:

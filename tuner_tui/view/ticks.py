@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .words import number
+
 MOST_TICKS = 40  # of one set; no panel has room for more
 USUAL_TICKS = 7  # what a middling panel holds
 LARGEST = 1e300  # beyond it, differences overflow a float
@@ -21,18 +23,6 @@ class Tick(NamedTuple):
 
 
 Ladder = tuple[tuple[Tick, ...], ...]  # coarse to fine, never empty, no set of it empty
-
-
-def number(value: float, digits: int = 6) -> str:
-    """A number as short as it can be read: 0.05, 2000, 1e-3, 2.5e6. `digits`: that count."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else str(value)
-    plain = f"{value:.{digits}g}"
-    if "e" not in plain and len(plain.lstrip("-")) <= 4:
-        return plain
-    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-    short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return short if "e" in plain or len(short) < len(plain) else plain
 
 
 def usual(ladder: Ladder) -> tuple[Tick, ...]:
@@ -100,5 +90,5 @@ def _steps(span: float, largest: float, whole: bool) -> list[float]:
 
 def _log_tick(digit: int, decade: int) -> Tick:
     # By its text, not by 10**decade: that would be 0 below 1e-323.
-    label = number(float(f"{digit}e{decade}")) if -300 < decade < 300 else f"{digit}e{decade}"
+    label = number(float(f"{digit}e{decade}"), 6) if -300 < decade < 300 else f"{digit}e{decade}"
     return Tick(decade + math.log10(digit), label)

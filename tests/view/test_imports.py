@@ -5,10 +5,10 @@ import sys
 
 PROBE = """
 import sys
-import tuner_tui.plot.charts, tuner_tui.plot.draw, tuner_tui.plot.page, tuner_tui.plot.picture
+import tuner_tui.view.charts, tuner_tui.view.draw, tuner_tui.view.page, tuner_tui.view.picture
 print([name for name in ("plotext", "matplotlib", "numpy", "rich", "wcwidth") if name in sys.modules])
 from tuner_tui.study.snapshot import Snapshot
-tuner_tui.plot.page.page(Snapshot(study="s"), 80, color=False)
+tuner_tui.view.page.page(Snapshot(study="s"), 80, color=False)
 print([name for name in ("matplotlib", "mlflow", "torch", "optuna", "textual") if name in sys.modules])
 """
 

@@ -1,4 +1,4 @@
-"""How long a sweep will still take, as far as anybody can know.
+"""How long a study has run, and how long it will still take, as far as anybody can know.
 
 Trials that crash at once and trials that train for an hour are different kinds: one median over both would
 jump between the two. So each outcome has a median of its own, weighted by how often it has occurred.
@@ -10,8 +10,8 @@ from bisect import insort
 from collections.abc import Iterable
 
 from ..study.outcomes import Outcome, Reason
-from ..study.snapshot import Trial
-from .words import trial_seconds
+from ..study.snapshot import Snapshot, Trial
+from ..study.state import State
 
 # Such ends say when a person or a dead engine let go, not how long a trial takes.
 _CUT_OFF = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
@@ -56,3 +56,35 @@ class Pace:
 def _median(ordered: list[float]) -> float:
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def trial_seconds(trial: Trial) -> float | None:
+    """How long an ended trial ran; None while it runs."""
+    return None if trial.ended_at is None else trial.seconds(trial.ended_at)
+
+
+def remaining(snapshot: Snapshot, now: float) -> float | None:
+    """Seconds until every planned trial has ended; None when there is no telling, or no new ones start."""
+    if snapshot.paused or snapshot.stopping:
+        return None
+    pace = Pace()
+    for trial in snapshot.trials.values():
+        pace.add(trial)
+    running = [trial for trial in snapshot.trials.values() if trial.running]
+    return pace.remaining(running, snapshot.counts.waiting, snapshot.search.parallel, now)
+
+
+def last_event_at(snapshot: Snapshot) -> float | None:
+    """The newest moment the journal knows of (seconds since the epoch)."""
+    moments = [snapshot.opened_at, snapshot.closed_at]
+    for trial in snapshot.trials.values():
+        moments += (trial.started_at, trial.measured_at, trial.ended_at)
+    return max((at for at in moments if at is not None), default=None)
+
+
+def elapsed(snapshot: Snapshot, state: State, now: float) -> float | None:
+    """Seconds from the first opening to now, or to the last event when nobody runs it."""
+    if snapshot.opened_at is None:
+        return None
+    end = now if state is State.RUNNING else last_event_at(snapshot)
+    return max(0.0, (end or now) - snapshot.opened_at)

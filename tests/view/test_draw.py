@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from support import studies
 from support.snapshot_strategies import snapshots
 
-from tuner_tui.plot import signs
-from tuner_tui.plot.charts import Scatter, scatters
-from tuner_tui.plot.draw import canvas, draw_panel, trial_at
-from tuner_tui.plot.labels import fit, shorten
+from tuner_tui.view import signs
+from tuner_tui.view.charts import Scatter, scatters
+from tuner_tui.view.draw import canvas, draw_panel, trial_at
+from tuner_tui.view.labels import fit, shorten
 
 
 def text_of(scatter: Scatter, width: int, height: int, **options) -> list[str]:

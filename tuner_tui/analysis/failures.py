@@ -1,0 +1,46 @@
+"""Trials that did not finish, grouped by reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ..study.outcomes import Outcome
+from ..study.snapshot import Snapshot, Trial
+from ..study.text import one_line
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Trials that did not finish for one reason, in order of their numbers."""
+
+    reason: str | None
+    trials: tuple[Trial, ...]
+    message: str  # the one that occurs most, on one line
+    example: Trial  # the first trial with that message
+    messages: int  # how many different ones there are
+
+    @property
+    def tally(self) -> dict[Outcome, int]:
+        """How many ended prematurely and how many never started; only those there are."""
+        counted = Counter(t.outcome for t in self.trials)
+        return {o: counted[o] for o in (Outcome.UNFINISHED, Outcome.NO_START) if counted[o]}
+
+    @property
+    def name(self) -> str:
+        return str(self.reason or "unknown")
+
+
+def failure_groups(snapshot: Snapshot) -> list[FailureGroup]:
+    """Every trial that ended without finishing, grouped by reason, the largest group first."""
+    by_reason: dict[str | None, list[Trial]] = {}
+    for trial in sorted(snapshot.trials.values(), key=lambda t: t.number):
+        if trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START):
+            by_reason.setdefault(trial.reason, []).append(trial)
+    groups: list[FailureGroup] = []
+    for reason, trials in by_reason.items():
+        messages = Counter(one_line(t.message) for t in trials)
+        message = messages.most_common(1)[0][0]
+        example = next(t for t in trials if one_line(t.message) == message)
+        groups.append(FailureGroup(reason, tuple(trials), message, example, len(messages)))
+    return sorted(groups, key=lambda group: (-len(group.trials), group.trials[0].number))

@@ -1,0 +1,19 @@
+"""How a study stands, whoever runs it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    RUNNING = "running"  # an engine holds the lock
+    DONE = "done"  # every planned trial has ended
+    STOPPED = "stopped"  # a person ended it early; `tuner resume` goes on
+    INTERRUPTED = "interrupted"  # the engine was killed; `tuner resume` goes on
+    FAILED = "failed"  # the engine could not run it at all: Snapshot.closed_message says why
+    EMPTY = "empty"  # no engine ever opened it
+
+    @property
+    def resumable(self) -> bool:
+        """Whether an engine could take it up again and would find something to do."""
+        return self in (State.STOPPED, State.INTERRUPTED, State.FAILED)
