@@ -69,6 +69,13 @@ FailIf = Annotated[
         "--fail-if", help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%'. Repeatable."
     ),
 ]
+Reports = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--report",
+        help="Write a report to this file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
 Junit = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown report to this file.")]
@@ -100,6 +107,7 @@ def sweep(
     tracking_uri: TrackingUri = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the study; a number is added.")] = None,
     headless: Headless = False,
+    report: Reports = None,
     json: Json = None,
     junit: Junit = None,
     markdown: Markdown = None,
@@ -112,7 +120,7 @@ def sweep(
     On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
-    from .headless import parse_conditions, run_headless
+    from .headless import parse_conditions, report_writers, run_headless
     from .launch import Resources, check_slots, new_study, run_detached
     from .search.builtin import find_search
     from .search.file import load_search
@@ -121,13 +129,14 @@ def sweep(
     options = {"trials": trials, "parallel": parallel, "seed": seed}
     overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
     conditions = parse_conditions(fail_if or [])
+    reports = report_writers(report or [], json, junit, markdown)
     source = find_search(search, Path.cwd())
     loaded = load_search(source, overrides)
     resources = Resources(gpus or "auto", tracking_uri)
     check_slots(loaded, resources)
     folder = new_study(root, loaded, resources, source, name)
-    if headless or json or junit or markdown or conditions or not _terminal():
-        run_headless(folder, conditions, json=json, junit=junit, markdown=markdown, no_color=no_color)
+    if headless or reports or conditions or not _terminal():
+        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
     run_detached(folder)
     _open_screen(root, folder)
 
@@ -161,7 +170,7 @@ def find_lr(
     finder = finder_of(load_search(source, overrides), source)
     resources = Resources(gpus or "auto", tracking_uri)
     check_slots(finder, resources)
-    run_finder(new_study(root, finder, resources, source), json=json, no_color=no_color)
+    raise typer.Exit(run_finder(new_study(root, finder, resources, source), json=json, no_color=no_color))
 
 
 @app.command()
@@ -172,6 +181,7 @@ def resume(
     gpus: Gpus = None,
     tracking_uri: TrackingUri = None,
     headless: Headless = False,
+    report: Reports = None,
     json: Json = None,
     junit: Junit = None,
     markdown: Markdown = None,
@@ -184,14 +194,15 @@ def resume(
     Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
     would have had.
     """
-    from .headless import parse_conditions, run_headless
+    from .headless import parse_conditions, report_writers, run_headless
     from .launch import find_study, prepare_resume, run_detached
 
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
+    reports = report_writers(report or [], json, junit, markdown)
     prepare_resume(folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri)
-    if headless or json or junit or markdown or conditions or not _terminal():
-        run_headless(folder, conditions, json=json, junit=junit, markdown=markdown, no_color=no_color)
+    if headless or reports or conditions or not _terminal():
+        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
     run_detached(folder)
     _open_screen(root, folder)
 
@@ -209,17 +220,18 @@ def plot(
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
-    """Print a study's scatterplots once, and save them as PNG or SVG."""
+    """Print a study's scatterplots, and whatever else was found in it; save the plots as PNG or SVG."""
     from .headless import terminal_width
     from .launch import BadInput, find_study
     from .report.output import wants_color
-    from .view.page import page
+    from .view.findings import all_findings
 
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
     snapshot = find_study(root, study).snapshot()
-    print(page(snapshot, width or terminal_width(), color=not no_color and wants_color(sys.stdout)))
+    color = not no_color and wants_color(sys.stdout)
+    print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:
         from .view.picture import save_picture
 
@@ -227,6 +239,36 @@ def plot(
             path.parent.mkdir(parents=True, exist_ok=True)
             save_picture(snapshot, path)
             print(path, file=sys.stderr)
+
+
+@app.command()
+def report(
+    study: StudyName = None,
+    to: Annotated[
+        list[Path] | None,
+        typer.Option("--to", help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable."),
+    ] = None,
+    no_color: NoColor = False,
+    root: Root = _HERE,
+) -> None:
+    """Write reports of a study, whether it runs, is over or was interrupted. Without --to: print one.
+
+    The suffix says which report: the scatterplots, the best trials, what failed and where in the space.
+    """
+    from .headless import report_writers, terminal_width
+    from .launch import find_study
+    from .report.output import wants_color
+    from .report.text import summary
+
+    writers = report_writers(to or [], None, None, None)
+    folder = find_study(root, study)
+    snapshot = folder.snapshot()
+    for write, path in writers:
+        write(snapshot, path, folder)
+        print(path, file=sys.stderr)
+    if not writers:
+        color = not no_color and wants_color(sys.stdout)
+        print(summary(snapshot, width=terminal_width(), color=color, folder=folder))
 
 
 @app.command("list")

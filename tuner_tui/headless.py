@@ -6,19 +6,17 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from .analysis.rate import RateCurve, rate_curve
 from .launch import BadInput, run_here
 from .report.exit_codes import exit_code
 from .report.fail_if import Condition, parse_condition
-from .report.machine import write_json, write_junit, write_markdown
+from .report.formats import Writer, writer_for
 from .report.output import wants_color
 from .report.progress import Printer
 from .report.rate import RatePrinter, rate_report, write_rate_json
 from .report.text import summary
 from .study.folder import StudyFolder
-from .study.journal import JournalReader
-from .view.rate import rate_curve
 
 
 def parse_conditions(texts: Sequence[str]) -> list[Condition]:
@@ -29,28 +27,40 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
         raise BadInput(str(error)) from error
 
 
+def report_writers(
+    reports: Sequence[Path], json: Path | None, junit: Path | None, markdown: Path | None
+) -> list[tuple[Writer, Path]]:
+    """The writers of `--report` by suffix, and those of the options that name a format, whatever the suffix.
+
+    Raises BadInput for a suffix without a writer.
+    """
+    try:
+        by_suffix = [(writer_for(path), path) for path in reports]
+    except ValueError as error:
+        raise BadInput(f"--report {error}") from error
+    named = ((json, ".json"), (junit, ".xml"), (markdown, ".md"))
+    return by_suffix + [(writer_for(Path(suffix[1:] + suffix)), path) for path, suffix in named if path]
+
+
 def run_headless(
     folder: StudyFolder,
     conditions: Sequence[Condition],
     *,
-    json: Path | None,
-    junit: Path | None,
-    markdown: Path | None,
+    reports: Sequence[tuple[Writer, Path]],
     no_color: bool,
-) -> NoReturn:
-    """Run or resume the study in this process, to its end. Raises what `launch.REFUSALS` lists."""
+) -> int:
+    """Run or resume the study in this process, to its end; return the exit code.
+
+    `reports` are written when it is over. Raises what `launch.REFUSALS` lists.
+    """
     printer = Printer(sys.stdout, color=False if no_color else None, logs=folder.path / "trials")
     try:
         ran = run_here(folder, on_change=printer.update, note=printer.note)
     finally:
         printer.close()
     snapshot = ran.snapshot
-    if json:  # the files first: a script waits for these
-        write_json(snapshot, json)
-    if junit:
-        write_junit(snapshot, junit, folder=folder)
-    if markdown:
-        write_markdown(snapshot, markdown)
+    for write, path in reports:  # the files first: a script waits for these
+        write(snapshot, path, folder)
     color = not no_color and wants_color(sys.stdout)
     print(summary(snapshot, width=terminal_width(), color=color, folder=folder))
     verdicts = [condition.holds(snapshot) for condition in conditions]
@@ -58,19 +68,19 @@ def run_headless(
         print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
     if ran.interrupted and snapshot.counts.waiting:
         print(f"interrupted; `tuner resume {folder.name}` goes on")
-    sys.exit(exit_code(snapshot, verdicts, ran.interrupted))
+    return exit_code(snapshot, verdicts, ran.interrupted)
 
 
-def run_finder(folder: StudyFolder, *, json: Path | None, no_color: bool) -> NoReturn:
+def run_finder(folder: StudyFolder, *, json: Path | None, no_color: bool) -> int:
     """Run a learning-rate finder in this process, and draw its curve."""
     printer = RatePrinter(sys.stdout)
     ran = run_here(folder, on_change=printer.update, note=printer.note)
-    curve = rate_curve(JournalReader(folder.journal).read_all(), ran.snapshot.objective)
+    curve = rate_curve(ran.snapshot) or RateCurve()
     if json:
         write_rate_json(ran.snapshot, curve, json)
     color = not no_color and wants_color(sys.stdout)
     print(rate_report(folder, ran.snapshot, curve, width=terminal_width(), color=color))
-    sys.exit(exit_code(ran.snapshot, (), ran.interrupted))
+    return exit_code(ran.snapshot, (), ran.interrupted)
 
 
 def terminal_width() -> int:

@@ -44,8 +44,11 @@ def lies_in(value: Any, distribution: Distribution) -> bool:
         case Float(low, high, _, None):
             return type(value) is float and low <= value <= high
         case Float(low, high, _, step):
-            k = (value - low) / (step or 1.0)
-            return type(value) is float and low <= value <= high and abs(k - round(k)) < 1e-6
+            step = step or 1.0
+            nearest = low + round((value - low) / step) * step
+            rounding = 4 * math.ulp(max(abs(low), abs(high)))  # of this check's own sums, far from zero
+            close = abs(value - nearest) <= 1e-6 * step + rounding
+            return type(value) is float and low <= value <= high and close
 
 
 @settings(deadline=None)

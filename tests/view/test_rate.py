@@ -9,12 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from support import studies
-from support.questions import question
+from support.questions import opened, question
 
-from tuner_tui.search.search import finder_search
+from tuner_tui.analysis.rate import RateCurve, rate_curve
+from tuner_tui.search.search import RATE_FINDER, finder_search
 from tuner_tui.search.space import Float, Hyperparameter, Space
+from tuner_tui.study.events import TrialMeasured, TrialStarted
+from tuner_tui.study.snapshot import Snapshot, fold_all
 from tuner_tui.view.page import as_text
-from tuner_tui.view.rate import RateCurve, rate_curve, rate_panel, rate_words
+from tuner_tui.view.rate import rate_panel, rate_words
 
 rates = st.floats(1e-8, 1e3)
 losses = st.floats(allow_nan=True, allow_infinity=True)
@@ -26,7 +29,9 @@ curves = st.builds(
 
 
 def curve(**options) -> RateCurve:
-    return rate_curve(studies.finder_events(**options))
+    found = rate_curve(fold_all(Snapshot(), studies.finder_events(**options)))
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
@@ -101,12 +106,12 @@ def test_the_suggested_rate_is_a_line_and_the_divergence_leaves_through_the_top(
 
 
 def test_other_trials_and_odd_rates_are_passed_over():
-    from tuner_tui.study.events import TrialMeasured
-
     values = [
         {"lr": 0.0, "loss": 1.0}, {"lr": math.nan, "loss": 1.0}, {"loss": 1.0}, {"lr": 0.1},
         {"lr": 0.1, "loss": 2.0}, {"lr/suggested": math.inf},
     ]  # fmt: skip
-    events = [TrialMeasured(float(i), 0, i, value) for i, value in enumerate(values)]
+    events = [TrialMeasured(1.0 + i, 0, i, value) for i, value in enumerate(values)]
     events.append(TrialMeasured(9.0, 1, 0, {"lr": 0.2, "loss": 9.0}))
-    assert rate_curve(events) == RateCurve(((0.1, 2.0),), None)
+    begun = [opened(0.0, kind=RATE_FINDER, trials=2), *(TrialStarted(0.5, n, {}, 0) for n in range(2))]
+    assert rate_curve(fold_all(Snapshot(), [*begun, *events])) == RateCurve(((0.1, 2.0),), None)
+    assert rate_curve(studies.small_snapshot()) is None

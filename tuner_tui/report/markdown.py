@@ -31,6 +31,9 @@ def write_markdown(snapshot: Snapshot, path: Path | str) -> None:
 
 
 def markdown(snapshot: Snapshot) -> str:
+    """The report as text that ends with a line end."""
+    from ..view.findings import FINDINGS
+
     counts = snapshot.counts
     tally = {outcome: n for outcome, n in counts.tally.items() if outcome is not None}
     parts = [
@@ -63,6 +66,11 @@ def markdown(snapshot: Snapshot) -> str:
             for g in groups
         ]
         parts.append(_table(["reason", "ended", "message", "trials"], rows))
+    for finding in FINDINGS:
+        value = finding.find(snapshot)
+        if value is not None and (said := finding.say(value)):
+            parts.append(f"**{finding.title}**")
+            parts.append("\n".join(f"- {_escape(sentence)}" for sentence in said))
     parts.append(_plots(snapshot))
     return "\n\n".join(parts) + "\n"
 

@@ -1,6 +1,7 @@
 """The last word on a study, kept beside its journal and copied to MLflow with the parent run.
 
-    <study>/summary/summary.json, scatterplots.txt, scatterplots.png, scatterplots.svg
+    <study>/summary/summary.json, scatterplots.png, scatterplots.svg
+    <study>/summary/<finding>.txt  what there is to be seen: scatterplots.txt, crash-bias.txt, ...
     <study>/summary/problems.txt   only when one of them could not be made, and why
 
 It is written when everything worth having is already safe in the journal, so nothing here may raise.
@@ -8,15 +9,17 @@ It is written when everything worth having is already safe in the journal, so no
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ..study.folder import StudyFolder
 from ..study.snapshot import Snapshot
 from ..study.text import one_line
+from ..view.findings import FINDINGS
+from ..view.page import as_text
 from .atomic import write_text
 from .machine import write_json
+from .picture import write_picture
 
 TEXT_COLUMNS = 120  # MLflow's artifact view shows about that much of a line
 PICTURES = ("scatterplots.png", "scatterplots.svg")
@@ -32,9 +35,12 @@ def write_summary(folder: StudyFolder, snapshot: Snapshot) -> tuple[str, ...]:
     place = summary_path(folder)
     parts: dict[str, Callable[[Path], None]] = {
         "summary.json": lambda path: write_json(snapshot, path),
-        "scatterplots.txt": lambda path: _write_page(snapshot, path),
     }
-    parts |= {name: lambda path: _write_picture(snapshot, path) for name in PICTURES}
+    for finding in FINDINGS:
+        if lines := finding.lines(snapshot, TEXT_COLUMNS, color=False):
+            text = as_text(lines, color=False)
+            parts[f"{finding.id}.txt"] = lambda path, text=text: write_text(path, text)
+    parts |= {name: lambda path: write_picture(snapshot, path) for name in PICTURES}
     problems: list[str] = []
     for name, write in parts.items():
         try:
@@ -50,22 +56,3 @@ def write_summary(folder: StudyFolder, snapshot: Snapshot) -> tuple[str, ...]:
     except OSError as error:
         problems.append(str(error))
     return tuple(problems)
-
-
-def _write_page(snapshot: Snapshot, path: Path) -> None:
-    from ..view.page import page
-
-    write_text(path, page(snapshot, TEXT_COLUMNS, color=False))
-
-
-def _write_picture(snapshot: Snapshot, path: Path) -> None:
-    from ..view.picture import save_picture
-
-    # Drawn outside the folder that is published, under a name whose ending still says which format.
-    beside = path.parent.parent / f".{os.getpid()}-{path.name}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_picture(snapshot, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

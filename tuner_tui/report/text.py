@@ -25,6 +25,7 @@ from .output import paint
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+COLUMNS = 120  # of a report that goes to a file
 BEST = 5  # trials in the table: enough to see what good ones share
 NARROWEST = 40  # cells: what the sentences need; a terminal narrower than that breaks lines itself
 
@@ -52,10 +53,10 @@ class Table:
 
 def summary(snapshot: Snapshot, *, width: int, color: bool, folder: StudyFolder | None = None) -> str:
     """The report as text that ends with a line end. With `folder`, failures name the log to read."""
-    from ..view.page import page
+    from ..view.findings import all_findings
 
     width = max(width, NARROWEST)
-    parts = [page(snapshot, width, color=color).rstrip("\n")]
+    parts = [all_findings(snapshot, width, color=color).rstrip("\n")]
     parts.append(_best(snapshot, width, color))
     if groups := failure_groups(snapshot):
         parts.append(_failures(groups, width, color, folder))

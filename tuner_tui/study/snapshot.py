@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from ..search.search import UNKNOWN, Search
+from ..search.search import RATE_FINDER, UNKNOWN, Search
 from .events import (
     Event,
     Params,
@@ -47,6 +47,7 @@ class Trial:
     nan_at: int | None = None  # the step of its first objective that was nan
     curve: tuple[tuple[int, float], ...] = ()  # (step, objective), non-finite readings included
     latest: Mapping[str, float] = field(default_factory=dict)  # last reading of every measurement
+    readings: tuple[Mapping[str, float], ...] = ()  # every measurement, in a rate finder's study only
     steps: int = 0  # measurements taken
     last_step: int | None = None
     measured_at: float | None = None
@@ -160,7 +161,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
     trials = dict(snapshot.trials)
     study: dict[str, Any] = {}
     readings: dict[int, list[TrialMeasured]] = {}
-    objective = snapshot.objective
+    search = snapshot.search
     count = 0
     for event in events:
         count += 1
@@ -181,10 +182,10 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                     )
             case TrialEnded():
                 if trial := trials.get(event.trial):
-                    trial = _measure(trial, readings.pop(event.trial, ()), objective)
+                    trial = _measure(trial, readings.pop(event.trial, ()), search)
                     trials[event.trial] = _end(trial, event)
             case StudyOpened():
-                objective = event.search.objective
+                search = event.search
                 study |= {
                     "study": event.study, "search": event.search, "planned": event.search.trials,
                     "format": event.format, "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
@@ -197,7 +198,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                     "study": event.study, "search": event.search, "planned": event.search.trials,
                     "format": event.format,
                 }  # fmt: skip
-                objective = event.search.objective
+                search = event.search
             case StudyChanged():
                 changes = {"planned": event.trials, "paused": event.paused, "stopping": event.stopping}
                 study |= {key: value for key, value in changes.items() if value is not None}
@@ -205,11 +206,13 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                 study |= {"closed_at": event.at, "closed_why": event.why, "closed_message": event.message}
     for number, measured in readings.items():
         if trial := trials.get(number):
-            trials[number] = _measure(trial, measured, objective)
+            trials[number] = _measure(trial, measured, search)
     return replace(snapshot, **study, trials=MappingProxyType(trials), version=snapshot.version + count)
 
 
-def _measure(trial: Trial, measured: Iterable[TrialMeasured], objective: str) -> Trial:
+def _measure(trial: Trial, measured: Iterable[TrialMeasured], search: Search) -> Trial:
+    objective, keeps_all = search.objective, search.kind == RATE_FINDER
+    readings = list(trial.readings)
     curve = list(trial.curve)
     latest = dict(trial.latest)
     value, steps, at, last_step = trial.value, trial.steps, trial.measured_at, trial.last_step
@@ -226,10 +229,12 @@ def _measure(trial: Trial, measured: Iterable[TrialMeasured], objective: str) ->
             # What comes after nan was measured by a model that is broken, and only if the engine was slow.
             value = loss if math.isfinite(loss) and nan_at is None else value
         latest |= event.values
+        if keeps_all:
+            readings.append(event.values)
         steps, at, last_step = steps + 1, event.at, event.step
     return replace(
         trial, curve=tuple(curve), latest=MappingProxyType(latest), value=value, steps=steps,
-        measured_at=at, last_step=last_step, nan_at=nan_at,
+        measured_at=at, last_step=last_step, nan_at=nan_at, readings=tuple(readings),
     )  # fmt: skip
 
 

@@ -10,13 +10,10 @@ import json
 import time
 from dataclasses import dataclass
 
-from ..search.search import RATE_FINDER
-from ..study.events import Event
 from ..study.folder import StudyFolder
 from ..study.journal import JournalReader
 from ..study.snapshot import Snapshot, fold_all
 from ..study.state import State
-from ..view.rate import RateCurve, rate_curve
 
 BITE_BYTES = 48_000  # about 400 events: 5 ms to decode and fold
 SLICE_S = 0.012  # reading time before the screen may draw and take keys again
@@ -39,7 +36,6 @@ class StudyTail:
         self.caught_up = True  # all that was whole on disk at the last look is in the snapshot
         self.gone = False  # the folder was deleted under us; the last snapshot stays to be looked at
         self._reader = JournalReader(folder.journal)
-        self._measured: list[Event] = []  # of a learning-rate finder: the fold keeps no rates
 
     def glance(self) -> None:
         """See how much there is to read, without reading."""
@@ -61,7 +57,6 @@ class StudyTail:
         if self.size < self._reader.offset:  # another study under the old name
             self._reader = JournalReader(self.folder.journal)
             self.snapshot = Snapshot(study=self.folder.name)
-            self._measured = []
         before = self.snapshot.version
         deadline = time.monotonic() + slice_s
         while True:
@@ -70,21 +65,10 @@ class StudyTail:
                 self.caught_up = True
                 break
             self.snapshot = fold_all(self.snapshot, events)
-            if self.finding:
-                self._measured += events
             if time.monotonic() > deadline:
                 self.caught_up = self._reader.offset >= self.size
                 break
         return self.snapshot.version != before
-
-    @property
-    def finding(self) -> bool:
-        """Whether this is the study of a learning-rate finder."""
-        return self.snapshot.search.kind == RATE_FINDER
-
-    def rate_curve(self) -> RateCurve | None:
-        """Loss against rate as far as it is known; None for a study that is no finder's."""
-        return rate_curve(self._measured, self.snapshot.objective) if self.finding else None
 
     @property
     def share_read(self) -> float:

@@ -1,132 +1,22 @@
-"""Loss against a rising learning rate: what a finder measured, what can be read off it, and its picture.
-
-The range test of L. N. Smith (2017), "Cyclical Learning Rates for Training Neural Networks": the rate rises
-exponentially while the loss is watched. It falls, is lowest, and diverges. The curve is smoothed where it is
-drawn, by a window about each reading, so that nothing is shifted to the right as by a running average.
-"""
+"""A learning-rate finder's curve as a picture, and the sentence under it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 
+from ..analysis.rate import RateCurve
 from ..search.problems import dotted
-from ..study.events import Event, TrialMeasured
 from .braille import ACROSS, DOWN, braille
 from .cells import place
 from .charts import MARGIN, Axis, Scatter
 from .draw import Line, canvas, draw_cells
 from .signs import BEST, FINISHED, TEXT, Sign
-from .ticks import LARGEST, linear_ladder, log_ladder, usual
+from .ticks import linear_ladder, log_ladder, usual
 from .words import number
 
-WINDOW = 25  # the smoothing window reaches a 25th of the readings to either side
-BELOW, ABOVE = 10.0, 5.0  # a search looks from a tenth of the suggested rate to five times it
 READING = Sign("·", TEXT, 0)
 SMOOTHED = FINISHED.style
 SUGGESTED = Sign("┊", BEST.style, 0)
-
-
-@dataclass(frozen=True)
-class RateCurve:
-    """The readings of a finder in the order of their rates, and the rate it suggests, if it does."""
-
-    readings: tuple[tuple[float, float], ...] = ()  # (rate above 0, loss), nan and infinity included
-    suggested: float | None = None
-
-    @cached_property
-    def finite(self) -> tuple[tuple[float, float], ...]:
-        clamped = ((rate, max(-LARGEST, min(loss, LARGEST))) for rate, loss in self.readings if loss == loss)
-        return tuple((rate, loss) for rate, loss in clamped if abs(loss) < LARGEST)
-
-    @cached_property
-    def log(self) -> bool:
-        """Whether heights are logarithms."""
-        return all(loss > 0 for _, loss in self.finite)
-
-    @cached_property
-    def heights(self) -> tuple[float, ...]:
-        return tuple(math.log10(loss) if self.log else loss for _, loss in self.finite)
-
-    @cached_property
-    def reach(self) -> int:
-        return len(self.finite) // WINDOW
-
-    @cached_property
-    def smoothed(self) -> tuple[float, ...]:
-        """The mean height about each reading, over as many to its left as to its right but at the ends."""
-        windows = (
-            self.heights[max(0, i - self.reach) : i + self.reach + 1] for i in range(len(self.heights))
-        )
-        return tuple(math.fsum(height / len(window) for height in window) for window in windows)
-
-    @cached_property
-    def _lowest(self) -> int:
-        return min(range(len(self.smoothed)), key=self.smoothed.__getitem__)
-
-    @cached_property
-    def _start(self) -> float:
-        first = self.heights[: 2 * self.reach + 1]
-        return math.fsum(height / len(first) for height in first)
-
-    @property
-    def lowest(self) -> float | None:
-        """The rate at which the smoothed loss is lowest; None when it never falls below its start."""
-        return self.finite[self._lowest][0] if self._falls else None
-
-    @property
-    def _falls(self) -> bool:
-        return len(self.finite) > 1 and self.smoothed[self._lowest] < self._start and self._lowest > 0
-
-    @property
-    def steepest(self) -> float | None:
-        """The rate at which the smoothed loss falls fastest for an equal factor of the rate."""
-        if not self._falls:
-            return None
-        reach = max(1, self.reach)
-        slopes = []
-        for i in range(self._lowest + 1):
-            a, b = max(0, i - reach), min(self._lowest, i + reach)
-            run = math.log10(self.finite[b][0] / self.finite[a][0])
-            slopes.append(((self.smoothed[b] - self.smoothed[a]) / run if run > 0 else 0.0, i))
-        return self.finite[min(slopes)[1]][0]
-
-    @property
-    def diverges(self) -> float | None:
-        """The rate from which the loss has lost half of what it had gained, or is not finite."""
-        if not self._falls:
-            return None
-        half = (self._start + self.smoothed[self._lowest]) / 2
-        turned = self.finite[self._lowest][0]
-        rates = [rate for rate, loss in self.readings if not math.isfinite(loss)]
-        risen = zip(self.finite[self._lowest :], self.smoothed[self._lowest :], strict=True)
-        rates += [rate for (rate, _), height in risen if height >= half]
-        return min((rate for rate in rates if rate > turned), default=None)
-
-    @property
-    def range(self) -> tuple[float, float] | None:
-        """What a search should try: about the suggested rate, below where it diverges."""
-        if self.suggested is None:
-            return None
-        high = min(self.suggested * ABOVE, self.diverges or math.inf)
-        return self.suggested / BELOW, max(high, self.suggested)
-
-
-def rate_curve(events: Iterable[Event], objective: str = "loss") -> RateCurve:
-    """What the first trial of a finder's study measured: {"lr", "loss"}, and at its end "lr/suggested"."""
-    readings: list[tuple[float, float]] = []
-    suggested = None
-    for event in events:
-        if not isinstance(event, TrialMeasured) or event.trial != 0:
-            continue
-        rate, found = event.values.get("lr", 0.0), event.values.get("lr/suggested", 0.0)
-        if objective in event.values and 0 < rate < math.inf:
-            readings.append((rate, event.values[objective]))
-        if 0 < found < math.inf:
-            suggested = found
-    return RateCurve(tuple(sorted(readings, key=lambda reading: reading[0])), suggested)
 
 
 def rate_panel(curve: RateCurve, width: int, height: int, *, color: bool = True) -> tuple[Line, ...]:
@@ -197,7 +87,7 @@ def _loss_axis(curve: RateCurve) -> Axis:
     if not curve.finite:
         low, high = -1.0, 1.0
     else:
-        lowest = curve._lowest
+        lowest = curve.lowest_place
         low = curve.smoothed[lowest]
         room = math.log10(2) if curve.log else max(abs(low), 1e-3)
         high = max(*curve.smoothed[: lowest + 1], low + room)  # so it leaves after the lowest, if ever

@@ -16,14 +16,17 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from ...analysis.order import Order, Show, arrange, following, neighbour
+from ...search.search import RATE_FINDER
 from ...study.folder import StudyFolder
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...view.charts import Scatter, scatters
+from ...view.findings import FINDINGS, RATE, SCATTERPLOTS, Finding
 from ..keys import ENGINE, RESUMABLE, STUDY, bindings
 from ..tail import Publishing, StudyTail
 from ..widgets.counts import Counts
 from ..widgets.detail import Detail
+from ..widgets.finding_pane import FindingPane
 from ..widgets.grid import ScatterGrid
 from ..widgets.key_line import KeyLine
 from ..widgets.pane_tabs import PANES, PaneTabs
@@ -54,6 +57,7 @@ class StudyScreen(SweepScreen):
     standing: reactive[str | None] = reactive(None, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
     publishing: reactive[Publishing | None] = reactive(None, repaint=False)
+    finding: reactive[Finding | None] = reactive(None, init=False, repaint=False)  # None: not known yet
     front: reactive[str] = reactive("grid", init=False, repaint=False)
     show_only: reactive[Show] = reactive(Show.ALL, init=False, repaint=False)
     order: reactive[Order] = reactive(Order.NUMBER, init=False, repaint=False)
@@ -79,6 +83,7 @@ class StudyScreen(SweepScreen):
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
             yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected)
+            yield FindingPane(id="finding", classes="pane -off").data_bind(cls.snapshot)
             with Vertical(id="side"):
                 yield TrialTable(id="table", classes="pane").data_bind(
                     cls.snapshot, cls.rows, cls.selected, cls.now, cls.alive
@@ -127,8 +132,8 @@ class StudyScreen(SweepScreen):
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
             return
         self.snapshot = snapshot
-        self.query_one(ScatterGrid).rate = snapshot.search.rate
-        self.query_one(ScatterGrid).curve = self.tail.rate_curve()
+        if self.finding is None:
+            self.finding = RATE if snapshot.search.kind == RATE_FINDER else SCATTERPLOTS
         self._chart(snapshot)
         self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
         self.rows = arrange(snapshot, self.show_only, self.order)
@@ -191,12 +196,39 @@ class StudyScreen(SweepScreen):
 
     def watch_front(self, front: str) -> None:
         for pane, title in PANES:
-            widget = self.query_one(f"#{pane}", Widget)
-            widget.border_title = title
+            widget = self._pane(pane)
+            widget.border_title = self.finding.title if pane == "grid" and self.finding else title
             widget.set_class(pane == front, "-front")
         self.query_one("#side").set_class(front != "grid", "-front")
         self.query_one(TrialLine).set_class(front == "detail", "-said")
-        self.query_one(f"#{front}").focus()
+        self._pane(front).focus()
+
+    def _pane(self, name: str) -> Widget:
+        """The widget of a pane; that of the plots shows whichever finding is chosen."""
+        plots = self.finding is None or self.finding is SCATTERPLOTS
+        return self.query_one("#finding" if name == "grid" and not plots else f"#{name}", Widget)
+
+    def watch_finding(self, finding: Finding | None) -> None:
+        plots = finding is None or finding is SCATTERPLOTS
+        pane = self.query_one(FindingPane)
+        self.query_one(ScatterGrid).set_class(not plots, "-off")
+        pane.set_class(plots, "-off")
+        if finding is not None:
+            pane.finding = finding
+        self.watch_front(self.front)
+
+    def action_finding(self) -> None:
+        """The next of the findings that this study has."""
+        there = [f for f in FINDINGS if f is SCATTERPLOTS or f.find(self.snapshot) is not None]
+        if self.snapshot.search.kind == RATE_FINDER:
+            there.remove(SCATTERPLOTS)
+        if not there:
+            return
+        at = there.index(self.finding) if self.finding in there else -1
+        self.finding = there[(at + 1) % len(there)]
+        self.front = "grid"
+        if len(there) == 1:
+            self.notify(f"{there[0].title} is all there is to see so far.")
 
     def on_pane_tabs_picked(self, event: PaneTabs.Picked) -> None:
         self.front = event.pane
@@ -210,8 +242,8 @@ class StudyScreen(SweepScreen):
 
     def on_descendant_focus(self) -> None:
         """A click focuses a pane by itself; keep `front` true."""
-        if self.focused is not None and self.focused.id in dict(PANES):
-            self.front = self.focused.id
+        if self.focused is not None and self.focused.id in ("finding", *dict(PANES)):
+            self.front = "grid" if self.focused.id == "finding" else self.focused.id
 
     # ---- selection
 
@@ -226,7 +258,7 @@ class StudyScreen(SweepScreen):
 
     def action_page(self, by: int) -> None:
         """A page of the table moves the selection; the other panes scroll."""
-        pane = self.query_one(f"#{self.front}", Widget)
+        pane = self._pane(self.front)
         if isinstance(pane, TrialTable):
             self.action_move(by * max(1, pane.size.height - 2))
         elif by > 0:

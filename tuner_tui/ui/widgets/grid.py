@@ -21,7 +21,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ...view.charts import Scatter
-from ...view.rate import RateCurve
 from ..shelves import Shelf, arrangement, shelf_heights
 
 DRAW_S = 0.012  # of drawing between two looks at the keyboard
@@ -47,8 +46,6 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
     why_empty: reactive[str] = reactive("")
-    rate = "lr"  # what the search calls the learning rate
-    curve: reactive[RateCurve | None] = reactive(None)  # of a learning-rate finder, which has no panels
 
     @dataclass
     class Picked(Message):
@@ -64,7 +61,6 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawing = False
         self._laid_for: tuple[object, ...] = ()
         self._canvas: dict[int, list[Panel]] = {}
-        self._rate: tuple[object, tuple[Strip, ...]] = ((), ())  # what the curve was drawn for, and how
 
     def watch_scatters(self) -> None:
         self._lay_out()
@@ -194,9 +190,6 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         width = self.size.width
         base = self.rich_style
         if not self.panels:
-            if self.curve is not None and self.curve.finite:
-                strips = self._rate_strips(self.curve)
-                return strips[y] if y < len(strips) else Strip.blank(width, base)
             if self.why_empty and y == self.size.height // 2:
                 text = self.why_empty[:width].center(width)
                 return Strip([Segment(text, self.get_component_rich_style("grid--empty"))])
@@ -214,14 +207,6 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         if not pieces:
             return self._heading_line(row, width)
         return Strip.join(pieces).adjust_cell_length(width, base)
-
-    def _rate_strips(self, curve: RateCurve) -> tuple[Strip, ...]:
-        from ..rate import rate_strips
-
-        drawn_for = (curve, self.size, self.rich_style)
-        if self._rate[0] != drawn_for:
-            self._rate = (drawn_for, rate_strips(curve, self.rate, *self.size, self.rich_style))
-        return self._rate[1]
 
     def _heading_line(self, row: int, width: int) -> Strip:
         base = self.rich_style

@@ -1,0 +1,14 @@
+"""The report other programs read; `machine.py` promises its shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...study.folder import StudyFolder
+from ...study.snapshot import Snapshot
+from ..machine import write_json
+
+
+def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+    """Raises ReportNotWritten."""
+    write_json(snapshot, path)

@@ -1,0 +1,14 @@
+"""The scatterplots as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...study.folder import StudyFolder
+from ...study.snapshot import Snapshot
+from ..picture import write_picture
+
+
+def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+    """Raises ReportNotWritten."""
+    write_picture(snapshot, path)

@@ -1,0 +1,15 @@
+"""What a headless sweep prints at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...study.folder import StudyFolder
+from ...study.snapshot import Snapshot
+from ..atomic import write_text
+from ..text import COLUMNS, summary
+
+
+def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+    """Raises ReportNotWritten."""
+    write_text(path, summary(snapshot, width=COLUMNS, color=False, folder=files))

@@ -1,0 +1,100 @@
+"""What a study shows, as one list: screen, `tuner plot`, and every report go over it.
+
+To add one: an analysis in `analysis/` (Snapshot -> frozen value, None where there is nothing to show), a file
+here in `view/` that draws it, and an entry in FINDINGS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
+
+from ..analysis.rate import RateCurve, rate_curve
+from ..search.search import RATE_FINDER
+from ..study.snapshot import Snapshot
+from .draw import Line, Run
+from .page import as_text, page_lines
+from .rate import rate_panel, rate_words
+from .signs import TITLE
+
+RATE_HEIGHT = 18  # rows of a finder's curve: what a terminal of 24 has beside the sentence
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to be seen in a study.
+
+    `find`: Snapshot -> value, or None where there is nothing to show. `draw`: (value, width in cells, color) ->
+    lines at most that wide. `say`: value -> sentences, for readers that don't draw.
+    """
+
+    id: str
+    title: str
+    find: Callable[[Snapshot], Any]
+    draw: Callable[[Any, int, bool], tuple[Line, ...]]
+    say: Callable[[Any], tuple[str, ...]] = lambda value: ()
+
+    def lines(self, snapshot: Snapshot, width: int, *, color: bool) -> tuple[Line, ...]:
+        """What is to be seen, () where there is nothing."""
+        value = self.find(snapshot)
+        return () if value is None else self.draw(value, width, color)
+
+
+def _plots(snapshot: Snapshot) -> Snapshot | None:
+    return None if snapshot.search.kind == RATE_FINDER else snapshot
+
+
+def _draw_plots(snapshot: Snapshot, width: int, color: bool) -> tuple[Line, ...]:
+    return page_lines(snapshot, width, color=color)
+
+
+def _rate(snapshot: Snapshot) -> tuple[RateCurve, str] | None:
+    curve = rate_curve(snapshot)
+    return None if curve is None or not curve.readings else (curve, snapshot.search.rate)
+
+
+def _draw_rate(found: tuple[RateCurve, str], width: int, color: bool) -> tuple[Line, ...]:
+    curve, _ = found
+    drawn = rate_panel(curve, width, RATE_HEIGHT, color=color) if len(curve.finite) > 1 else ()
+    return (*drawn, *text_lines((rate_words(*found),), width))
+
+
+def _crashes(snapshot: Snapshot) -> tuple[str, ...] | None:
+    """None where no trial has failed: there is no question then."""
+    counts = snapshot.counts
+    if not (counts.no_start or counts.unfinished) or not len(snapshot.search.space):
+        return None
+    from ..analysis.crash_bias import crash_bias  # late: it brings numpy, and the first paint needs none
+    from .crash_bias import sentences
+
+    return tuple(sentences(crash_bias(snapshot))) or None
+
+
+def text_lines(texts: tuple[str, ...], width: int) -> tuple[Line, ...]:
+    """Sentences, each on as many lines as it needs."""
+    return tuple((Run(line, ""),) for text in texts for line in wrap(text, max(width, 1)))
+
+
+SCATTERPLOTS = Finding("scatterplots", "Plots", _plots, _draw_plots)
+RATE = Finding("rate", "Learning rate", _rate, _draw_rate, lambda found: (rate_words(*found),))
+CRASH_BIAS = Finding(
+    "crash-bias",
+    "Crash bias",
+    _crashes,
+    lambda found, width, color: text_lines(found, width),
+    lambda found: found,
+)
+
+FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS)
+
+
+def all_findings(snapshot: Snapshot, width: int, *, color: bool) -> str:
+    """Every finding as text, the plots first, each other one under its title."""
+    parts: list[str] = []
+    for finding in FINDINGS:
+        if lines := finding.lines(snapshot, width, color=color):
+            title = () if finding is SCATTERPLOTS else ((Run(finding.title, TITLE if color else ""),),)
+            parts.append(as_text((*title, *lines), color=color))
+    return "\n".join(parts)
