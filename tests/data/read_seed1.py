@@ -12,8 +12,8 @@ convnet.depth is read to 3 units and reader.size to 1.5. Two options hide more l
 of 255); they are what is missing from the total of the other panels.
 
 Dots are discs of five pixels, found by their colour, to half a pixel. One that lies nearly on another is missed:
-75 to 77 blue and 5 or 6 orange ones are found in a panel. A dot has the same height in every panel, for that is its
-loss; so in panels with options the dots are looked up at the heights found in convnet.depth.
+75 to 77 blue and 5 or 6 orange ones are found in a panel. In the seven panels with options (`convnet.radius` and
+`merger.layers` have few values too) the dots of a column overlap and can't be told apart: only lines are read.
 
 The lines of one trial can't be matched across panels. Each panel therefore stands by itself.
 """
@@ -57,7 +57,6 @@ def main() -> None:
     picture = np.asarray(Image.open(sys.argv[1]).convert("RGB")).astype(int)
     rows: list[tuple[str, str, str, int]] = []
     read = {name: panel(picture, i) for i, (name, *_) in enumerate(PANELS)}
-    blue, orange = (dots(read["convnet.depth"], colour) for colour in ("blue", "orange"))
     totals: dict[str, int] = {}
     for name, low, high, options in PANELS:
         area = read[name]
@@ -72,10 +71,6 @@ def main() -> None:
                 counts[option] = totals["convnet.depth"] - known
             for option in options:
                 rows.append((name, option, "never started", counts[option]))
-            for outcome, heights in (("finished", blue), ("unfinished", orange)):
-                colour = "blue" if outcome == "finished" else "orange"
-                found = [options[nearest(area, starts, y, colour)] for _, y in heights]
-                rows += [(name, o, outcome, found.count(o)) for o in options]
             totals[name] = sum(counts.values())
         else:
             lines, misfit = deconvolve(greens)
@@ -171,20 +166,6 @@ def dots(area: Array, colour: str) -> list[tuple[float, int]]:
                 if dy * dy + dx * dx <= 9:
                     left[y + dy, x + dx] = False
         found.append((float(x - 3), int(y - 3)))
-
-
-def nearest(area: Array, starts: list[int], y: int, colour: str) -> int:
-    """On which option a dot of this height lies: where its pixels are least like their column's line."""
-
-    def unlike(start: int) -> float:
-        line = np.median(area[:, start - 2 : start + 4], axis=0)
-        here = area[max(0, y - 1) : y + 2, start - 2 : start + 4]
-        tone = here - line
-        return float(
-            (tone[..., 2] - tone[..., 0]).sum() if colour == "blue" else (tone[..., 1] - tone[..., 2]).sum()
-        )
-
-    return int(np.argmax([unlike(start) for start in starts]))
 
 
 if __name__ == "__main__":
