@@ -69,7 +69,9 @@ class Exam:
     @staticmethod
     def draw(train: Captioned, valid: Captioned, seed: int) -> "Exam":
         images, (tokens, _) = valid.images, valid.one_each()
-        curve = _questions(images, _patches(len(images), images.shape[-1], seed), seed, ASKED)
+        curve = _questions(
+            images, _patches(len(images), images.shape[-1], seed).to(images.device), seed, ASKED
+        )
         noise = Noise.at(seed, 0)
         square = maskers.center(noise, torch.full((len(images),), 0.75), images.shape[-1])
         centre = _questions(images, square.to(images.device), seed, images.shape[-1] ** 2)

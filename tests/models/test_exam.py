@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,3 +127,16 @@ def test_a_step_s_pixels_are_an_unbiased_sample():
     asked = seen.view(6, 6)[:, 3:]
     assert seen.view(6, 6)[:, :3].sum() == 0
     assert asked.min() > 420 and asked.max() < 580  # 500 expected, standard deviation 18
+
+
+def test_the_masks_are_on_the_device_of_the_images(monkeypatch):
+    """One that stayed on the CPU ended every training on a GPU before its first step. "meta" stands for the GPU."""
+    devices = []
+    monkeypatch.setattr(
+        "models.exam._questions", lambda images, given, *_: devices.append((images.device, given.device))
+    )
+    monkeypatch.setattr("models.exam._baselines", lambda *_: (0.0, 0.0))
+    images = torch.empty(8, 3, 16, 16, dtype=torch.uint8, device="meta")
+    captioned = SimpleNamespace(images=images, one_each=lambda: (None, (None, None)))
+    Exam.draw(captioned, captioned, seed=0)
+    assert devices == [(images.device, images.device)] * 2

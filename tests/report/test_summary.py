@@ -15,16 +15,16 @@ from tuner_tui.report.text import NARROWEST, summary
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.snapshot import Snapshot, Trial
-from tuner_tui.view.page import page
+from tuner_tui.view.findings import all_findings
 from tuner_tui.view.words import duration, number, parameter
 
 LOGS = StudyFolder(Path("mlruns/small-1"))
 
 
 def below_the_plots(snapshot: Snapshot, width: int, folder: StudyFolder | None = None) -> str:
-    """The summary without the scatterplots, which it must begin with."""
+    """The summary without the scatterplots and other findings, which it must begin with."""
     text = summary(snapshot, width=width, color=False, folder=folder)
-    plots = page(snapshot, width, color=False).rstrip("\n")
+    plots = all_findings(snapshot, width, color=False).rstrip("\n")
     assert text.startswith(plots + "\n\n")
     return text[len(plots) + 2 :]
 

@@ -18,6 +18,7 @@ from tuner_tui.ui.screens.new_study import NewStudy
 from tuner_tui.ui.screens.studies import StudiesScreen
 from tuner_tui.ui.screens.study import StudyScreen
 from tuner_tui.ui.widgets.counts import Counts
+from tuner_tui.ui.widgets.finding_pane import FindingPane
 from tuner_tui.ui.widgets.grid import ScatterGrid
 from tuner_tui.ui.widgets.trial_table import TrialTable
 
@@ -335,8 +336,8 @@ async def test_a_learning_rate_is_found_before_a_sweep(room):
         await pilot.pause(0.2)
         await settle(pilot)
         assert room.launched == ["finder of my.toml"]
-        grid = pilot.app.screen.query_one(ScatterGrid)
-        shown = "\n".join(grid.render_line(y).text for y in range(grid.size.height))
+        pane = pilot.app.screen.query_one(FindingPane)
+        shown = "\n".join(pane.render_line(y).text for y in range(pane.size.height))
         assert "┊" in shown and "suggested lr 0.0032" in shown
         for size in [(80, 24), (40, 10), (1, 1), (200, 50)]:
             await pilot.resize_terminal(*size)
@@ -350,3 +351,19 @@ async def test_a_search_without_a_finder_is_told_in_the_dialog(room):
         await until(
             pilot, lambda: "finder: missing" in str(pilot.app.screen.query_one("#problem-text").content)
         )
+
+
+async def test_v_goes_from_the_plots_to_the_other_findings_and_back(room):
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        grid, pane = screen.query_one(ScatterGrid), screen.query_one(FindingPane)
+        assert grid.region and not pane.region
+        await pilot.press("v")
+        await settle(pilot)
+        shown = "\n".join(pane.render_line(y).text for y in range(pane.size.height))
+        assert "3 trials never started" in shown and pane.region and not grid.region
+        await pilot.press("v")
+        await settle(pilot)
+        assert grid.region and not pane.region
