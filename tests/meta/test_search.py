@@ -7,9 +7,9 @@ from support.sabotage import study, tuner
 
 from meta.config import Config
 from meta.train import train
+from tuner_tui.engine.sampler import make_sampler
 from tuner_tui.search.builtin import find_search
 from tuner_tui.search.file import load_search
-from tuner_tui.search.sampler import make_sampler
 
 QUICK = {"meta_iterations": 2, "train_examples": 200, "valid_examples": 100, "seeds": 2}
 
