@@ -1,4 +1,4 @@
-"""The verdict on failed trials: how often it is a false alarm, what it finds, and that nothing irrelevant moves it."""
+"""The verdict on failed trials: how often it is a false alarm, what it finds, and that nothing else moves it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from support import studies
 from support.snapshot_strategies import made_trials, snapshots
+
 from tuner_tui.analysis.crash_bias import LEVEL, Bias, CrashBias, Region, Side, Verdict, crash_bias
 from tuner_tui.analysis.two_groups import corrected, rank_sum
 from tuner_tui.search.search import Search
@@ -98,34 +98,43 @@ def test_false_alarms_are_as_rare_as_stated(variant: str) -> None:
 # --- what it finds
 
 
-def planted(rng: random.Random, trials: int, low: float, high: float, kind: Outcome) -> Snapshot:
-    """Crashes more likely the larger the depth: from `low` at its smallest to `high` at its largest."""
+def rising(place: float) -> float:
+    """5 % at the smallest depth, 60 % at the largest."""
+    return 0.05 + 0.55 * place
+
+
+def broken_above_300(place: float) -> float:
+    return 0.70 if place > math.log(300 / 64) / math.log(512 / 64) else 0.05
+
+
+def planted(rng: random.Random, trials: int, chance: Callable[[float], float]) -> Snapshot:
+    """Crashes more likely at large depth, on a log axis from 0 to 1, in the space of the first picture."""
     points = [studies.draw_params(studies.SEED_SPACE, rng) for _ in range(trials)]
-    bounds = math.log(64), math.log(512)
-    outcomes = []
-    for point in points:
-        place = (math.log(point["convnet.depth"]) - bounds[0]) / (bounds[1] - bounds[0])
-        outcomes.append(kind if rng.random() < low + (high - low) * place else Outcome.FINISHED)
-    return sweep(studies.SEED_SPACE, points, outcomes)
+    places = [math.log(point["convnet.depth"] / 64) / math.log(512 / 64) for point in points]
+    crashed = [rng.random() < chance(place) for place in places]
+    return sweep(studies.SEED_SPACE, points, [Outcome.NO_START if c else Outcome.FINISHED for c in crashed])
 
 
 @pytest.mark.parametrize(
-    ("trials", "low", "high", "least"), [(60, 0.05, 0.60, 0.55), (120, 0.05, 0.60, 0.90)]
+    ("trials", "chance", "least"),
+    [(60, rising, 0.33), (120, rising, 0.70), (60, broken_above_300, 0.85)],
 )
-def test_a_bias_that_was_planted_is_found(trials: int, low: float, high: float, least: float) -> None:
-    """Among the thirteen hyperparameters of the first picture."""
+def test_a_bias_that_was_planted_is_found(
+    trials: int, chance: Callable[[float], float], least: float
+) -> None:
+    """Among thirteen hyperparameters, and after the correction for them: 42 %, 79 % and 91 % of 300 sweeps."""
     rng = random.Random("planted")
     found = 0
-    for _ in range(200):
-        bias = crash_bias(planted(rng, trials, low, high, Outcome.NO_START)).never_started.of("convnet.depth")
+    for _ in range(100):
+        bias = crash_bias(planted(rng, trials, chance)).never_started.of("convnet.depth")
         found += bias is not None and bias.verdict is Verdict.BIASED
-    print(f"found with {trials} trials: {found / 200:.0%}")
-    assert found / 200 >= least
+    print(f"found with {trials} trials: {found}%")
+    assert found / 100 >= least
 
 
 def test_the_region_can_be_counted_by_hand() -> None:
     points = [{"depth": depth} for depth in range(1, 41)]
-    failed = {29, *range(31, 41)}
+    failed = {5, *range(31, 41)}
     outcomes = [Outcome.NO_START if p["depth"] in failed else Outcome.FINISHED for p in points]
     bias = one(crash_bias(sweep(Space((Hyperparameter("depth", Int(1, 40)),)), points, outcomes)))
     assert bias.verdict is Verdict.BIASED
@@ -151,9 +160,9 @@ def two_heaps(distribution: Float | Int, low: list[float], high: list[float]) ->
         (Int(1, 4), [1, 1, 2, 2], [3, 3, 4], 2),
         (Int(1, 512), [80, 90, 138], [143, 400], 140),
         (Int(1, 512), [139], [140], 139),
-        (Float(0.0, 1.0), [0.1, 0.2281], [0.2619, 0.9], 0.25),
+        (Float(0.0, 1.0), [0.1, 0.2281], [0.2619, 0.9], 0.24),
         (Float(1e-5, 1e-1, log=True), [1e-5, 2.2e-4], [5.1e-3, 1e-2], 1e-3),
-        (Float(-1.0, 1.0), [-0.5, -1e-300], [0.0, 1.0], -1e-300),
+        (Float(-1.0, 1.0), [-0.5, -1e-300], [0.0, 1.0], -5e-301),
         (Float(0.0, 1.0), [0.1], [0.1 + 2**-56], 0.1),
     ],
 )
@@ -164,7 +173,7 @@ def test_a_threshold_is_as_short_as_its_counts_allow(
     assert region is not None
     assert all(x <= region.value for x in low)
     assert all(x > region.value for x in high)
-    assert region.value == pytest.approx(threshold, rel=1e-12, abs=1e-301) or len(str(region.value)) <= 4
+    assert region.value == pytest.approx(threshold, rel=1e-12, abs=0)
     if isinstance(distribution, Int):
         assert isinstance(region.value, int)
 
@@ -193,8 +202,9 @@ def test_too_few_is_said_and_even_is_not_claimed_of_a_few() -> None:
     assert {bias.verdict for bias in few.hyperparameters} == {Verdict.TOO_FEW}
     many = crash_bias(drawn(space, rng, 60, 20, Outcome.NO_START)).never_started
     assert many.verdict is Verdict.EVEN
-    for bias in many.hyperparameters:
-        assert bias.noticeable is not None and bias.failed / 2 < bias.noticeable <= bias.failed or bias.region
+    numbers = [bias for bias in many.hyperparameters if bias.region and bias.region.side is not Side.IS]
+    assert len(numbers) == 4
+    assert {bias.noticeable for bias in numbers} == {16}  # of 20 in one half; by chance once in 460 times
 
 
 @pytest.mark.parametrize("failed", [0, 30])
