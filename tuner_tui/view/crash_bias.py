@@ -37,7 +37,8 @@ def _kind(kind: FailureBias, number: Callable[[float], str]) -> list[str]:
         return [sentence(bias, kind.outcome, number) for bias in kind.biased]
     who = _who(kind.failed, kind.outcome)
     if kind.failed == kind.trials:
-        return [f"too few to say: no trial is left to compare the {who} with"]
+        the = f"the {_trials(kind.failed)} that {DID[kind.outcome]}"
+        return [f"too few to say: no trial is left to compare {the} with"]
     if kind.verdict is Verdict.TOO_FEW:
         return [f"too few to say: {who}"]
     even = sum(bias.verdict is Verdict.EVEN for bias in kind.hyperparameters)
@@ -92,8 +93,7 @@ def _who(failed: int, outcome: Outcome) -> str:
 
 
 def _the(failed: int, outcome: Outcome) -> str:
-    is_are = "is" if failed == 1 else "are"
-    return f"the {_trials(failed)} that {DID[outcome]} {is_are} spread"
+    return f"the {_trials(failed)} that {DID[outcome]} {'is' if failed == 1 else 'are'} spread"
 
 
 def _trials(count: int) -> str:
