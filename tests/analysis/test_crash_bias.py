@@ -82,7 +82,9 @@ VARIANTS: dict[str, tuple[Space, int, Callable[[random.Random], int]]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(v, marks=pytest.mark.slow if v == "large" else ()) for v in VARIANTS]
+)
 def test_false_alarms_are_as_rare_as_stated(variant: str) -> None:
     space, trials, failed = VARIANTS[variant]
     rng = random.Random(f"no bias: {variant}")
