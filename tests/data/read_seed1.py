@@ -6,10 +6,10 @@ The picture is at https://cooijmanstim.github.io, "Hyperparameter search results
 
 Red lines are transparent, so the darkness of a column says how many lie upon each other. A line is two pixels
 wide with a faint fringe on either side. Every line multiplies the green of its two columns by 242/255, rounded
-down, and takes 1 from the two columns beside them. That reproduces the picture to the grey level (the sum of all
-misfits is printed), so the counts are exact, and where two pixels are less than one unit the values are too;
-convnet.depth is read to 3 units and reader.size to 1.5. Two options hide more lines than darkness can show (0
-of 255); they are what is missing from the total of the other panels.
+down, and takes 1 from the two columns beside them. That reproduces the picture: the sum of all misfits, in grey
+levels, is printed and is 0, in convnet.depth 7 and in reader.size 3. So the counts are exact, and so are the values
+where one unit is wider than two pixels; convnet.depth is read to 3 units and reader.size to 1.5. Two options hide
+more lines than darkness can show (0 of 255); they are taken as what is missing from the total of the other panels.
 
 Dots are discs of five pixels, found by their colour, to half a pixel. One that lies nearly on another is missed:
 75 to 77 blue and 5 or 6 orange ones are found in a panel. In the seven panels with options (`convnet.radius` and

@@ -187,7 +187,7 @@ def _table(name: str, distribution: Distribution, failed: Sequence[Trial], rest:
     marked, others = _numbers(_values(name, failed)), _numbers(_values(name, rest))
     values, place = np.unique(np.concatenate((marked, others)), return_inverse=True)
     return _Table(
-        name, distribution, values,
+        name, distribution, values.tolist(),
         np.bincount(place, minlength=len(values)),
         np.bincount(place[: len(marked)], minlength=len(values)),
     )  # fmt: skip

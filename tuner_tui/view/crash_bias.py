@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ..analysis.crash_bias import Bias, CrashBias, FailureBias, Region, Side, Verdict
 from ..study.outcomes import Outcome
-from .words import OUTCOME_WORDS, number, one_line, parameter, plural
+from .words import OUTCOME_WORDS, one_line, parameter, plural
 
 MARKS = {Side.ABOVE: "▸", Side.BELOW: "◂", Side.IS: "!"}
 DID = {Outcome.NO_START: "never started", Outcome.UNFINISHED: "ended unfinished"}
@@ -30,7 +30,8 @@ def _kind(kind: FailureBias) -> list[str]:
         return [sentence(bias, kind.outcome) for bias in kind.biased]
     who = _who(kind.failed, kind.outcome)
     if kind.failed == kind.trials:
-        return [f"too few to say: no trial is left to compare the {who} with"]
+        the = f"the {plural(kind.failed, 'trial')} that {DID[kind.outcome]}"
+        return [f"too few to say: no trial is left to compare {the} with"]
     if kind.verdict is Verdict.TOO_FEW:
         return [f"too few to say: {who}"]
     even = sum(bias.verdict is Verdict.EVEN for bias in kind.hyperparameters)
@@ -102,7 +103,7 @@ def _percent(part: int, whole: int) -> str:
 
 def _p(p: float) -> str:
     """To one digit, and no smaller than anyone needs."""
-    return "p < 0.001" if p < 0.001 else f"p = {number(float(f'{p:.1g}'))}"
+    return "p < 0.001" if p < 0.001 else f"p = {float(f'{p:.1g}'):g}"
 
 
 def _threshold(value: float) -> str:
