@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from support.sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
@@ -76,6 +77,12 @@ def test_a_polite_kill_stops_the_trials_too(running):
     wait_gone([t.pid for t in snapshot.trials.values() if t.pid])
 
 
+def trials_now_end(folder: Path) -> None:
+    """The target in a user's folder is edited: what never ended returns at once from now on."""
+    with (folder / "ways_to_end.py").open("a") as target:
+        target.write("\n\nforever = number\n")
+
+
 def test_a_killed_engine_takes_its_trials_along_and_resume_goes_on(running):
     here, process, folder, snapshot = running
     kill(process)
@@ -84,8 +91,7 @@ def test_a_killed_engine_takes_its_trials_along_and_resume_goes_on(running):
         State.INTERRUPTED,
         State.RUNNING,
     )  # the publisher may be burying
-    search = folder.path / "launch.json"
-    search.write_text(search.read_text().replace("ways_to_end:forever", "ways_to_end:number"))
+    trials_now_end(here)
     resumed = tuner(here, "resume", "endless-1", "--headless")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     after = folder.snapshot()
@@ -145,12 +151,12 @@ def test_a_bad_target_is_refused_before_any_trial(tmp_path, target, sentence):
 
 
 def test_trials_added_while_it_ran_are_not_forgotten_by_a_resume(running):
-    _, process, folder, _ = running
+    here, process, folder, _ = running
     ask(folder.requests, Request("add_trials", 3))
     wait_for(folder, lambda s: s.planned == 9)
     kill(process)
     wait_for(folder, lambda s: s.counts.running == 0)  # the publisher buries them
-    folder.journal.write_text(folder.journal.read_text().replace("ways_to_end:forever", "ways_to_end:number"))
+    trials_now_end(here)
     resume(folder)  # what the screen's key does: a detached engine
     after = wait_for(folder, lambda s: s.closed_why == "completed")
     assert sorted(after.trials) == list(range(9))
