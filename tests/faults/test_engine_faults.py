@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from support.patience import PATIENCE_S
 from support.sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
 
 from tuner_tui.launch import resume
@@ -43,7 +44,7 @@ def test_ctrl_c_twice_stops_everything_and_the_journal_is_complete(running):
     wait_for(folder, lambda s: s.stopping)
     assert folder.snapshot().counts.running == 2  # once: they go on
     process.send_signal(signal.SIGINT)
-    assert process.wait(90) == 130
+    assert process.wait(PATIENCE_S) == 130
     after = folder.snapshot()
     assert {t.reason for t in after.trials.values()} == {Reason.STOPPED}
     assert {t.outcome for t in after.trials.values()} == {Outcome.UNFINISHED}
@@ -61,7 +62,7 @@ def test_ctrl_c_once_waits_for_the_running_trials(tmp_path):
     folder = study(tmp_path, "brief-1")
     wait_for(folder, lambda s: s.counts.running == 2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(90) == 130
+    assert process.wait(PATIENCE_S) == 130
     after = folder.snapshot()
     assert after.counts.finished == 2 and after.counts.waiting == 4
     journal_is_whole(folder)
@@ -70,7 +71,7 @@ def test_ctrl_c_once_waits_for_the_running_trials(tmp_path):
 def test_a_polite_kill_stops_the_trials_too(running):
     _, process, folder, snapshot = running
     process.terminate()
-    assert process.wait(90) == 130
+    assert process.wait(PATIENCE_S) == 130
     assert {t.reason for t in folder.snapshot().trials.values()} == {Reason.STOPPED}
     journal_is_whole(folder)
     wait_gone([t.pid for t in snapshot.trials.values() if t.pid])

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.one_trial import HERE
+from support.patience import PATIENCE_S, wait_until
 from tuner_tui.engine.launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
-
-PATIENCE_S = 30.0  # a loaded machine; nothing here takes a second on a quiet one
 
 
 class LauncherContract:
@@ -151,11 +150,8 @@ def wait_for(launcher: Launcher, enough) -> list[LauncherEvent]:
 
 
 def assert_vanishes(group: int) -> None:
-    """Every member of the group has been sent SIGKILL: give the kernel a moment, a loaded one ten seconds."""
-    deadline = time.monotonic() + 10
-    while group_members(group) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert group_members(group) == []
+    """Every member of the group has been sent SIGKILL: give the kernel a moment."""
+    wait_until(lambda: group_members(group) == [], f"nobody is left in group {group}")
 
 
 def group_members(group: int) -> list[int]:
