@@ -21,7 +21,7 @@ parallel = 2
 [space]
 x = { log = [0.1, 10.0] }
 [limits]
-grace_seconds = 2
+grace_seconds = 300
 """
 BRIEF = ENDLESS.replace("forever", "number").replace('"endless"', '"brief"')
 
@@ -56,12 +56,13 @@ def test_ctrl_c_twice_stops_everything_and_the_journal_is_complete(running):
 
 
 def test_ctrl_c_once_waits_for_the_running_trials(tmp_path):
-    sleepy = BRIEF.replace("number", "sleeps").replace("[limits]", "[fixed]\nseconds = 2\n[limits]")
-    workplace(tmp_path, sleepy)
+    workplace(tmp_path, BRIEF.replace("number", "until_told"))
     process = start(tmp_path, "sweep", "--headless")
     folder = study(tmp_path, "brief-1")
     wait_for(folder, lambda s: s.counts.running == 2)
     process.send_signal(signal.SIGINT)
+    wait_for(folder, lambda s: s.stopping)
+    (tmp_path / "told").touch()
     assert process.wait(PATIENCE_S) == 130
     after = folder.snapshot()
     assert after.counts.finished == 2 and after.counts.waiting == 4

@@ -92,11 +92,12 @@ class LauncherContract:
     def test_an_asked_function_runs_its_finally(self, launcher, job, tmp_path):
         launcher.submit(job(2, "sleeps"))
         wait_for(launcher, lambda news: any(isinstance(i, Started) for i in news))
-        time.sleep(0.5)  # let it get into its sleep
+        log = tmp_path / "2" / "log.txt"
+        wait_until(lambda: log.exists() and "asleep" in log.read_text(), "it sleeps")
         launcher.stop(2)
         *_, last_word, _ = until_exited(launcher, {2})
         assert last_word.message == {"end": "stopped"}
-        assert "finally ran" in (tmp_path / "2" / "log.txt").read_text()
+        assert "finally ran" in log.read_text()
 
     @pytest.mark.parametrize("how", ["hangs_deaf", "holds_the_lock"])
     def test_now_ends_what_does_not_listen(self, launcher, job, how):

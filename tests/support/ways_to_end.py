@@ -125,9 +125,16 @@ def mapping(*, x: float = 1.0) -> dict[str, float]:
 
 def sleeps(*, x: float = 1.0, seconds: float = 600.0) -> float:
     try:
+        print("asleep", flush=True)
         time.sleep(seconds)
     finally:
         print("finally ran", flush=True)
+    return x
+
+
+def until_told(*, x: float = 1.0) -> float:
+    while not Path("told").exists():
+        time.sleep(0.02)
     return x
 
 
