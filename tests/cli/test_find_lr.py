@@ -17,6 +17,7 @@ finder = "ways_to_end:finder"
 lr = { log = [1e-5, 1.0] }
 x = { log = [0.1, 10.0] }
 """
+one_sweep = pytest.mark.xdist_group("found")  # what `found` makes is made once, however many workers
 WITHOUT_LR = SEARCH.replace("lr = { log = [1e-5, 1.0] }\n", "")  # its target has none
 
 
@@ -26,6 +27,7 @@ def found(tmp_path_factory):
     return folder, tuner(folder, "find-lr", "--set", "x=2", "--gpus", "none", "--json", "lr.json")
 
 
+@one_sweep
 def test_it_is_a_study_of_its_own_with_what_was_fixed(found):
     folder, done = found
     assert done.returncode == 0, done.stderr
@@ -35,6 +37,7 @@ def test_it_is_a_study_of_its_own_with_what_was_fixed(found):
     assert snapshot.search.target == "ways_to_end:finder" and len(snapshot.search.space) == 0
 
 
+@one_sweep
 def test_it_prints_its_progress_the_curve_and_a_line_for_the_search(found):
     _, done = found
     rates = [float(rate) for rate in re.findall(r"^step +\d+ +lr +(\S+) +loss", done.stdout, re.MULTILINE)]
@@ -44,6 +47,7 @@ def test_it_prints_its_progress_the_curve_and_a_line_for_the_search(found):
     assert last.startswith("suggested lr 0.0032 (") and last.endswith("lr = { log = [3.2e-4, 0.016] }")
 
 
+@one_sweep
 def test_its_json_has_the_curve(found):
     folder, _ = found
     record = json.loads((folder / "lr.json").read_text(), parse_constant=pytest.fail)
@@ -52,6 +56,7 @@ def test_its_json_has_the_curve(found):
     assert record["steepest"] < record["lowest"] < record["diverges"]
 
 
+@one_sweep
 def test_mlflow_has_its_rates(found):
     folder, _ = found
     with sqlite3.connect(folder / "mlruns" / "mlflow.db") as store:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from support.patience import PATIENCE_S
 from support.sabotage import workplace
 
 HEAVY = {"textual", "mlflow", "optuna", "torch", "plotext", "matplotlib", "numpy", "pandas", "sqlalchemy"}
@@ -32,7 +33,7 @@ finally:
 
 def loaded_by(folder, *words: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, *words], cwd=folder, capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", RUN, *words], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -57,7 +58,9 @@ def test_a_trial_loads_nothing_of_ours_but_its_own_side(tmp_path):
         "    print('loaded', *sorted(sys.modules))\n"
         "    return x\n"
     )  # fmt: skip
-    subprocess.run([sys.executable, "-m", "tuner_tui.cli", "sweep", "--headless"], cwd=tmp_path, timeout=90)
+    subprocess.run(
+        [sys.executable, "-m", "tuner_tui.cli", "sweep", "--headless"], cwd=tmp_path, timeout=PATIENCE_S
+    )
     loaded = set((tmp_path / "mlruns" / "train-1").glob("*")) or set(
         (tmp_path / "mlruns").glob("*/trials/0/log.txt")
     )

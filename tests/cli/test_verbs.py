@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.sabotage import study, tuner, workplace
 
+one_sweep = pytest.mark.xdist_group("swept")  # what `swept` makes is made once, however many workers
 REPOSITORY = Path(__file__).parents[2]
 SEARCH = """
 name = "small"
@@ -41,6 +42,7 @@ def swept(tmp_path_factory):
     return folder, done
 
 
+@one_sweep
 def test_a_headless_sweep_reports_what_the_journal_says(swept):
     folder, done = swept
     assert done.returncode == 0, done.stderr
@@ -115,6 +117,7 @@ def test_all_errors_of_a_file_come_at_once(tmp_path):
     assert "tuner.toml: trials: " in done.stderr and "tuner.toml: space.optimizer.x: " in done.stderr
 
 
+@one_sweep
 def test_plot_prints_the_scatterplots_and_saves_pictures(swept):
     folder, _ = swept
     done = tuner(folder, "plot", "small", "--width", "100", "--save", "p/a.png", "--save", "p/a.svg")
@@ -126,6 +129,7 @@ def test_plot_prints_the_scatterplots_and_saves_pictures(swept):
     assert refused.returncode == 2 and ".png or .svg" in refused.stderr
 
 
+@one_sweep
 def test_list_and_check_and_names_by_their_beginning(swept):
     folder, _ = swept
     assert re.search(r"small-1 +done +8/8 ended", tuner(folder, "list").stdout)
@@ -139,6 +143,7 @@ def test_list_and_check_and_names_by_their_beginning(swept):
     assert unknown.returncode == 2 and "has no 'missing'" in unknown.stderr
 
 
+@one_sweep
 def test_stop_asks_only_a_running_study(swept):
     folder, _ = swept
     done = tuner(folder, "stop")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.one_trial import HERE, LIMITS, a_search
+from support.patience import PATIENCE_S
 
 from tuner_tui.engine.run import run_study
 from tuner_tui.search.search import Search
@@ -74,35 +75,38 @@ def test_out_of_memory_is_told_from_a_kill(tmp_path):
 
 @pytest.mark.parametrize("how", ["hangs", "hangs_deaf", "holds_the_lock", "hangs_early"])
 def test_a_hang_ends_at_the_time_limit(tmp_path, how):
-    _, trials = run(tmp_path, a_search(how, limits=replace(LIMITS, trial_seconds=1.0)))
+    _, trials = run(tmp_path, a_search(how, limits=replace(LIMITS, trial_seconds=2.0)))
     outcome = Outcome.NO_START if how == "hangs_early" else Outcome.UNFINISHED
     assert (trials[0].outcome, trials[0].reason) == (outcome, Reason.TIMEOUT)
-    assert trials[0].message == "took longer than 1 s"
+    assert trials[0].message == "took longer than 2 s"
 
 
 def test_silence_ends_a_trial_and_measuring_keeps_it_alive(tmp_path):
-    _, trials = run(tmp_path, a_search("silent", limits=replace(LIMITS, silent_seconds=0.7)))
+    _, trials = run(tmp_path, a_search("silent", limits=replace(LIMITS, silent_seconds=1.5)))
     assert (trials[0].outcome, trials[0].reason) == (Outcome.UNFINISHED, Reason.SILENT)
-    talking = a_search(function="forever", limits=replace(LIMITS, silent_seconds=0.7, trial_seconds=2.0))
+    talking = a_search(function="forever", limits=replace(LIMITS, silent_seconds=1.5, trial_seconds=3.0))
     _, trials = run(tmp_path, talking)
     assert trials[0].reason is Reason.TIMEOUT
 
 
 def test_a_generator_that_is_stopped_runs_its_finally(tmp_path):
-    folder, trials = run(tmp_path, a_search(function="forever", limits=replace(LIMITS, trial_seconds=0.5)))
+    limits = replace(LIMITS, trial_seconds=1.0, grace_seconds=PATIENCE_S)
+    folder, trials = run(tmp_path, a_search(function="forever", limits=limits))
     assert trials[0].reason is Reason.TIMEOUT
     assert folder.log_tail(0) == ["finally ran"]
 
 
 def test_a_yield_of_nothing_is_a_place_to_stop_and_no_measurement(tmp_path):
-    limits = replace(LIMITS, trial_seconds=0.7, grace_seconds=20)  # a kill would come too late to be it
+    limits = replace(
+        LIMITS, trial_seconds=1.5, grace_seconds=PATIENCE_S
+    )  # a kill would come too late to be it
     folder, trials = run(tmp_path, a_search(function="quiet", limits=limits))
     assert (trials[0].reason, trials[0].steps) == (Reason.TIMEOUT, 1)
     assert folder.log_tail(0) == ["finally ran"]
 
 
 def test_yields_of_nothing_are_silence(tmp_path):
-    _, trials = run(tmp_path, a_search(function="quiet", limits=replace(LIMITS, silent_seconds=0.7)))
+    _, trials = run(tmp_path, a_search(function="quiet", limits=replace(LIMITS, silent_seconds=1.5)))
     assert trials[0].reason is Reason.SILENT
 
 

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S
 from support.sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
 
 from tuner_tui.launch import resume
@@ -21,7 +22,7 @@ parallel = 2
 [space]
 x = { log = [0.1, 10.0] }
 [limits]
-grace_seconds = 2
+grace_seconds = 300
 """
 BRIEF = ENDLESS.replace("forever", "number").replace('"endless"', '"brief"')
 
@@ -44,7 +45,7 @@ def test_ctrl_c_twice_stops_everything_and_the_journal_is_complete(running):
     wait_for(folder, lambda s: s.stopping)
     assert folder.snapshot().counts.running == 2  # once: they go on
     process.send_signal(signal.SIGINT)
-    assert process.wait(90) == 130
+    assert process.wait(PATIENCE_S) == 130
     after = folder.snapshot()
     assert {t.reason for t in after.trials.values()} == {Reason.STOPPED}
     assert {t.outcome for t in after.trials.values()} == {Outcome.UNFINISHED}
@@ -56,13 +57,14 @@ def test_ctrl_c_twice_stops_everything_and_the_journal_is_complete(running):
 
 
 def test_ctrl_c_once_waits_for_the_running_trials(tmp_path):
-    sleepy = BRIEF.replace("number", "sleeps").replace("[limits]", "[fixed]\nseconds = 2\n[limits]")
-    workplace(tmp_path, sleepy)
+    workplace(tmp_path, BRIEF.replace("number", "until_told"))
     process = start(tmp_path, "sweep", "--headless")
     folder = study(tmp_path, "brief-1")
     wait_for(folder, lambda s: s.counts.running == 2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(90) == 130
+    wait_for(folder, lambda s: s.stopping)
+    (tmp_path / "told").touch()
+    assert process.wait(PATIENCE_S) == 130
     after = folder.snapshot()
     assert after.counts.finished == 2 and after.counts.waiting == 4
     journal_is_whole(folder)
@@ -71,7 +73,7 @@ def test_ctrl_c_once_waits_for_the_running_trials(tmp_path):
 def test_a_polite_kill_stops_the_trials_too(running):
     _, process, folder, snapshot = running
     process.terminate()
-    assert process.wait(90) == 130
+    assert process.wait(PATIENCE_S) == 130
     assert {t.reason for t in folder.snapshot().trials.values()} == {Reason.STOPPED}
     journal_is_whole(folder)
     wait_gone([t.pid for t in snapshot.trials.values() if t.pid])

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from support.mlflow_server import Server
+from support.patience import PATIENCE_S
 from support.sabotage import start, study, wait_for, workplace
 from support.story import SEARCH, agrees_with_mlflow
 
@@ -26,7 +27,7 @@ def test_nothing_is_missing_after_a_server_was_away_mid_sweep(tmp_path):
         assert snapshot.closed_at is None
         time.sleep(max(0.0, gone_at + 20 - time.monotonic()))
         server.start()
-        assert sweep.wait(120) == 0
+        assert sweep.wait(PATIENCE_S) == 0
         assert sorted(folder.snapshot().trials) == list(range(16))
         agrees_with_mlflow(folder, server.uri)
     finally:

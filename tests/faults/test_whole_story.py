@@ -10,7 +10,7 @@ import os
 import signal
 
 import pytest
-from support.sabotage import PATIENCE_S, alive, journal_is_whole, study, tuner, wait_for, wait_gone, workplace
+from support.sabotage import alive, journal_is_whole, study, tuner, wait_for, wait_gone, workplace
 from support.story import SEARCH, agrees_with_mlflow
 from support.terminal import Terminal
 from support.ways_to_end import SABOTAGE
@@ -97,7 +97,7 @@ def test_a_lost_line_leaves_the_sweep_running(tmp_path):
     assert alive(snapshot.pid) and folder.engine_alive()
     assert tuner(tmp_path, "stop", "--now").returncode == 0
     wait_for(folder, lambda s: s.closed_why == "stopped")
-    wait_gone([snapshot.pid], PATIENCE_S)  # it waits for MLflow to have it all
+    wait_gone([snapshot.pid])  # it waits for MLflow to have it all
 
 
 def test_a_screen_leaves_with_a_terminal_that_says_nothing(tmp_path):

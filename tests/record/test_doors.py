@@ -8,11 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S, wait_until
 
 from tuner_tui.record.progress import publication
 from tuner_tui.record.ui import open_mlflow_ui
@@ -90,17 +90,18 @@ def test_the_ui_finds_a_free_port_and_ends_with_ctrl_c(tmp_path: Path) -> None:
                 assert line, said
             found = re.search(r"http://127.0.0.1:(\d+)", said)
             assert found and int(found[1]) > port
-            page = urllib.request.urlopen(f"{found[0]}/", timeout=10).read()
+            page = urllib.request.urlopen(f"{found[0]}/", timeout=PATIENCE_S).read()
             assert b"MLflow" in page
             os.kill(ui.pid, signal.SIGINT)
-            assert ui.wait(20) == 0
+            assert ui.wait(PATIENCE_S) == 0
         finally:
             ui.terminate()
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", int(found[1])), 1).close()
-            except OSError:
-                return
-            time.sleep(0.1)
-        raise AssertionError("the server lives on")
+        wait_until(lambda: not answers(int(found[1])), "the server is gone")
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

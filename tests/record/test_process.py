@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S, wait_until
 from support.publisher_processes import Follower, start_command, start_publish, start_publish_on_a_full_disk
 from support.record_tools import Diary, assert_agrees, read, uri_of
 
@@ -20,11 +21,8 @@ from tuner_tui.study.folder import StudyLock
 from tuner_tui.study.outcomes import Reason
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+def until(condition: Callable[[], object]) -> None:
+    wait_until(condition, "it happens", every=0.05)
 
 
 def log_of(diary: Diary) -> str:
@@ -36,7 +34,7 @@ def test_four_start_at_once_where_there_is_no_database(tmp_path: Path) -> None:
     diaries = [Diary(tmp_path, f"sweep-{k}").open().trial(0).close() for k in range(4)]
     processes = [start_publish(diary.folder, uri_of(diary)) for diary in diaries]
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE_S)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     for diary in diaries:
         assert_agrees(diary)
@@ -51,7 +49,7 @@ def test_killed_while_it_makes_the_database_it_leaves_none_half_made(tmp_path: P
         process.kill()
         process.join()
     last = start_publish(diary.folder, uri_of(diary))
-    last.join(60)
+    last.join(PATIENCE_S)
     assert last.exitcode == 0
     assert_agrees(diary)
     assert sorted(path.name for path in tmp_path.glob("mlflow.db.*")) == []
@@ -61,7 +59,7 @@ def test_killed_while_it_makes_the_database_it_leaves_none_half_made(tmp_path: P
 def test_a_disk_that_is_full_when_the_database_is_made_does_no_harm(tmp_path: Path, limit: int) -> None:
     diary = Diary(tmp_path).open().trial(0).close()
     process = start_publish_on_a_full_disk(diary.folder, uri_of(diary), limit)
-    process.join(60)
+    process.join(PATIENCE_S)
     assert process.exitcode == 10
     assert_agrees(diary)
 
@@ -75,7 +73,7 @@ def test_killed_anywhere_it_loses_and_doubles_nothing(tmp_path: Path) -> None:
         diary.folder.log(number).write_text(f"trial {number}")
     diary.close()
     first = start_publish(Diary(tmp_path, "other-1").open().folder, uri_of(diary))
-    first.join(60)  # now there is a database, and the kills hit what is written to it
+    first.join(PATIENCE_S)  # now there is a database, and the kills hit what is written to it
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # shown when it fails
     chance = random.Random(seed)
@@ -92,7 +90,7 @@ def test_killed_anywhere_it_loses_and_doubles_nothing(tmp_path: Path) -> None:
             diary.folder.publisher_state.unlink(missing_ok=True)
     assert kills >= 3
     last = start_publish(diary.folder, uri_of(diary))
-    last.join(60)
+    last.join(PATIENCE_S)
     assert last.exitcode == 0
     assert_agrees(diary)
     study = read(diary)
@@ -112,13 +110,13 @@ def test_metrics_of_a_running_trial_appear_and_the_dead_are_buried(tmp_path: Pat
     assert [trial.status for trial in read(diary).trials] == ["FINISHED", "RUNNING", "RUNNING"]
     assert read(diary).status == "RUNNING" and publication(diary.folder).at_work
     diary.measure(1, 1, 0.25)
-    until(lambda: read(diary).trials[1].metrics["loss/valid"] == 0.25, 5)
+    until(lambda: read(diary).trials[1].metrics["loss/valid"] == 0.25)
 
     os.kill(publisher.pid, signal.SIGINT)  # Ctrl-C and a lost line are meant for the engine
     os.kill(publisher.pid, signal.SIGHUP)
     engine.release()
     publisher.stdin.close()  # as the kernel does when the engine is killed
-    assert publisher.wait(30) == 0
+    assert publisher.wait(PATIENCE_S) == 0
     study = read(diary)
     assert [trial.status for trial in study.trials] == ["FINISHED", "KILLED", "FAILED"]
     assert [trial.reason for trial in study.trials] == [None, "interrupted", "interrupted"]
@@ -154,7 +152,7 @@ def test_the_dead_are_buried_even_while_mlflow_is_away(tmp_path: Path) -> None:
     )
     assert not diary.folder.engine_alive()
     last = start_publish(diary.folder, uri_of(diary))  # `tuner publish`, to a store that is there
-    last.join(60)
+    last.join(PATIENCE_S)
     assert_agrees(diary)
 
 
@@ -174,7 +172,7 @@ def test_it_leaves_the_study_to_a_new_engine_and_its_publisher(tmp_path: Path) -
     assert new_engine.stdout and new_engine.stdout.readline()
     new = Follower(diary.folder, uri_of(diary))  # waits its turn
     old.let_go()
-    assert old.wait(15) == 0
+    assert old.wait() == 0
     assert diary.folder.snapshot().trials[1].running  # not for the old one to bury
     until(lambda: publication(diary.folder).complete)
     diary.end(1).close()
@@ -190,7 +188,7 @@ def test_a_polite_kill_saves_and_the_next_goes_on(tmp_path: Path) -> None:
     first = Follower(diary.folder, uri_of(diary))
     until(lambda: publication(diary.folder).complete)
     os.kill(first.process.pid or 0, signal.SIGTERM)
-    assert first.wait(10) == 0
+    assert first.wait() == 0
     diary.measure(1, 1, 0.25).end(1).close()
     assert Notebook.load(diary.folder.publisher_state).runs.keys() == {1}
     second = Follower(diary.folder, uri_of(diary))

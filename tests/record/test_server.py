@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S
 from support.publisher_processes import Follower
 from support.record_tools import Diary, assert_agrees, read
 
@@ -14,6 +15,8 @@ from tuner_tui.record.progress import publication
 from tuner_tui.record.publisher import publish
 from tuner_tui.study.folder import StudyLock
 from tuner_tui.study.outcomes import Reason
+
+pytestmark = pytest.mark.xdist_group("mlflow-server")  # one server, however many workers
 
 
 def artifacts(uri: str, run_id: str, path: str | None = None) -> list[str]:
@@ -30,7 +33,7 @@ def test_a_server_records_what_a_file_does(server, tmp_path: Path) -> None:
     diary.start(1, odd).measure(1, 0, 0.5).measure(1, 1, math.inf).end(1, Reason.DIVERGED).close()
     diary.folder.out(0).mkdir(parents=True)
     (diary.folder.out(0) / "weights.bin").write_bytes(b"\0" * 100_000)
-    assert publish(diary.folder, server.uri, patience=5.0) == 0
+    assert publish(diary.folder, server.uri, patience=PATIENCE_S) == 0
     assert not publication(diary.folder).problems
     study = read(diary, server.uri)
     first, second = study.trials
@@ -44,7 +47,7 @@ def test_a_refusal_by_a_server_costs_one_thing(server, tmp_path: Path) -> None:
     diary = (
         Diary(tmp_path, "served-2").open().start(0).measure(0, 0, 0.5).measure(0, 2**70, 0.25).end(0).close()
     )
-    assert publish(diary.folder, server.uri, patience=5.0) == 0
+    assert publish(diary.folder, server.uri, patience=PATIENCE_S) == 0
     assert publication(diary.folder).problem_count == 1
     [trial] = read(diary, server.uri).trials
     assert trial.status == "FINISHED" and trial.metrics == {"loss/valid": 0.5}

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.patience import PATIENCE_S
+
 SCRIPT = """
 import io, pkgutil, importlib, sys
 import tuner_tui.report
@@ -41,6 +43,6 @@ def test_reports_load_no_screen_no_engine_and_nothing_early():
     tests = str(Path(__file__).resolve().parents[1])
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        env=os.environ | {"PYTHONPATH": tests}, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": tests}, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import print_a_study
+from support.patience import PATIENCE_S
 from support.studies import (
     SMALL_SPACE,
     START,
@@ -55,7 +56,7 @@ def printed(events: Iterable[Event], *, at_once: bool = False, created_at: float
 
 
 def test_a_pipe_gets_plain_lines_one_for_each_ended_trial(golden):
-    run = subprocess.run([sys.executable, DRIVER, "small"], capture_output=True, timeout=60)
+    run = subprocess.run([sys.executable, DRIVER, "small"], capture_output=True, timeout=PATIENCE_S)
     assert run.returncode == 0, run.stderr.decode()
     text = run.stdout.decode()
     assert all(c == "\n" or c.isprintable() for c in text)
@@ -169,7 +170,7 @@ def test_a_reader_that_leaves_costs_the_sweep_nothing():
     assert child.stdout.readline().startswith("study invented")
     child.stdout.close()
     assert child.stderr.read() == "survived\n"
-    assert child.wait(30) == 0
+    assert child.wait(PATIENCE_S) == 0
 
 
 def test_a_stream_closed_on_our_side_is_no_trouble_either():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import print_a_study
+from support.patience import PATIENCE_S
 from support.studies import START, small_events
 
 from tuner_tui.report.bar import NARROWEST, bar_line
@@ -40,7 +41,7 @@ def on_a_terminal(columns: int, **environment: str) -> str:
     except OSError:  # EIO: the last writer has gone
         pass
     os.close(ours)
-    assert child.wait(30) == 0
+    assert child.wait(PATIENCE_S) == 0
     return data.decode()
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S, wait_until
 from support.questions import opened
 
 from tuner_tui.study.bury import MESSAGE, bury
@@ -47,7 +48,7 @@ def write(folder: StudyFolder, *events) -> None:
 
 def sleeper(*, leader: bool) -> subprocess.Popen[bytes]:
     """A process that sleeps, having started another one that does; it leads a group of its own or not."""
-    code = "import subprocess as s, time; s.Popen(['sleep', '60']); print('up', flush=True); time.sleep(60)"
+    code = "import subprocess as s, time; s.Popen(['sleep', '600']); print('up', flush=True); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=leader)
     assert process.stdout and process.stdout.readline()
     return process
@@ -88,11 +89,16 @@ def test_a_surviving_trial_dies_with_what_it_started(folder: StudyFolder) -> Non
     trial = sleeper(leader=True)
     write(folder, TrialStarted(2.0, 0, {}, seed=0, pid=trial.pid, process_started=start_ticks(trial.pid)))
     bury(folder, StudyLock(folder))
-    assert trial.wait(5) == -9
-    with pytest.raises(ProcessLookupError):  # its group is empty too
-        for _ in range(100):
-            os.killpg(trial.pid, 0)
-            time.sleep(0.02)
+    assert trial.wait(PATIENCE_S) == -9
+    wait_until(lambda: is_empty(trial.pid), "its group is empty too")
+
+
+def is_empty(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_a_stranger_with_the_pid_of_a_trial_lives(folder: StudyFolder) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.patience import PATIENCE_S
 from support.questions import opened
 
 from tuner_tui.study.events import (
@@ -47,7 +48,7 @@ except StudyBusy as busy:
     print(busy, flush=True)
     sys.exit(3)
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -95,12 +96,12 @@ def test_one_can_wait_for_a_lock_that_is_about_to_fall(folder: StudyFolder) -> N
     lock = StudyLock(folder)
     assert not folder.let_go(within=0.1)
     threading.Timer(0.2, lock.release).start()
-    assert folder.let_go(within=30)
+    assert folder.let_go(within=PATIENCE_S)
 
 
 def test_a_process_the_engine_starts_does_not_inherit_the_lock(folder: StudyFolder) -> None:
     lock = StudyLock(folder)
-    with subprocess.Popen(["sleep", "60"], close_fds=False) as child:
+    with subprocess.Popen(["sleep", "600"], close_fds=False) as child:
         lock.release()
         assert not folder.engine_alive()
         child.kill()

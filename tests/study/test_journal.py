@@ -145,7 +145,7 @@ journal = JournalWriter(Path(sys.argv[1]))
 for i in range(200):
     journal.append([TrialMeasured(float(i), 0, i, {"loss": 1.0})])
 print("written", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as writer:
         assert writer.stdout and writer.stdout.readline() == b"written\n"

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.one_trial import HERE
+from support.patience import PATIENCE_S, wait_until
 from tuner_tui.engine.launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
-
-PATIENCE_S = 30.0  # a loaded machine; nothing here takes a second on a quiet one
 
 
 class LauncherContract:
@@ -93,11 +92,12 @@ class LauncherContract:
     def test_an_asked_function_runs_its_finally(self, launcher, job, tmp_path):
         launcher.submit(job(2, "sleeps"))
         wait_for(launcher, lambda news: any(isinstance(i, Started) for i in news))
-        time.sleep(0.5)  # let it get into its sleep
+        log = tmp_path / "2" / "log.txt"
+        wait_until(lambda: log.exists() and "asleep" in log.read_text(), "it sleeps")
         launcher.stop(2)
         *_, last_word, _ = until_exited(launcher, {2})
         assert last_word.message == {"end": "stopped"}
-        assert "finally ran" in (tmp_path / "2" / "log.txt").read_text()
+        assert "finally ran" in log.read_text()
 
     @pytest.mark.parametrize("how", ["hangs_deaf", "holds_the_lock"])
     def test_now_ends_what_does_not_listen(self, launcher, job, how):
@@ -151,11 +151,8 @@ def wait_for(launcher: Launcher, enough) -> list[LauncherEvent]:
 
 
 def assert_vanishes(group: int) -> None:
-    """Every member of the group has been sent SIGKILL: give the kernel a moment, a loaded one ten seconds."""
-    deadline = time.monotonic() + 10
-    while group_members(group) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert group_members(group) == []
+    """Every member of the group has been sent SIGKILL: give the kernel a moment."""
+    wait_until(lambda: group_members(group) == [], f"nobody is left in group {group}")
 
 
 def group_members(group: int) -> list[int]:

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
+
+from support.patience import wait_until
 
 
 class Server:
@@ -36,15 +37,19 @@ class Server:
                 env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             )  # fmt: skip
 
-    def wait(self, seconds: float = 90.0) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=2).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError((self._data / "server.log").read_text()[-3000:])
+    def wait(self) -> None:
+        try:
+            wait_until(self._answers, "the server answers", every=0.1)
+        except AssertionError as error:
+            log = (self._data / "server.log").read_text()
+            raise AssertionError(f"{error}; its log ends with {log[-3000:]}") from None
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.uri}/health", timeout=10).close()
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         if self._process is not None:

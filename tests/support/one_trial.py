@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from support.patience import PATIENCE_S
 from tuner_tui.engine.launcher import Job
 from tuner_tui.search.search import Limits, Search
 from tuner_tui.search.space import Float, Hyperparameter, Space
 
 TESTS = str(Path(__file__).parents[1])
 HERE = str(Path(__file__).parent)
-LIMITS = Limits(trial_seconds=30, silent_seconds=20, grace_seconds=0.3)
+LIMITS = Limits(trial_seconds=PATIENCE_S, silent_seconds=PATIENCE_S, grace_seconds=0.3)
 
 
 def a_search(

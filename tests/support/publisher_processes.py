@@ -13,6 +13,7 @@ import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from support.patience import PATIENCE_S
 from tuner_tui.study.folder import StudyFolder
 
 _context = multiprocessing.get_context("forkserver")
@@ -21,7 +22,7 @@ _context.set_forkserver_preload(
 )
 
 
-def start_publish(folder: StudyFolder, uri: str, patience: float = 30.0) -> BaseProcess:
+def start_publish(folder: StudyFolder, uri: str, patience: float = PATIENCE_S) -> BaseProcess:
     """`publish` in a process; its exit code is the process's."""
     process = _context.Process(target=_publish, args=(str(folder.path), uri, patience))
     process.start()
@@ -57,7 +58,7 @@ def _publish_twice(path: str, uri: str, limit: int) -> None:
 class Follower:
     """`follow` in a process with a pipe for a lifeline, like the engine starts it."""
 
-    def __init__(self, folder: StudyFolder, uri: str, drain_seconds: float = 60.0) -> None:
+    def __init__(self, folder: StudyFolder, uri: str, drain_seconds: float = PATIENCE_S) -> None:
         inside, self._outside = os.pipe()
         receiver = _context.Process(target=_follow, args=(str(folder.path), uri, drain_seconds, _Fd(inside)))
         receiver.start()
@@ -67,8 +68,8 @@ class Follower:
     def let_go(self) -> None:
         os.close(self._outside)
 
-    def wait(self, seconds: float = 60.0) -> int | None:
-        self.process.join(seconds)
+    def wait(self) -> int | None:
+        self.process.join(PATIENCE_S)
         return self.process.exitcode
 
 

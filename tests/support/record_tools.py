@@ -89,8 +89,9 @@ def assert_agrees(diary: Diary, uri: str | None = None, *, rows: bool = True) ->
     """MLflow and the journal tell the same of every trial: none lost, none doubled, none left RUNNING."""
     uri = uri or uri_of(diary)
     snapshot = diary.folder.snapshot()
-    recorded = {trial.number: trial for trial in read(diary, uri).trials}
-    assert [t.number for t in read(diary, uri).trials] == sorted(snapshot.trials)
+    trials = read(diary, uri).trials
+    recorded = {trial.number: trial for trial in trials}
+    assert [trial.number for trial in trials] == sorted(snapshot.trials)
     for number, trial in snapshot.trials.items():
         copy = recorded[number]
         assert copy.params == {name: str(value) for name, value in trial.params.items()}

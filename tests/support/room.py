@@ -16,6 +16,7 @@ from pathlib import Path
 from textual.css.query import NoMatches
 
 from support import studies
+from support.patience import PATIENCE_S
 from support.studies import START
 from tuner_tui.study.events import Event, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.folder import StudyFolder, StudyLock
@@ -118,7 +119,7 @@ def journal_of(snapshot: Snapshot) -> list[Event]:
 
 async def until(pilot, holds: Callable[[], object]) -> None:
     """Wait for what a timer brings: its own time on a quiet machine, seconds on a busy one."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         await pilot.pause(0.05)
         try:
@@ -131,9 +132,10 @@ async def until(pilot, holds: Callable[[], object]) -> None:
 
 async def settle(pilot) -> None:
     """Until everything on disk is on the screen and every panel in view is drawn."""
-    for _ in range(200):
-        await pilot.pause()
-        if getattr(pilot.app.screen, "settled", True):
-            break
+    deadline = time.monotonic() + PATIENCE_S
+    await pilot.pause()
+    while not getattr(pilot.app.screen, "settled", True):
+        assert time.monotonic() < deadline, "the screen never settled"
         await pilot.pause(0.01)
+        await pilot.pause()
     await pilot.pause()

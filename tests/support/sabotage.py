@@ -8,15 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+from support.patience import PATIENCE_S, wait_until
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.snapshot import Snapshot
 
 TUNER = [sys.executable, "-m", "tuner_tui.cli"]
 TARGETS = Path(__file__).with_name("ways_to_end.py")
-PATIENCE_S = 90.0  # mlflow alone takes seconds to import on a loaded machine
 
 
 def workplace(folder: Path, search: str) -> Path:
@@ -47,13 +46,12 @@ def study(folder: Path, name: str) -> StudyFolder:
 
 def wait_for(folder: StudyFolder, enough) -> Snapshot:
     """The first snapshot of the journal that is enough."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
+
+    def look() -> Snapshot | None:
         snapshot = folder.snapshot()
-        if enough(snapshot):
-            return snapshot
-        assert time.monotonic() < deadline, f"waited in vain: {snapshot.counts}"
-        time.sleep(0.05)
+        return snapshot if enough(snapshot) else None
+
+    return wait_until(look, f"{folder.name} is far enough")
 
 
 def alive(pid: int) -> bool:
@@ -64,11 +62,8 @@ def alive(pid: int) -> bool:
     return state[state.rindex(")") + 2] != "Z"
 
 
-def wait_gone(pids: list[int], patience: float = 10.0) -> None:
-    deadline = time.monotonic() + patience
-    while any(map(alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not [pid for pid in pids if alive(pid)]
+def wait_gone(pids: list[int]) -> None:
+    wait_until(lambda: not any(map(alive, pids)), f"none of {pids} is alive")
 
 
 def kill(process: subprocess.Popen[str]) -> None:

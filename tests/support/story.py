@@ -16,7 +16,7 @@ x = { log = [0.1, 10.0] }
 [space.model]
 fate = { int = [0, 29] }
 [limits]
-trial_seconds = 4
+trial_seconds = 8
 grace_seconds = 0.5
 memory_gb = 0.3
 """

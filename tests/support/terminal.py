@@ -10,10 +10,10 @@ import struct
 import subprocess
 import termios
 import threading
-import time
 from pathlib import Path
 
-from support.sabotage import PATIENCE_S, TUNER
+from support.patience import PATIENCE_S, wait_until
+from support.sabotage import TUNER
 
 ESCAPE = re.compile(
     r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>PX^_][^\x1b]*(?:\x1b\\)?|\x1b."
@@ -47,13 +47,10 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (found := re.search(pattern, self.text)):
-            assert time.monotonic() < deadline, (
-                f"{pattern!r} was never shown; the last was {self.text[-2000:]}"
-            )
-            time.sleep(0.05)
-        return found
+        try:
+            return wait_until(lambda: re.search(pattern, self.text), f"{pattern!r} is shown", every=0.05)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the last was {self.text[-2000:]}") from None
 
     def leave(self) -> int:
         """Press q and return the exit code."""

@@ -23,7 +23,7 @@ def train(*, how: str = "returns", x: float = 1.0, steps: int = 3, seed: int = 0
     end(how, out)
     if how == "nan":
         yield {"step": steps, "loss": float("nan")}
-        time.sleep(60)
+        time.sleep(600)
     if how == "inf":
         yield {"step": steps, "loss": float("inf")}
     if how == "words":
@@ -48,7 +48,7 @@ def end(how: str, out: str | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "sigterm":
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(60)
+            time.sleep(600)
         case "memory_error":
             raise MemoryError("cannot allocate 12 GiB")
         case "eats_memory":
@@ -125,9 +125,16 @@ def mapping(*, x: float = 1.0) -> dict[str, float]:
 
 def sleeps(*, x: float = 1.0, seconds: float = 600.0) -> float:
     try:
+        print("asleep", flush=True)
         time.sleep(seconds)
     finally:
         print("finally ran", flush=True)
+    return x
+
+
+def until_told(*, x: float = 1.0) -> float:
+    while not Path("told").exists():
+        time.sleep(0.02)
     return x
 
 

@@ -269,7 +269,7 @@ async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):
     async with drive(room, None) as pilot:
         await pilot.pause()
         await pilot.press("n", "enter")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: "it must be above 0" in texts(pilot.app.screen))
         dialog = pilot.app.screen
         assert isinstance(dialog, NewStudy)
         assert "it must be above 0" in texts(dialog) and "it is missing" in texts(dialog)
@@ -333,7 +333,7 @@ async def test_the_palette_offers_the_same_keys(room, small):
 async def test_a_learning_rate_is_found_before_a_sweep(room):
     async with room.app().run_test(size=(120, 40)) as pilot:
         await pilot.press("n", *"my.toml", "ctrl+l")
-        await pilot.pause(0.2)
+        await until(pilot, lambda: pilot.app.screen.query_one(ScatterGrid))
         await settle(pilot)
         assert room.launched == ["finder of my.toml"]
         pane = pilot.app.screen.query_one(FindingPane)

@@ -291,6 +291,6 @@ async def test_a_long_study_is_charted_off_the_keys(room, monkeypatch):
         params = dict(screen.snapshot.trials[0].params)
         room.happen(folder, [TrialStarted(room.now, 23, params, 23)])
         room.happen(folder, [TrialMeasured(room.now + 1, 23, 0, {studies.OBJECTIVE: 0.4})])
-        await pilot.pause(0.5)
+        await until(pilot, lambda: len(screen.scatters[0].marks) > before)
         await settle(pilot)
         assert len(screen.scatters[0].marks) == before + 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support import drawings, studies
-from support.room import settle
+from support.room import settle, until
 from textual.strip import Strip
 
 from tuner_tui.study.folder import StudyFolder
@@ -168,8 +168,13 @@ def room_folder(path: Path) -> StudyFolder:
 
 
 async def look_again(pilot, room) -> None:
+    """A second later, when the screen has looked at the file once more."""
+    preview = pilot.app.screen.query_one(Preview)
+    looks = []
+    preview.look = lambda *a: (looks.append(a), Preview.look(preview, *a))
     room.now += 1
-    await pilot.pause(0.8)
+    await until(pilot, lambda: looks)
+    del preview.look
     await settle(pilot)
 
 
