@@ -69,10 +69,12 @@ class Exam:
     @staticmethod
     def draw(train: Captioned, valid: Captioned, seed: int) -> "Exam":
         images, (tokens, _) = valid.images, valid.one_each()
-        curve = _questions(images, _patches(len(images), images.shape[-1], seed), seed, ASKED)
-        noise = Noise.at(seed, 0)
-        square = maskers.center(noise, torch.full((len(images),), 0.75), images.shape[-1])
-        centre = _questions(images, square.to(images.device), seed, images.shape[-1] ** 2)
+        side = images.shape[-1]
+        # Powers are rounded differently on other devices: all masks are drawn on the CPU.
+        patches = _patches(len(images), side, seed)
+        square = maskers.center(Noise.at(seed, 0), torch.full((len(images),), 0.75), side)
+        curve = _questions(images, patches.to(images.device), seed, ASKED)
+        centre = _questions(images, square.to(images.device), seed, side**2)
         return Exam(curve, centre, tokens, *_baselines(train.images, curve))
 
     def save(self, path: Path) -> None:
