@@ -8,8 +8,11 @@ square. Each question can be asked with the true caption, with another image's, 
 """
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +24,6 @@ from models.data import Captioned
 from models.data.tokenizer import Tokenizer
 from models.model import LEVELS, CaptionModel, pixels
 from models.noise import Noise
-from models.speed import Plan
 
 CURVE = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 """P(known): image n is masked with the (n mod 7)th."""
@@ -93,8 +95,16 @@ class Exam:
 
 
 @torch.no_grad()
-def answer(model: CaptionModel, asked: Questions, tokens: Tensor, plan: Plan) -> Answers:
-    """What the model scores on these questions when told these captions. Waits for the device."""
+def answer(
+    model: CaptionModel,
+    asked: Questions,
+    tokens: Tensor,
+    precision: Callable[[torch.device], AbstractContextManager[Any]] = nullcontext,
+) -> Answers:
+    """What the model scores on these questions when told these captions [V, T]. Waits for the device.
+
+    The model runs inside `precision(device)`: bfloat16 of a GPU's training, for example.
+    """
     emd2, bits, error = [], [], []
     levels = torch.arange(LEVELS, device=tokens.device, dtype=torch.float32)
     fit = LOGITS // (asked.at.shape[1] * 3 * LEVELS), PIXELS // asked.images[0, 0].numel()
@@ -102,7 +112,7 @@ def answer(model: CaptionModel, asked: Questions, tokens: Tensor, plan: Plan) ->
     for start in range(0, len(asked.at), at_once):
         some = slice(start, start + at_once)
         truth = pixels(asked.images[some], asked.at[some])  # [B, K, 3]
-        with plan.autocast(tokens.device):
+        with precision(tokens.device):
             # [B, K, 3, 256]
             logits = model(asked.images[some], asked.given[some], tokens[some], asked.at[some])
         emd2.append(losses.squared_emd(logits, truth))

@@ -129,7 +129,7 @@ class Start:
     learner: Learner
 
     def true_answers(self) -> Answers:
-        return answer(self.learner.model, self.exam.curve, self.exam.tokens, self.learner.plan)
+        return answer(self.learner.model, self.exam.curve, self.exam.tokens, self.learner.plan.autocast)
 
     def measured(self, true: Answers) -> Measured:
         return {
@@ -143,7 +143,7 @@ class Start:
 
     def measured_more(self, true: Answers) -> Measured:
         """The rest of the exam: worth its time once."""
-        ask = partial(answer, self.learner.model, plan=self.learner.plan)
+        ask = partial(answer, self.learner.model, precision=self.learner.plan.autocast)
         centre = ask(self.exam.centre, self.exam.tokens)
         curve = {
             f"loss/valid_p{p:g}": loss for p, loss in zip(CURVE, true.curve, strict=True) if loss == loss

@@ -13,9 +13,6 @@ from models.config import Config
 from models.exam import CURVE, Exam, answer
 from models.model import LEVELS, pixels
 from models.noise import Noise
-from models.speed import Plan
-
-EAGER = Plan(bf16=False, compile=False, graph=False)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +82,9 @@ def test_constant_answers_score_what_arithmetic_says(exam, shapes):
 
 
 def test_a_model_that_knows_scores_nothing_and_one_that_does_not_scores_uniform(exam):
-    knowing = answer(Knowing(exam.curve.images, 200.0), exam.curve, exam.tokens, EAGER)  # type: ignore[arg-type]
+    knowing = answer(Knowing(exam.curve.images, 200.0), exam.curve, exam.tokens)  # type: ignore[arg-type]
     assert knowing.emd2 < 1e-6 and knowing.bits < 1e-6 and knowing.psnr > 80
-    clueless = answer(Knowing(exam.curve.images, 0.0), exam.curve, exam.tokens, EAGER)  # type: ignore[arg-type]
+    clueless = answer(Knowing(exam.curve.images, 0.0), exam.curve, exam.tokens)  # type: ignore[arg-type]
     assert clueless.emd2 == pytest.approx(exam.uniform, rel=1e-4)
     assert clueless.bits == pytest.approx(8)
     assert len(clueless.curve) == len(CURVE) and all(math.isfinite(loss) for loss in clueless.curve)
