@@ -1,7 +1,7 @@
 """What the loss and its gradient cost, beside the same sums left to autograd in float32.
 
 On a GPU also the share of its memory bandwidth, taken from a large copy in the same run, and the kernel
-alone at other numbers of rows and warps: models/fused.py chose them by reasoning, this can prove it wrong.
+alone at other numbers of rows and warps: models/task/fused.py chose them by reasoning, this can prove it wrong.
 
     python benchmarks/loss.py [ROWS]
 """
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.losses import level_loss, outputs
+from models.task.losses import level_loss, outputs
 
 RUNS = 30
 
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _kernel(rows: int, y: Tensor) -> None:
-    from models import fused
+    from models.task import fused
 
     z = torch.randn(rows, 256, device="cuda", dtype=torch.bfloat16)
     copied = 2 * z.nbytes / seconds(z.clone, True)  # bytes/s, read and written

@@ -29,7 +29,7 @@ class Hypers:
     log_lr: Tensor | None = None  # [T, G]  α = exp(log_lr)
     logit_momentum: Tensor | None = None  # [T, G]  β = sigmoid(logit_momentum); Adam's β₁
     log_init_scale: Tensor | None = None  # [G]     x₀ = exp(log_init_scale) · problem.init(seed)
-    init_bins: Tensor | None = None  # [G, B]  the quantiles of x₀: see meta.start
+    init_bins: Tensor | None = None  # [G, B]  the quantiles of x₀: see meta.inner.first_weights
     log_l2: Tensor | None = (
         None  # [n]     n = 1, layers, units or P; adds ½ Σ exp(log_l2) x² to the inner loss
     )

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from meta.hypers import SCHEDULES, Parts
+from meta.inner.ties import Ties
 from meta.problem import Problem
-from meta.ties import Ties
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 

@@ -123,7 +123,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Speed:
-    """The same training, faster; `auto` knows what pays where (see models/speed.py)."""
+    """The same training, faster; `auto` knows what pays where (see models/train/speed.py)."""
 
     precision: str = hyper("auto", Kind(("auto", "fp32", "bf16")))
     compile: str = hyper("auto", Kind(("auto", "on", "off")))

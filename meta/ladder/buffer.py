@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from meta.fixedpoint import SPILL, InfoBuffer
+from meta.inner.fixedpoint import SPILL, InfoBuffer
 from meta.ladder.check import Check, at_most
 
 STEPS, QUICK_STEPS = 20_000, 2_000

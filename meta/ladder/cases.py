@@ -15,7 +15,7 @@ from torch import Tensor
 
 from meta.dynamics import Adam, Dynamics, HeavyBall
 from meta.hypers import Hypers, Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.method import Method, Slope
 from meta.problem import Problem
 from meta.problems.nets import Examples, network

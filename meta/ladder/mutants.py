@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from meta.dynamics import Adam, Dot, HeavyBall, Rates, State
-from meta.exact import Decay
-from meta.fixedpoint import InfoBuffer
-from meta.inner import STRENGTH, Inner, Pull, Theta
+from meta.inner.first_weights import through_quantiles
+from meta.inner.fixedpoint import InfoBuffer
+from meta.inner.integers import Decay
+from meta.inner.steps import STRENGTH, Inner, Pull, Theta
 from meta.ladder import agreement, buffer, implicit, quadratic, slopes
 from meta.ladder.cases import ADAM, HEAVY_BALL, Case, kinds, tanh_network
 from meta.ladder.check import Check, at_most
@@ -25,7 +26,6 @@ from meta.methods.reversible import Reversible
 from meta.methods.tape import Tape
 from meta.methods.unroll import Unroll
 from meta.problem import Layout
-from meta.start import through_quantiles
 
 Responsible = Callable[[torch.device], Check]
 
@@ -208,7 +208,11 @@ MUTANTS = (
     Mutant("Adam's c₁ with the wrong sign", _in(Adam, "pull", _wrong_sign), _tape_adam),
     Mutant("HIPS: L_hvp_meta by x", _in(Inner, "gradient_and_pull", _hips), _tape_heavy_ball),
     Mutant("L_hvp by θ", _in(Inner, "gradient_and_pull", _hips_reversed), _tape_heavy_ball),
-    Mutant("HIPS: the end bins", _at("meta.start.through_quantiles", _ends_of_others), _slope("init_bins")),
+    Mutant(
+        "HIPS: the end bins",
+        _at("meta.inner.first_weights.through_quantiles", _ends_of_others),
+        _slope("init_bins"),
+    ),
     Mutant("HIPS: float β for n/d", _at("meta.dynamics.exact_fraction", _not_rounded), _reversible),
     Mutant("1 − n/d in float32", _in(Decay, "complement", _single), _reversible_adam),
     Mutant(

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from meta.dynamics import State
 from meta.hypers import Parts
-from meta.inner import Expanded, Inner, Pull
+from meta.inner.steps import Expanded, Inner, Pull
 
 
 class Backwards:

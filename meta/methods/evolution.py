@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.method import Slope
 
 Noise = Callable[[range, int], Parts]  # pairs, window -> ε, [n, *shape] in float64

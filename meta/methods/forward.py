@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from meta.dynamics import Rates, State
 from meta.hypers import Parts
-from meta.inner import Inner, Theta
+from meta.inner.steps import Inner, Theta
 from meta.methods.method import Slope
 
 AT_ONCE = (

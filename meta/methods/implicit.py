@@ -23,7 +23,7 @@ from torch import Tensor
 
 from meta.dynamics import HeavyBall
 from meta.hypers import SCHEDULES, STARTS, Parts
-from meta.inner import Expanded, Inner, Theta
+from meta.inner.steps import Expanded, Inner, Theta
 from meta.methods.method import Slope
 
 Product = Callable[[Tensor], Tensor]  # u -> A u, both [..., P]; A is symmetric

@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 
 
 @dataclass(frozen=True)

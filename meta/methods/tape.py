@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.backwards import Backwards
 from meta.methods.method import Slope
 

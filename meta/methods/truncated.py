@@ -13,7 +13,7 @@ from math import ceil
 import torch
 
 from meta.hypers import STARTS, Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.backwards import Backwards
 from meta.methods.method import Slope
 

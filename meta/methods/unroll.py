@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.method import Slope
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from meta import Hypers, hypergradient
 from meta.dynamics import HeavyBall
+from meta.inner.ties import constant
 from meta.problems.digits import digits, mnist
 from meta.problems.nets import Examples, network
 from meta.problems.quadratic import Quadratic, rotated
-from meta.ties import constant
 
 T = 17
 METHODS = ("unroll", "tape")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meta import Hypers, hypergradient
+from meta.inner.ties import Tie, constant, linear, per_epoch, piecewise
 from meta.problems.quadratic import rotated
-from meta.ties import Tie, constant, linear, per_epoch, piecewise
 
 modest = settings(max_examples=50, deadline=None)
 

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models import checkpoint
-from models.checkpoint import LAST, CheckpointError, Identity, load, read, save
 from models.config import Config
+from models.train import checkpoint
+from models.train.checkpoint import LAST, CheckpointError, Identity, load, read, save
 
 OF = Identity(Config(), "c0ffee", seed=3)
 
@@ -107,7 +107,7 @@ def test_what_could_not_be_loaded_is_not_saved(path, value):
 SAVER = """
 import os, sys, torch
 from pathlib import Path
-from models.checkpoint import Identity, save
+from models.train.checkpoint import Identity, save
 from models.config import Config
 torch.set_num_threads(1)
 for line in sys.stdin:  # each a step from which a fresh process saves on

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from models import command
+from models.train import __main__ as command
 
 SMALL = [
     *("--data", "shapes", "--size", "12", "--set", "convnet.depth=8", "--set", "convnet.profundity=4"),

@@ -5,11 +5,13 @@ import torch
 from support import captions
 from support.pretended_gpu import plain, pretended_gpu
 
-from models import checkpoint, data, lrfind, samplers, sampling
+from models import data, lrfind
 from models.config import Config
 from models.data import shapes
-from models.model import CaptionModel
-from models.train import train
+from models.drawing import orders as samplers
+from models.drawing import sampling
+from models.network.model import CaptionModel
+from models.train import checkpoint, train
 
 SMALL = captions.SMALL | {
     "device": "cuda",

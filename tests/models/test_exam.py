@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from models import data
-from models.asking import choose
 from models.config import Config
-from models.exam import CURVE, Exam, answer
-from models.model import LEVELS, pixels
+from models.network.model import LEVELS, pixels
 from models.noise import Noise
+from models.task.asking import choose
+from models.task.exam import CURVE, Exam, answer
 
 
 @pytest.fixture(scope="module")

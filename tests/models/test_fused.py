@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import losses
-from models.losses import level_loss
+from models.task import losses
+from models.task.losses import level_loss
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed: it comes with torch for CUDA"
@@ -22,7 +22,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 INTERPRETED = """
 import json, sys, torch
-from models import fused, losses
+from models.task import fused, losses
 
 def worst(ours, exact):
     return ((ours.double() - exact.double()).abs() / (1 + exact.double().abs())).max().item()
@@ -110,7 +110,7 @@ def test_it_compiles_for_the_gpu_without_one_and_spills_nothing(capability, tmp_
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from models import fused
+    from models.task import fused
 
     pointers = {"z_at": "*bf16", "y_at": "*u8", "loss_at": "*fp32", "dz_at": "*bf16"}
     numbers = {"rows": "i32", "emd2": "fp32", "emd": "fp32", "xent": "fp32"}
@@ -152,8 +152,8 @@ def test_triton_is_imported_by_nobody_before_a_gpu_needs_it():
 
 def test_without_triton_the_reference_is_used_and_one_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)  # importing it now raises ImportError
-    monkeypatch.delitem(sys.modules, "models.fused", raising=False)
-    monkeypatch.delattr("models.fused", raising=False)
+    monkeypatch.delitem(sys.modules, "models.task.fused", raising=False)
+    monkeypatch.delattr("models.task.fused", raising=False)
     losses._fused.cache_clear()
     try:
         z, y = torch.randn(5, 256), torch.arange(5)

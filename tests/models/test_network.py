@@ -11,11 +11,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.config import Config
-from models.inputs import LEVELS, OneHot
-from models.losses import asked_mean, squared_emd
-from models.model import CaptionModel, pixels
+from models.network.inputs import LEVELS, OneHot
+from models.network.model import CaptionModel, pixels
+from models.network.norms import ImageNorm
 from models.noise import Noise
-from models.norms import ImageNorm
+from models.task.losses import asked_mean, squared_emd
 
 SIZE = 12
 CONVNETS = ("straight", "straight_dilated", "straight_residual", "tapered", "expanding", "bottlenecked")

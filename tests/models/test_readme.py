@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from models import command
 from models.config import ALIASES, STEPS, Config
 from models.rules import Flag, Kind, Layers, Real, Text, Whole
+from models.train import __main__ as command
 from models.train import train
 from tuner_tui.search.builtin import find_search
 from tuner_tui.search.file import load_search

@@ -11,10 +11,10 @@ from scipy.stats import chisquare
 from torch import Tensor, nn
 
 from models.config import Config
-from models.model import CaptionModel
+from models.drawing.orders import Ancestral, Chunked, Gibbs, Median
+from models.drawing.sampling import complete, passes, quantile
+from models.network.model import CaptionModel
 from models.noise import Noise
-from models.samplers import Ancestral, Chunked, Gibbs, Median
-from models.sampling import complete, passes, quantile
 
 SIX = torch.tensor(
     [*itertools.product((0, 1), repeat=6)], dtype=torch.uint8
@@ -335,7 +335,7 @@ def test_a_batch_in_parts_is_the_same_batch(monkeypatch):
     images, nothing, tokens = holes(11)
     nothing[3] = True
     whole = [complete(correlated(), images, nothing, tokens, how) for how in (Ancestral("greedy"), Gibbs(4))]
-    monkeypatch.setattr("models.sampling.PIXELS", 5)  # two images a part
+    monkeypatch.setattr("models.drawing.sampling.PIXELS", 5)  # two images a part
     parts = [complete(correlated(), images, nothing, tokens, how) for how in (Ancestral("greedy"), Gibbs(4))]
     assert all(a.equal(b) for a, b in zip(whole, parts, strict=True))
 

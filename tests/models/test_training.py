@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from support import captions
 
-from models import checkpoint, losses, lrfind
-from models.exam import CURVE
-from models.learner import OutOfMemory
-from models.stopping import Diverged
-from models.train import train
+from models import lrfind
+from models.task import losses
+from models.task.exam import CURVE
+from models.train import checkpoint, train
+from models.train.learner import OutOfMemory
+from models.train.stopping import Diverged
 
 QUICK = captions.SMALL | {"valid_images": 14}
 ALWAYS = {
@@ -221,7 +222,7 @@ def test_too_big_a_model_says_so_before_the_first_step():
     """Real memory, really refused: the address space is limited first, so no machine is brought down."""
     code = """
 import resource, torch, models.train
-from models.learner import OutOfMemory
+from models.train.learner import OutOfMemory
 torch.set_num_threads(1)
 limit = 3 << 30
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

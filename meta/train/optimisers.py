@@ -16,8 +16,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from meta.caps import TRUST, within
 from meta.hypers import Hypers, Parts
+from meta.train.caps import TRUST, within
 
 
 class Rule(Protocol):

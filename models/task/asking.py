@@ -7,7 +7,7 @@ three times 256 logits for each pixel are most of what a small model computes, a
 import torch
 from torch import Tensor
 
-from models.model import pixels
+from models.network.model import pixels
 from models.noise import Noise
 
 

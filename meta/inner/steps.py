@@ -18,9 +18,9 @@ from torch.utils import _pytree as pytree
 
 from meta.dynamics import Rates, State
 from meta.hypers import PENALTY, Hypers, Parts, seen_by_losses
+from meta.inner.first_weights import first_weights
+from meta.inner.ties import Ties
 from meta.problem import Problem
-from meta.start import first_weights
-from meta.ties import Ties
 
 Theta = Parts  # what the inner loss reads; the penalty as [..., P] or [..., 1] under STRENGTH
 STRENGTH = "l2"

@@ -12,11 +12,12 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import config, mergers
-from models.dropout import dropout
+from models import config
+from models.network import mergers
+from models.network.dropout import dropout
+from models.network.norms import ImageNorm
+from models.network.reader import Caption
 from models.noise import Noise
-from models.norms import ImageNorm
-from models.reader import Caption
 
 NARROWEST = 8  # filters of a layer: fewer carry no picture, and tensor cores like multiples of it
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from models import config
-from models.cells import CELLS
 from models.data.tokenizer import PAD
-from models.dropout import dropout
+from models.network.cells import CELLS
+from models.network.dropout import dropout
 from models.noise import Noise
 
 

@@ -4,7 +4,7 @@
     back:   X ← X − int(move);  g = ∇L(X) again;  c ← (c − int(gain of g)) / β̂
 
 Maclaurin et al. 2015, algorithm 3, for any optimiser whose move depends on its averages alone. What the product
-with β̂ = n/d loses is kept: see meta.fixedpoint.
+with β̂ = n/d loses is kept: see meta.inner.fixedpoint.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from meta.dynamics import Adam, Rates, State
-from meta.fixedpoint import SPILL, FixedPoint, InfoBuffer, Room, count_spills
+from meta.inner.fixedpoint import SPILL, FixedPoint, InfoBuffer, Room, count_spills
 from meta.problem import Layout
 
 # On a CPU the arithmetic is cheaper with one rate for many weights than with a rate each, and in memory that stays

@@ -1,4 +1,4 @@
-"""The ways to fill the holes of a picture, and what each may be told. models/sampling.py does it.
+"""The ways to fill the holes of a picture, and what each may be told. models/drawing/sampling.py does it.
 
 The model answers for every asked variable (a pixel's red, green or blue) apart from the others. Draw all
 of them at once and neighbours disagree: each is plausible and the picture is not. So a sampler draws

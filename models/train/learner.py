@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import losses, maskers, speed
-from models.asking import choose
 from models.config import Config
 from models.data import Captioned
 from models.data.tokenizer import PAD, Tokenizer
-from models.model import CaptionModel, pixels
+from models.network.model import CaptionModel, pixels
 from models.noise import Noise
-from models.speed import Plan
+from models.task import losses, maskers
+from models.task.asking import choose
+from models.train import speed
+from models.train.speed import Plan
 
 EAGER_STEPS = 3  # before a graph is captured: cuDNN, cuBLAS and the optimiser allocate in their first steps
 AHEAD = 4  # steps a GPU may have waiting: two keep it busy, and whoever stops a training waits for them all

@@ -1,4 +1,4 @@
-"""The losses and their gradient in one Triton kernel, for models/losses.py on a GPU.
+"""The losses and their gradient in one Triton kernel, for models/task/losses.py on a GPU.
 
 A row's 256 levels are spread over one warp, eight to a thread: of bf16 a load of 16 bytes. Softmax, both
 cumulative sums and all three losses happen in registers, and sums cross the warp by shuffles. A logit is
@@ -30,7 +30,7 @@ def kernel(
     J: tl.constexpr, R: tl.constexpr,
     EMD2: tl.constexpr, EMD: tl.constexpr, XENT: tl.constexpr, WANTED: tl.constexpr,
 ):  # fmt: skip
-    """R rows of J logits. The names are those of models/losses.py; a weight of 0 compiles to nothing."""
+    """R rows of J logits. The names are those of models/task/losses.py; a weight of 0 compiles to nothing."""
     first = tl.program_id(0).to(tl.int64) * R  # 8.4 million rows of 256 are more than an int32 counts
     n = first + tl.arange(0, R)  # [R]
     j = tl.arange(0, J)[None, :]  # [1, J]

@@ -13,12 +13,12 @@ import time
 from dataclasses import fields
 from typing import Any
 
-from meta.chaos import Diverged
-from meta.config import Config
 from meta.train import train
+from meta.train.chaos import Diverged
+from meta.train.config import Config
 
 EPILOG = """\
-Settings and their defaults, explained in meta/config.py; method.OPTION is one of the method's own:
+Settings and their defaults, explained in meta/train/config.py; method.OPTION is one of the method's own:
 {settings}
 
 For example
@@ -122,3 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="FOLDER", help="where hypers.npz is left")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, such as steps=50")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

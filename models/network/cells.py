@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import config
-from models.norms import LayerNorm, wide
+from models.network.norms import LayerNorm, wide
 
 FORGET = 1.0  # added to f: remember a few words at first (Jozefowicz et al. 2015); captions have a few words
 

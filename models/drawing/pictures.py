@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
-from models.samplers import Chunked, Median, Sampler
-from models.sampling import Model, complete
+from models.drawing.orders import Chunked, Median, Sampler
+from models.drawing.sampling import Model, complete
 
 ROWS = 8  # images on the sheet; more are no better looked at
 PREVIEWED = 4  # of them, in a terminal of 24 lines

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import isfinite
 from typing import Any
 
-from meta.auto import METHODS
+from meta.methods.choice import METHODS
 from meta.methods.method import Method
-from meta.outer import RULES
 from meta.refusals import PRECISIONS
+from meta.train.optimisers import RULES
 
 Rule = Callable[[Any], str | None]  # what is wrong with a value, and the remedy; None for nothing
 
@@ -128,9 +128,9 @@ class Config:
     meta_optimizer: str = setting("adam", one_of(*RULES))
     meta_lr: float = setting(0.1, real(0, 1e6, above=True))  # for adam: a tenth of an e-fold an iteration
     meta_iterations: int = setting(20, whole(1, 1_000_000))
-    trust: bool = setting(True, flag)  # steps no longer than meta.caps.TRUST
+    trust: bool = setting(True, flag)  # steps no longer than meta.train.caps.TRUST
     l2_cap: bool = setting(True, flag)  # penalties below what heavy ball bears
-    guards: bool = setting(True, flag)  # see meta.chaos
+    guards: bool = setting(True, flag)  # see meta.train.chaos
     # Of the method: {"segment": 8} for method.segment.
     options: Mapping[str, Any] = field(default_factory=dict)
 

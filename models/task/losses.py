@@ -14,7 +14,7 @@ gradient, because every term of it has a factor p_k. `mixed` = emd2 + xent_weigh
 
 Loss and gradient come from one pass: all that is kept for the way back is the gradient, in the logits'
 dtype and as large as they are. Left to autograd, the same sums keep the softmax and the differences. On a
-GPU the pass is one Triton kernel (models/fused.py); elsewhere it is `_reference`, a few rows at a time.
+GPU the pass is one Triton kernel (models/task/fused.py); elsewhere it is `_reference`, a few rows at a time.
 """
 
 import functools
@@ -189,7 +189,7 @@ def _reference(
 def _fused() -> ModuleType | None:
     """The Triton kernel's file, read when a GPU first needs it: Triton takes a second to import."""
     try:
-        from models import fused
+        from models.task import fused
     except ImportError as error:
         warnings.warn(
             f"no fused loss on this GPU, a slower one is used: {error}; install triton", stacklevel=2

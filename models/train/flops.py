@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.config import Config
-from models.model import CaptionModel
+from models.network.model import CaptionModel
 
 WORDS = 16  # of a caption; 64 are 0.002 % more work at depth 256 and 16 layers
 

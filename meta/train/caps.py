@@ -10,8 +10,8 @@ from torch import Tensor
 
 from meta.dynamics import HeavyBall
 from meta.hypers import Hypers
+from meta.inner.ties import Ties
 from meta.problem import Problem
-from meta.ties import Ties
 
 # The largest change of one entry in one outer step. A gradient is a promise about its neighbourhood only.
 TRUST: Mapping[str, float] = MappingProxyType(

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import config
-from models.norms import LayerNorm, wide
-from models.reader import Caption
+from models.network.norms import LayerNorm, wide
+from models.network.reader import Caption
 
 
 class Attention(nn.Module):

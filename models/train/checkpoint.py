@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import schedules
 from models.config import Config
+from models.train import schedules
 
 LAST = "checkpoint.pt"  # everything: training goes on from it
 BEST = "best.pt"  # the weights that had the best validation loss: for drawing with

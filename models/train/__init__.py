@@ -7,7 +7,6 @@
 From a shell: python -m models.train --data shapes --size 32 --steps 150 --seed 0
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,13 +17,15 @@ from typing import Any
 import torch
 import torch._dynamo  # making the first optimiser imports it, in 2.5 s: better here, where a fork server has it
 
-from models import checkpoint, data, pictures, schedules, speed
-from models.checkpoint import Identity
+from models import data
 from models.config import Config
-from models.exam import CURVE, Answers, Exam, answer
-from models.learner import Learner, told_of_memory
-from models.model import CaptionModel
-from models.stopping import Diverged, Rules, diverged
+from models.drawing import pictures
+from models.network.model import CaptionModel
+from models.task.exam import CURVE, Answers, Exam, answer
+from models.train import checkpoint, schedules, speed
+from models.train.checkpoint import Identity
+from models.train.learner import Learner, told_of_memory
+from models.train.stopping import Diverged, Rules, diverged
 
 EXAM = "exam.npz"  # the questions behind loss/valid
 BREATH_S = 1.0  # a stop waits no longer than this, one step and one measurement
@@ -45,15 +46,15 @@ def train(
     """Yields measurements after step 1, then every `report_every` steps, and after the last.
 
     Each has "step", "loss/train" (what is optimised, the mean since the last measurement), "loss/valid" (the
-    squared EMD on the fixed questions of models.exam, in levels), the scores of two constant answers
+    squared EMD on the fixed questions of models.task.exam, in levels), the scores of two constant answers
     ("baseline/marginal", "baseline/uniform"), "skill" = 1 - valid / marginal, "lr", "batch_size" and
     "images_per_second". The last one adds the exam's other questions: "loss/valid_shuffled", "loss/valid_empty",
     "loss/valid_p0.5" and so on, "loss/centre", "centre_psnr" and "asked_bpd". In between it yields None about
     once a second: nothing to report, but a place to stop.
 
     With a folder `out` it leaves checkpoint.pt there (every `checkpoint_every` steps, when it is closed, and at
-    the end), best.pt, the pictures of models.pictures, and the exam's masks. `resume` is a checkpoint.pt to go on
-    from: the numbers are those of a run that never stopped, bit for bit on the same device.
+    the end), best.pt, the pictures of models.drawing.pictures, and the exam's masks. `resume` is a checkpoint.pt to
+    go on from: the numbers are those of a run that never stopped, bit for bit on the same device.
 
     `hypers` are the dotted names of models.config. Before the first step it raises ValueError when there is
     something wrong with them, `device`, `resume` or the data, and OutOfMemory when the model does not fit.
@@ -209,9 +210,3 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device = {name!r} was asked for, but PyTorch finds no CUDA device here; give cpu")
     return device
-
-
-if __name__ == "__main__":
-    from models.command import main
-
-    sys.exit(main())

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from models.config import Config
-from models.convnets import Convnet
-from models.inputs import LEVELS, OneHot, Scalar
+from models.network.convnets import Convnet
+from models.network.inputs import LEVELS, OneHot, Scalar
+from models.network.reader import Caption, Reader
 from models.noise import Noise
-from models.reader import Caption, Reader
 
 
 class CaptionModel(nn.Module):

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from models.checkpoint import LAST
 from models.config import Config
-from models.stopping import Diverged
 from models.train import train
+from models.train.checkpoint import LAST
+from models.train.stopping import Diverged
 
 EPILOG = """\
 The line at the end:
@@ -202,3 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         help="any hyperparameter, such as lr=0.001",
     )
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """Which method, and how many runs side by side: by estimated memory and the number of hyperparameters."""
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.checkpoint import Checkpoint
 from meta.methods.evolution import Evolution
 from meta.methods.forward import Forward

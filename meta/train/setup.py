@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from meta.config import Config
 from meta.dynamics import Adam, Dynamics, HeavyBall
 from meta.hypers import Hypers, Parts
+from meta.inner.first_weights import bins_of, normal_bins, quantiles
+from meta.inner.ties import Tie, Ties, constant, linear, piecewise
 from meta.problem import Problem
 from meta.problems.digits import Split, digits, mnist
 from meta.problems.nets import network
 from meta.refusals import dtype_of
-from meta.start import bins_of, normal_bins, quantiles
-from meta.ties import Tie, Ties, constant, linear, piecewise
+from meta.train.config import Config
 
 BINS = 9  # quantiles of the first weights: eighths
 SURE = 5.0  # logit of a label's own class to begin with: 94 % of ten classes

@@ -7,7 +7,6 @@ From a shell: python -m meta.train --set steps=50 --set meta_iterations=10 --see
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch._dynamo  # noqa: F401  the first vmap imports it, in 5 s: better here, where a fork server has it
 
-from meta.begin import Setup, begin
-from meta.caps import capped
-from meta.chaos import ACTIONS, Diverged, Guards, Verdict, Watch, sight
-from meta.config import Config
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
 from meta.methods.evolution import Evolution
-from meta.outer import Outer, clipped, outer
 from meta.result import Result
+from meta.train.caps import capped
+from meta.train.chaos import ACTIONS, Diverged, Guards, Verdict, Watch, sight
+from meta.train.config import Config
+from meta.train.optimisers import Outer, clipped, outer
+from meta.train.setup import Setup, begin
 
 LEARNED = "hypers.npz"
 # Where gradients are those of wiggles: 32 trainings, eight times the cost of a way forth and back.
@@ -51,13 +50,13 @@ def train(
     "outer" is what is minimised and "se" its standard error over the seeds. "grad/log_lr" and so on are the norms of
     the meta-gradient by kind, "cosine" is that with the last one, "growth" Λ. "ms_per_step", "peak_mb", "bits" and
     "exact" are what it cost and whether it was reversed exactly. "inner_steps" is T, "meta_scale" what is left of the
-    meta step, and "guard" what the guards answered, as a place in meta.chaos.ACTIONS. What is not known is left
+    meta step, and "guard" what the guards answered, as a place in meta.train.chaos.ACTIONS. What is not known is left
     out, and so are losses of hyperparameters that the guards reject while there are better ones.
 
     The last measurement is of the hyperparameters that are kept in hypers.npz, in the folder `out`, which is also
     written when the generator is closed.
 
-    `hypers` are the names of meta.config. Raises ValueError or FileNotFoundError before the first training if
+    `hypers` are the names of meta.train.config. Raises ValueError or FileNotFoundError before the first training if
     something is wrong with them, `device` or the data, and Diverged when the outer loss is not finite or chaotic
     beyond the guards' means.
     """
@@ -188,9 +187,3 @@ def _measure(setup: Setup, found: Result, last: Hypers | None) -> Measured:
 
 
 train.hypers = Config.names()  # what `tuner check` lets a search name
-
-
-if __name__ == "__main__":
-    from meta.command import main
-
-    sys.exit(main())

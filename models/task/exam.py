@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import losses, maskers
-from models.asking import choose
 from models.data import Captioned
 from models.data.tokenizer import Tokenizer
-from models.model import LEVELS, CaptionModel, pixels
+from models.network.model import LEVELS, CaptionModel, pixels
 from models.noise import Noise
+from models.task import losses, maskers
+from models.task.asking import choose
 
 CURVE = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 """P(known): image n is masked with the (n mod 7)th."""

@@ -3,7 +3,7 @@
     complete(model, images, given, tokens, Chunked(passes=16), seed=0)
 
 What is given stays, bit for bit, and the model never sees what a hole holds. Every draw is a function
-of the seed, the pass and the variable's place, on any device; see models/samplers.py for the ways.
+of the seed, the pass and the variable's place, on any device; see models/drawing/orders.py for the ways.
 """
 
 import math
@@ -13,16 +13,16 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from models.model import pixels
+from models.drawing.orders import Ancestral, Chunked, Gibbs, Median, Sampler
+from models.network.model import pixels
 from models.noise import Noise
-from models.samplers import Ancestral, Chunked, Gibbs, Median, Sampler
 
 PIXELS = 1 << 15  # shown to the model at a time; their 3 x 256 logits are 100 MB, twice that while drawing
 COLD = 1e-30  # stands for temperature 0: of two levels whose logits differ at all, one gets nothing
 
 
 class Model(Protocol):
-    """What is asked: models.model.CaptionModel, or anything with histograms of L levels."""
+    """What is asked: models.network.model.CaptionModel, or anything with histograms of L levels."""
 
     def read(self, tokens: Tensor) -> Any: ...
 
