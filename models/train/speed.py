@@ -96,7 +96,7 @@ def _compiling_pays(config: Config, device: torch.device, vocabulary: int) -> bo
     # Compiled, the gradient of the one-hot input's rows would be added up in any order.
     if config.convnet.input == "onehot" or _missing_compiler(device):
         return False
-    from models import flops  # counting needs parts of PyTorch that training does not
+    from models.train import flops  # counting needs parts of PyTorch that training does not
 
     peak = flops.peak(torch.cuda.get_device_name(device), "bf16") or PEAK
     return flops.training_step(config, vocabulary) * config.steps / (EAGER_SHARE * peak) > COMPILE_PAYS_S
