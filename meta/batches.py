@@ -20,6 +20,7 @@ class Batches:
 
     @property
     def per_epoch(self) -> int:
+        """Whole batches in one pass over the examples."""
         return self.n // self.size
 
     def __call__(self, t: int, seed: int) -> Tensor:  # -> [size] int64

@@ -40,12 +40,14 @@ class Hypers:
     other: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     def parts(self) -> Parts:
+        """The parts that are set, by name; an entry NAME of `other` is called "other.NAME"."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "other"}
         there = {name: part for name, part in named.items() if part is not None}
         return there | {_OTHER + name: part for name, part in self.other.items()}
 
     @classmethod
     def of(cls, parts: Mapping[str, Tensor]) -> "Hypers":
+        """The inverse of `parts`. Raises TypeError for a name that is neither a part nor "other.NAME"."""
         named = {name: part for name, part in parts.items() if not name.startswith(_OTHER)}
         other = {name.removeprefix(_OTHER): part for name, part in parts.items() if name.startswith(_OTHER)}
         return cls(**named, other=MappingProxyType(other))
@@ -69,9 +71,11 @@ class Hypers:
         return torch.stack(products).sum() if products else torch.zeros((), dtype=torch.float64)
 
     def norm(self) -> Tensor:
+        """The Euclidean norm over all parts, float64.  []"""
         return self.dot(self).sqrt()
 
     def count(self) -> int:
+        """The number of entries over all parts."""
         return sum(part.numel() for part in self.parts().values())
 
     def __reduce__(self) -> tuple[Callable[[Parts], "Hypers"], tuple[Parts]]:

@@ -27,10 +27,12 @@ class Piece:
 
     @property
     def size(self) -> int:
+        """The number of parameters."""
         return prod(self.shape)
 
     @property
     def units(self) -> int:
+        """The length of the last axis; 1 for a scalar."""
         return self.shape[-1] if self.shape else 1
 
 
@@ -42,21 +44,26 @@ class Layout:
 
     @cached_property
     def sizes(self) -> list[int]:
+        """The number of parameters of each group."""
         return [piece.size for piece in self.pieces]
 
     @property
     def P(self) -> int:
+        """The number of parameters."""
         return sum(self.sizes)
 
     @property
     def G(self) -> int:
+        """The number of groups: one per tensor."""
         return len(self.pieces)
 
     @property
     def groups(self) -> list[str]:
+        """The names of the groups."""
         return [piece.name for piece in self.pieces]
 
     def split(self, x: Tensor) -> list[Tensor]:  # [P] -> tensors in their shapes
+        """The tensors that the vector x [P] is made of, as views in their own shapes."""
         return [part.view(piece.shape) for part, piece in zip(x.split(self.sizes), self.pieces, strict=True)]
 
     def spread(self, values: Tensor) -> Tensor:
@@ -82,6 +89,7 @@ class Layout:
         return {self.P: "weight"} | units | {len(self._layers): "layer", 1: "one"}
 
     def penalties(self, values: Tensor) -> Tensor:  # [..., n] -> [..., P], or [..., 1]
+        """One penalty per weight. Raises ValueError when n is no key of `granularities`."""
         n = values.shape[-1]
         if n in (1, self.P):
             return values

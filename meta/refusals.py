@@ -13,12 +13,14 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
 def dtype_of(precision: str) -> torch.dtype:
+    """The torch dtype of a precision's name. Raises ValueError for an unknown one."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision: {precision!r} is unknown; give one of {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]
 
 
 def device_of(problem: Problem, seeds: Sequence[int]) -> torch.device:
+    """The device that the problem draws its first weights on. Raises ValueError without seeds."""
     if not seeds:
         raise ValueError("seeds: there are none; give at least one, as seeds=(0,)")
     return problem.init(seeds[0]).device

@@ -32,6 +32,7 @@ Exit codes: 0 all hold; 1 one fails; 2 something is wrong with what was asked.""
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command with these arguments (by default the process's own) and returns its exit code."""
     given = _parser().parse_args(arguments)
     try:
         device = _device(given.device)

@@ -16,6 +16,7 @@ from models.rules import Flag, Kind, Layers, Real, Text, Whole, as_layers
 
 
 def hyper(default: Any, rule: Any) -> Any:
+    """A field of a settings class: its default, and the rule of models.rules for its values."""
     return field(default=default, metadata={"rule": rule})
 
 

@@ -57,6 +57,7 @@ find.hypers = Config.names()
 
 
 def rate(step: float) -> float:
+    """The learning rate of a step; steps count from 0 and may be fractions."""
     return LOWEST * (HIGHEST / LOWEST) ** (step / (RAMP - 1))
 
 

@@ -13,6 +13,7 @@ class Whole:
     high: int
 
     def error(self, value: object) -> str | None:
+        """What is wrong with `value` and the remedy, or None."""
         if isinstance(value, bool) or not isinstance(value, int):
             return f"is not a whole number; give one from {self.low} to {self.high}"
         if not self.low <= value <= self.high:
@@ -29,6 +30,7 @@ class Real:
     above: bool = False
 
     def error(self, value: object) -> str | None:
+        """What is wrong with `value` and the remedy, or None."""
         start = f"above {self.low:g} and at most" if self.above else f"from {self.low:g} to"
         wanted = f"a number {start} {self.high:g}"
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -44,6 +46,7 @@ class Flag:
     """True or false, nothing that merely looks like it."""
 
     def error(self, value: object) -> str | None:
+        """What is wrong with `value` and the remedy, or None."""
         return None if isinstance(value, bool) else "is not true or false; give one of the two"
 
 
@@ -54,6 +57,7 @@ class Kind:
     names: tuple[str, ...]
 
     def error(self, value: object) -> str | None:
+        """What is wrong with `value` and the remedy, or None."""
         if value in self.names:
             return None
         near = difflib.get_close_matches(str(value), self.names, n=1)
@@ -68,6 +72,7 @@ class Text:
     what: str
 
     def error(self, value: object) -> str | None:
+        """What is wrong with `value` and the remedy, or None."""
         return None if isinstance(value, str) and value.strip() else f"is not usable; give {self.what}"
 
 
@@ -76,6 +81,7 @@ class Layers:
     """How often something is done (a count >= 1), or the list of the layers where it is: [0, 2] or "0,2"."""
 
     def error(self, value: object) -> str | None:
+        """What is wrong with `value` and the remedy, or None."""
         wanted = "give a count from 1, or a list of different layers such as [0, 2, 4]"
         if isinstance(value, str | list | tuple):
             layers = as_layers(value)

@@ -38,6 +38,7 @@ class FixedPoint:
         return (NARROW if self.narrow else LIMIT) / 2.0**self.bits
 
     def encode(self, x: Tensor) -> Tensor:
+        """Real numbers x as integers c ≈ x·2^bits: rounded down if narrow, else towards zero."""
         scaled = x.double() * 2.0**self.bits
         return scaled.floor() if self.narrow else scaled.long()
 
@@ -46,6 +47,7 @@ class FixedPoint:
         return amount.floor_() if self.narrow else room.q.copy_(amount)
 
     def decode(self, c: Tensor, out: Tensor) -> Tensor:
+        """The real numbers c / 2^bits, written to `out`."""
         return out.copy_(c).mul_(2.0**-self.bits)
 
 
@@ -78,10 +80,12 @@ class Room:
 
     @classmethod
     def of(cls, shape: Sequence[int], device: torch.device, numbers: torch.dtype) -> "Room":
+        """Scratch tensors of `shape` on `device`; `numbers` is the dtype that holds the integers."""
         types = numbers, *[torch.float64] * 2, *[torch.int32] * 2
         return cls(*(torch.empty(*shape, dtype=dtype, device=device) for dtype in types))
 
     def first(self, size: int) -> "Room":  # [..., P] -> [..., size]
+        """The same memory, cut to the first `size` entries of the last axis."""
         return Room(*(getattr(self, field.name)[..., :size] for field in fields(self)))
 
 
@@ -119,6 +123,7 @@ class InfoBuffer:
 
     @property
     def spills(self) -> int:
+        """How often the low bits were put aside and not yet restored."""
         return sum(spilled is not None for _, spilled in self.undo)
 
     def _exchange(self, c: Tensor, a: Tensor, b: Tensor, shift: int | None) -> None:

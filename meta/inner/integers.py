@@ -37,6 +37,7 @@ class Part:
 
     @property
     def size(self) -> int:
+        """The number of weights."""
         return self.weights.stop - self.weights.start
 
 
@@ -69,13 +70,16 @@ class Decay:
 
     @classmethod
     def of(cls, beta: Tensor, d: int) -> "Decay":  # beta: [T, ..., G] in any dtype, rounded to n/d already
+        """β̂ [T, ..., G] as fractions n/d."""
         n = (beta.double() * d).round().int().clamp(1, d)
         return cls(n, d, n.flatten(1).amin(1).tolist())
 
     def complement(self) -> Tensor:  # 1 − β̂, float64
+        """1 − β̂ as float64, exact, [T, ..., G]."""
         return (self.d - self.n).double() / self.d
 
     def spills(self) -> int:
+        """How many int16 each parameter puts aside over all T steps."""
         return count_spills(self.least, self.d)
 
 
@@ -111,9 +115,11 @@ class HeavyBallLaw:
         self.per_g = decay.complement() * -(2.0**numbers.bits)
 
     def gain(self, k: int, t: int, g: Tensor, room: Room) -> Tensor:
+        """−(1−β̂)g in units of the velocity's integers."""
         return room.r.copy_(g).mul_(self.spread(self.per_g[t]))
 
     def move(self, t: int, averages: list[Tensor], room: Room) -> Tensor:
+        """αv in units of the weights' integers."""
         v, alpha = averages[0], self.spread(self.alpha[t])  # v and x have the same unit
         return torch.mul(v, alpha, out=room.r) if v.is_floating_point() else room.r.copy_(v).mul_(alpha)
 
@@ -138,12 +144,14 @@ class AdamLaw:
         self.eps2 = dynamics.eps**2
 
     def gain(self, k: int, t: int, g: Tensor, room: Room) -> Tensor:
+        """(1−β̂₁)g for k = 0 and (1−β̂₂)g² for k = 1, in units of that average's integers."""
         gain = room.r.copy_(g)
         if k == 1:
             gain.square_()
         return gain.mul_(self.spread(self.per_g[k][t]))
 
     def move(self, t: int, averages: list[Tensor], room: Room) -> Tensor:
+        """−α a₁ m / √(a₂ s + ε²) in units of the weights' integers."""
         m, s = averages
         root = room.carry.copy_(s).mul_(self.spread(self.per_s[t])).add_(self.eps2).rsqrt_()
         return room.r.copy_(m).mul_(root).mul_(self.spread(self.pace[t]))
@@ -159,6 +167,7 @@ class Integers:
         self.buffers = [InfoBuffer(self.X, decay.d, offload, room) for decay in law.decays]
 
     def step(self, t: int, g: Tensor) -> None:
+        """Step t with the gradient g [..., n], in place."""
         for k, (c, buffer, decay) in enumerate(
             zip(self.averages, self.buffers, self.law.decays, strict=True)
         ):
@@ -167,9 +176,11 @@ class Integers:
         self.X += self.numbers.whole(self.law.move(t, self.averages, self.room), self.room)
 
     def undo_move(self, t: int) -> None:
+        """The first half of undoing step t: the weights before it."""
         self.X -= self.numbers.whole(self.law.move(t, self.averages, self.room), self.room)
 
     def undo_averages(self, t: int, g: Tensor) -> None:
+        """The second half: the averages before step t, given the gradient g at those weights."""
         for k, (c, buffer, decay) in enumerate(
             zip(self.averages, self.buffers, self.law.decays, strict=True)
         ):
@@ -177,6 +188,7 @@ class Integers:
             buffer.unmul_(c, self.law.spread(decay.n[t]))
 
     def at_start(self) -> Tensor:  # [...]
+        """Whether weights, averages and buffers equal those before the first step, bit for bit, [...]."""
         same = (self.numbers.encode(self.x0) == self.X).all(-1)
         for c, buffer in zip(self.averages, self.buffers, strict=True):
             same &= (c == 0).all(-1) & buffer.empty()
@@ -200,6 +212,7 @@ class Training:
         self.furthest_x = self.furthest_g = torch.zeros(x0.shape[:-1], dtype=x0.dtype, device=x0.device)
 
     def x(self) -> Tensor:
+        """The weights as real numbers, [..., P]."""
         return self._floats([(piece.numbers, piece.X) for piece in self.pieces])
 
     def watch(self, x: Tensor) -> None:
@@ -211,19 +224,23 @@ class Training:
         self.furthest_x = torch.maximum(self.furthest_x, x.abs().amax(-1))
 
     def averages(self) -> State:
+        """The optimiser's averages as real numbers, [..., P] each."""
         laws = [list(zip(piece.law.numbers, piece.averages, strict=True)) for piece in self.pieces]
         return tuple(self._floats(list(average)) for average in zip(*laws, strict=True))
 
     def step(self, t: int, g: Tensor) -> None:
+        """Step t with the gradient g [..., P], in place."""
         self.furthest_g = torch.maximum(self.furthest_g, g.abs().amax(-1))  # NaN once one g is
         for piece, part in zip(self.pieces, self.parts, strict=True):
             piece.step(t, g[..., part.weights])
 
     def undo_move(self, t: int) -> None:
+        """The weights before step t are restored; the averages need the gradient there first."""
         for piece in self.pieces:
             piece.undo_move(t)
 
     def undo_averages(self, t: int, g: Tensor) -> None:
+        """The averages before step t are restored, given the gradient g [..., P] at the restored weights."""
         for piece, part in zip(self.pieces, self.parts, strict=True):
             piece.undo_averages(t, g[..., part.weights])
 

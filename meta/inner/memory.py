@@ -16,6 +16,8 @@ _FORGET_PEAK = "5"  # proc(5): resets the peak resident set size
 
 @dataclass
 class Peak:
+    """The measured peak, set when the block of `peak` ends. `bytes` is None where the system does not report it."""
+
     bytes: int | None = None
 
 

@@ -29,6 +29,8 @@ Pull = Callable[[Tensor, Theta], Tensor]  # u [..., P], dθ -> ∂ₓ(gᵀu) [..
 
 @dataclass(frozen=True)
 class Expanded:
+    """What a training reads, made from the hyperparameters: first weights, rates, and what the losses read."""
+
     x0: Tensor  # [..., P]
     rates: Rates  # [T, ..., G] each
     theta: Theta  # [..., *shape] each
@@ -48,10 +50,12 @@ class Inner:
 
     @property
     def T(self) -> int:
+        """The number of inner steps."""
         return self.problem.steps
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The leading axes of every tensor: (R,) for runs side by side, () for a single run."""
         return () if self.runs is None else (self.runs,)
 
     @property
@@ -82,6 +86,7 @@ class Inner:
         return dict(zip(leaves, grads, strict=True))
 
     def rates_at(self, rates: Rates, t: int) -> Rates:  # -> [..., P] each, or [..., 1]
+        """The rates of step t, one value for each weight."""
         return self.problem.layout.spread(torch.stack([rate[t] for rate in rates])).unbind(0)
 
     # ── the training itself ──
@@ -92,6 +97,7 @@ class Inner:
         return self.problem.dynamics.step(state, g, self.rates_at(expanded.rates, t)), loss
 
     def start(self, expanded: Expanded) -> State:
+        """The optimiser's state before the first step."""
         return self.problem.dynamics.start(expanded.x0)
 
     def losses(self) -> Tensor:
@@ -177,6 +183,7 @@ class Inner:
     # ── the outer loss ──
 
     def outer(self, x: Tensor, theta: Theta) -> Tensor:  # [..., P] -> [...]
+        """The outer loss at the weights x."""
         return self._vmap(self._outer_one, (0, 0), 0)(x, _without_penalty(theta))
 
     def outer_and_pull(self, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Theta]:

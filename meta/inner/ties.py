@@ -19,6 +19,7 @@ class Tie:
     matrix: Tensor
 
     def spread(self, raw: Tensor) -> Tensor:
+        """matrix @ raw, [k, ...] -> [n, ...], differentiable. Raises ValueError when raw has not k rows."""
         matrix = self.matrix.to(raw)
         if raw.shape[0] != matrix.shape[1]:
             raise ValueError(f"a tied part has {raw.shape[0]} rows; its tie takes {matrix.shape[1]}")

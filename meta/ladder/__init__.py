@@ -19,6 +19,8 @@ __all__ = ["RUNGS", "Check", "Rung", "climb"]
 
 @dataclass(frozen=True)
 class Rung:
+    """One rung: its title, and a generator of its checks, called with the device and whether to be quick."""
+
     title: str
     checks: Callable[[torch.device, bool], Iterator[Check]]
 

@@ -32,6 +32,7 @@ FORWARD = Forward(directions_at_once=64)
 
 
 def case(device: torch.device, dynamics: Dynamics) -> Case:
+    """The tanh network with all kinds of hyperparameters, momenta moved off the grid n/2¹⁶."""
     problem = tanh_network(device, dynamics)
     parts = everything(problem, device)
     parts["logit_momentum"] = parts["logit_momentum"] + OFF_GRID * direction(parts)["logit_momentum"]
@@ -99,6 +100,7 @@ def forward(device: torch.device, quick: bool = False) -> Iterator[Check]:
 
 
 def dot_test(it: Case, method: Method, dtype: torch.dtype = F64) -> float:
+    """The relative difference of gradient·v between `method` and the tape, for a fixed direction v."""
     v = direction(it.parts)
     theirs = dot(it.slope(Tape(), dtype).parts, v)
     return abs(dot(it.slope(method, dtype).parts, v) - theirs) / abs(theirs)

@@ -20,12 +20,15 @@ WORD_BITS = 64  # what may be kept beyond the floor
 
 @dataclass(frozen=True)
 class Trip:
+    """What remains of a sequence of multiplications that was undone."""
+
     wrong: int  # numbers that came back as others, and words that were left over
     floor: float  # Σ log2(d/n), bits a number
     kept: int  # bits put aside for each
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 1. Yields three kinds of checks: integers restored, bits kept, and rounding of a single product."""
     steps = QUICK_STEPS if quick else STEPS
     for what, n, d in _ratios(steps):
         trip = there_and_back(device, n, d)

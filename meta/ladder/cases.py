@@ -44,12 +44,15 @@ class Case:
     device: torch.device
 
     def inner(self, dtype: torch.dtype = torch.float64) -> Inner:
+        """The inner training as a single run with seed 0."""
         return Inner(self.problem, (0,), None, dtype, self.device)
 
     def slope(self, method: Method, dtype: torch.dtype = torch.float64) -> Slope:
+        """The hypergradient that `method` computes for this case, its parts converted to `dtype`."""
         return method(self.inner(dtype), {name: part.to(dtype) for name, part in self.parts.items()})
 
     def refuses(self, method: Method) -> str | None:
+        """Why `method` does not accept this case, or None."""
         return method.refuses(self.inner(), self.parts)
 
     def unrounded(self) -> "Case":

@@ -10,6 +10,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Check:
+    """One line of the ladder's report."""
+
     rung: int
     what: str
     figure: float | None  # None where there is nothing to measure: refused, skipped
@@ -19,14 +21,17 @@ class Check:
 
 
 def at_most(rung: int, what: str, figure: float, bound: float, note: str = "") -> Check:
+    """A check that `figure` <= `bound`; a figure of NaN fails."""
     return Check(rung, what, figure, f"≤ {bound:.3g}", figure <= bound, note)  # NaN is never ok
 
 
 def above(rung: int, what: str, figure: float, bound: float, note: str = "") -> Check:
+    """A check that `figure` > `bound`; used where a difference must be visible."""
     return Check(rung, what, figure, f"> {bound:.3g}", figure > bound, note)
 
 
 def within(rung: int, what: str, figure: float, centre: float, width: float, note: str = "") -> Check:
+    """A check that `figure` is in `centre` ± `width`."""
     return Check(rung, what, figure, f"{centre:g} ± {width:g}", abs(figure - centre) <= width, note)
 
 
@@ -38,6 +43,7 @@ def refusal(rung: int, what: str, sentence: str | None, expected: bool) -> Check
 
 
 def skipped(rung: int, what: str, why: str) -> Check:
+    """A check that could not run here, and why."""
     return Check(rung, what, None, "", None, why)
 
 

@@ -32,17 +32,21 @@ Responsible = Callable[[torch.device], Check]
 
 @dataclass(frozen=True)
 class Mutant:
+    """A deliberate mistake: `change` installs it for a block, and `responsible` is the check that must fail there."""
+
     name: str
     change: Callable[[], AbstractContextManager[Any]]
     responsible: Responsible
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 9. Yields one check for each mutant."""
     for mutant in MUTANTS:
         yield caught(mutant, device)
 
 
 def caught(mutant: Mutant, device: torch.device) -> Check:
+    """A check that holds if the responsible check passes without the mutant and fails with it."""
     sound = mutant.responsible(device)
     with mutant.change():
         ill = mutant.responsible(device)

@@ -24,6 +24,7 @@ INTS = {F32: torch.int32, F64: torch.int64}  # whose bits are compared: 0.0 and 
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 2. Checks reversal to the bit, and that reversal in floating point fails."""
     yield from reversible(2, device, STEPS)
     for dtype, bits in ((F32, "f32"), (F64, "f64")):
         figure = naive_error(device, HEAVY_BALL, dtype)
@@ -31,6 +32,7 @@ def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
 
 
 def reversible(rung: int, device: torch.device, steps: int) -> Iterator[Check]:
+    """For both optimisers and precisions: all weights are met again on the way back, and the buffers end empty."""
     for name, dynamics in DYNAMICS.items():
         for dtype, bits in ((F32, "f32"), (F64, "f64")):
             trail, slope = walked(device, dynamics, dtype, steps)

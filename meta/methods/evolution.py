@@ -77,6 +77,7 @@ class Evolution:
             raise ValueError("Evolution: orthogonal directions are for one window; give that or persistent")
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Refuses parts for which `sigma` has no entry."""
         if isinstance(self.sigma, Mapping) and (
             without := [name for name in parts if name not in self.sigma]
         ):

@@ -29,6 +29,8 @@ AT_ONCE = (
 
 @dataclass(frozen=True)
 class Forward:
+    """Forward-mode differentiation. Raises ValueError for fewer than one direction at once."""
+
     directions_at_once: int | None = None  # columns of Z carried together; None: up to AT_ONCE
     name = "forward"
 
@@ -39,6 +41,7 @@ class Forward:
             )
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Nothing is refused."""
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:

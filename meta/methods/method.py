@@ -32,6 +32,8 @@ class Slope:
 
 
 class Method(Protocol):
+    """A way to compute hypergradients: it may refuse, estimates its memory, and is called with runs and parts."""
+
     name: str
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:

@@ -48,6 +48,7 @@ class Reversible:
     name = "reversible"
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Refuses optimisers without integer arithmetic, and fractions or units that the integers can't hold."""
         dynamics = inner.problem.dynamics
         # By type: a kind of HeavyBall may have a step of its own.
         if not isinstance(dynamics, HeavyBall | Adam) or type(dynamics) not in (HeavyBall, Adam):

@@ -19,12 +19,16 @@ from meta.methods.method import Slope
 
 @dataclass(frozen=True)
 class Tape:
+    """The adjoint over a tape of all states."""
+
     name = "tape"
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Nothing is refused."""
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
+        """All T states of one run."""
         return inner.T * inner.state_bytes
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:

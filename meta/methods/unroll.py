@@ -14,9 +14,12 @@ from meta.methods.method import Slope
 
 @dataclass(frozen=True)
 class Unroll:
+    """Reverse-mode automatic differentiation through all steps."""
+
     name = "unroll"
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Nothing is refused."""
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:

@@ -17,6 +17,8 @@ from meta.problems.transforms import Transform
 
 @dataclass(frozen=True, eq=False)
 class Examples:
+    """Images as rows, and their classes."""
+
     images: Tensor  # [N, D]
     labels: Tensor  # [N] int64
 
@@ -30,6 +32,7 @@ def layout(widths: Sequence[int]) -> Layout:
 
 
 def logits(x: Tensor, images: Tensor, layers: Layout) -> Tensor:  # [P], [B, D] -> [B, C]
+    """The network's outputs for a batch of images, with x as its weights."""
     *hidden, (w, b) = zip(*[iter(layers.split(x))] * 2, strict=True)
     h = images.to(x.dtype)
     for w_, b_ in hidden:

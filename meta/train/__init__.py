@@ -118,6 +118,7 @@ class Place:
     grads: Hypers | None = None  # of `found`, perhaps clipped
 
     def onwards(self, scale: float) -> "Place":
+        """The place after one outer step from here, its length multiplied by `scale`."""
         assert self.grads is not None
         return Place(*self.outer.step(self.hypers, self.grads, scale))
 

@@ -30,6 +30,7 @@ Ctrl-C (with --out, what was learned so far is saved first)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command with these arguments (by default the process's own) and returns its exit code."""
     given = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()

@@ -86,6 +86,7 @@ class Watch:
     smooths: int = 0  # iterations left with evolution strategies
 
     def see(self, sight: Sight, guards: Guards) -> tuple[Verdict, "Watch"]:
+        """The verdict on one meta-iteration, and the watch to use for the next."""
         usual = median(self.norms) if self.norms else math.inf
         grave, slight = signs(sight, guards, usual)
         doubtful = len(slight) > 1  # each of them also happens by chance; two at once hardly
@@ -102,6 +103,7 @@ class Watch:
 
     @property
     def scale(self) -> float:
+        """The factor by which meta steps are shortened now: halved for each "back" since the last calm."""
         return 0.5 ** self.tried.count("back")
 
     def _may_go_back(self, guards: Guards) -> bool:

@@ -24,6 +24,8 @@ OPTION = "method."
 
 
 def whole(low: int, high: int) -> Rule:
+    """A rule for whole numbers from `low` to `high`, both included; booleans are refused."""
+
     def rule(value: Any) -> str | None:
         fine = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         return None if fine else f"give a whole number from {low} to {high}"
@@ -32,6 +34,8 @@ def whole(low: int, high: int) -> Rule:
 
 
 def real(low: float, high: float, above: bool = False) -> Rule:
+    """A rule for finite numbers from `low` to `high`; with `above`, `low` itself is excluded."""
+
     def rule(value: Any) -> str | None:
         number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
         fine = number and (low < value if above else low <= value) and value <= high
@@ -41,16 +45,19 @@ def real(low: float, high: float, above: bool = False) -> Rule:
 
 
 def one_of(*names: str) -> Rule:
+    """A rule for one of the given names; the message suggests the nearest."""
     return lambda value: (
         None if value in names else f"choose one of {', '.join(names)}{_nearest(value, names)}"
     )
 
 
 def flag(value: Any) -> str | None:
+    """The rule for true or false."""
     return None if isinstance(value, bool) else "give true or false"
 
 
 def text(value: Any) -> str | None:
+    """The rule for the data source: "digits" or a folder."""
     return (
         None
         if isinstance(value, str) and value.strip()
@@ -59,6 +66,7 @@ def text(value: Any) -> str | None:
 
 
 def widths(value: Any) -> str | None:
+    """The rule for hidden layer widths, in any form that `as_widths` reads, from 1 to 65,536."""
     wanted = "give the units of the hidden layers, such as 32, [50, 30] or '50,30'; 0 for none"
     try:
         return None if all(0 < n <= 65536 for n in as_widths(value)) else wanted
@@ -67,6 +75,7 @@ def widths(value: Any) -> str | None:
 
 
 def learnable(value: Any) -> str | None:
+    """The rule for what to learn: one or more names of LEARNABLE, each once."""
     names = as_names(value) if isinstance(value, str | list | tuple) else ()
     if not names or len(set(names)) < len(names):
         return f"give one or more of {', '.join(LEARNABLE)}, each once, with commas between them"
@@ -77,6 +86,10 @@ def learnable(value: Any) -> str | None:
 
 
 def as_widths(value: Any) -> tuple[int, ...]:
+    """A number, a list or "50,30" as layer widths; 0 means no hidden layer.
+
+    Raises TypeError or ValueError for anything else.
+    """
     if isinstance(value, bool):
         raise TypeError
     if isinstance(value, int):
@@ -88,11 +101,13 @@ def as_widths(value: Any) -> tuple[int, ...]:
 
 
 def as_names(value: Any) -> tuple[str, ...]:
+    """A list, or names with commas between them, as a tuple."""
     each = value.split(",") if isinstance(value, str) else value
     return tuple(str(name).strip() for name in each)
 
 
 def setting(default: Any, rule: Rule) -> Any:
+    """A field of Config with its default and the rule for its values."""
     return field(default=default, metadata={"rule": rule})
 
 

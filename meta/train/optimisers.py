@@ -23,7 +23,9 @@ from meta.train.caps import TRUST, within
 class Rule(Protocol):
     """A direction from a gradient; what it remembers of earlier ones is in itself."""
 
-    def direction(self, grads: Parts) -> tuple[Parts, Self]: ...
+    def direction(self, grads: Parts) -> tuple[Parts, Self]:
+        """The direction for these gradients, and the rule to use for the next ones."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class Sgd:
     m: Parts = field(default_factory=dict)
 
     def direction(self, grads: Parts) -> tuple[Parts, "Sgd"]:
+        """d and the next state; see `Rule.direction`."""
         m = {name: self.momentum * _past(self.m, name, g) + g for name, g in grads.items()}
         return m, replace(self, m=m)
 
@@ -49,6 +52,7 @@ class Adam:
     v: Parts = field(default_factory=dict)
 
     def direction(self, grads: Parts) -> tuple[Parts, "Adam"]:
+        """d and the next state; see `Rule.direction`."""
         (b1, b2), t = self.betas, self.t + 1
         m = {name: b1 * _past(self.m, name, g) + (1 - b1) * g for name, g in grads.items()}
         v = {name: b2 * _past(self.v, name, g) + (1 - b2) * g * g for name, g in grads.items()}
@@ -65,6 +69,7 @@ class RmsProp:
     s: Parts = field(default_factory=dict)
 
     def direction(self, grads: Parts) -> tuple[Parts, "RmsProp"]:
+        """d and the next state; see `Rule.direction`."""
         s = {name: self.rho * _past(self.s, name, g) + (1 - self.rho) * g * g for name, g in grads.items()}
         return {name: g / (s[name].sqrt() + self.eps) for name, g in grads.items()}, replace(self, s=s)
 
@@ -74,6 +79,7 @@ class Sign:
     """d = sign g: every hyperparameter moves as far as every other, as in the schedules of Maclaurin et al."""
 
     def direction(self, grads: Parts) -> tuple[Parts, "Sign"]:
+        """d, and the rule itself: it has no state."""
         return {name: g.sign() for name, g in grads.items()}, self
 
 

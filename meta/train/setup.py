@@ -36,6 +36,7 @@ class Setup:
 
     @property
     def problem(self) -> Problem:
+        """The network to train, for `steps` steps."""
         config, split = self.config, self.split
         return network(
             split.train, split.valid, config.hidden, steps=self.steps, batch=config.batch, test=split.test,
@@ -52,6 +53,7 @@ class Setup:
 
     @property
     def ties(self) -> Ties:
+        """The tie of rates and momenta along the steps, for those that are learned."""
         if self.config.tie == "none":
             return {}
         tie = PLAIN[self.config.tie](self.steps, self.config.tie_pieces)

@@ -41,6 +41,7 @@ class Captioned:
 
     @staticmethod
     def of(images: Tensor, captions: Sequence[Sequence[str]], tokenizer: Tokenizer) -> "Captioned":
+        """Images [N, 3, S, S] with the captions of each, tokenized."""
         counts = [len(said) for said in captions]
         flat = tuple(chain.from_iterable(captions))
         first = torch.tensor([0, *accumulate(counts)][:-1], dtype=torch.int64)
@@ -50,6 +51,7 @@ class Captioned:
         return len(self.images)
 
     def to(self, device: torch.device | str) -> "Captioned":
+        """The same on another device."""
         images, tokens = self.images.to(device), self.tokens.to(device)
         return Captioned(images, tokens, self.first.to(device), self.count.to(device), self.captions)
 
@@ -67,6 +69,8 @@ class Captioned:
 
 @dataclass(frozen=True)
 class Data:
+    """Training and validation images with their captions, on the device."""
+
     train: Captioned
     valid: Captioned
     tokenizer: Tokenizer

@@ -19,6 +19,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
+    """The images of a folder with their captions, split as its metadata splits them."""
+
     train: Sequence[Item]
     valid: Sequence[Item] | None  # None: nobody has said, so some of train are to be held out
 

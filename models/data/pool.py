@@ -31,6 +31,8 @@ class Bad:
 
 @dataclass(frozen=True)
 class Decoded:
+    """The images that could be decoded, and why the others could not."""
+
     images: np.ndarray  # [N, 3, S, S] uint8, of the files that could be decoded, in their order
     bad: tuple[Bad, ...]
 
@@ -67,6 +69,7 @@ def decode(files: Sequence[Path], side: int, say: Say) -> Decoded:
 
 
 def cpus_allowed() -> int:
+    """The number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -14,6 +14,8 @@ NAMED = 5  # of each kind; more would bury the other kinds
 
 
 class Kind(StrEnum):
+    """The kinds of problems, in the order of the report."""
+
     MISSING = "missing files"
     CORRUPT = "images that can't be decoded"
     UNREADABLE = "files that can't be read"
@@ -27,6 +29,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
+    """One thing that is wrong with a folder of images."""
+
     kind: Kind
     where: str  # a file, with its line or entry where it has any: "metadata.jsonl:17"
     what: str = ""  # what is wrong there, where the kind does not say it all

@@ -18,6 +18,7 @@ class Progress:
         self.started = self.told = time.monotonic()
 
     def at(self, done: int) -> None:
+        """Shows that `done` of the total are done, unless the last report is too recent."""
         now = time.monotonic()
         if now - self.told < (REDRAWN if self.bar else EVERY):
             return

@@ -34,10 +34,13 @@ def says_something(caption: str) -> bool:
 
 @dataclass(frozen=True)
 class Tokenizer:
+    """Maps captions to numbers by a vocabulary."""
+
     vocabulary: tuple[str, ...]  # word n has number n + 3
 
     @staticmethod
     def of(captions: Iterable[str], seen: int = SEEN) -> "Tokenizer":
+        """The vocabulary of these captions: all words that occur at least `seen` times, in alphabetical order."""
         # A word with its comma is counted as it stands and taken apart once: 600,000 captions in a second.
         counts: Counter[str] = Counter()
         for written, n in Counter(chain.from_iterable(map(str.split, captions))).items():

@@ -24,9 +24,13 @@ COLD = 1e-30  # stands for temperature 0: of two levels whose logits differ at a
 class Model(Protocol):
     """What is asked: models.network.model.CaptionModel, or anything with histograms of L levels."""
 
-    def read(self, tokens: Tensor) -> Any: ...
+    def read(self, tokens: Tensor) -> Any:
+        """tokens [B, T] -> whatever `draw` takes as its caption."""
+        ...
 
-    def draw(self, images: Tensor, given: Tensor, caption: Any, at: Tensor | None = None) -> Tensor: ...
+    def draw(self, images: Tensor, given: Tensor, caption: Any, at: Tensor | None = None) -> Tensor:
+        """Logits [B, K, 3, L] at the pixels `at` [B, K], or at all pixels."""
+        ...
 
 
 class Pass(NamedTuple):

@@ -31,6 +31,7 @@ class QRNN(nn.Module):
         self.norm_c = LayerNorm(size) if reader.normalize else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, E] -> h [B, T, S]."""
         x = F.pad(x, (0, 0, self.radius - 1, 0))  # [B, R-1+T, E]
         window = x.unfold(1, self.radius, 1).flatten(2)  # [B, T, E*R]
         j, f, o = wide(self.norm(self.gates(window))).chunk(3, -1)  # [B, T, S] each
@@ -89,6 +90,7 @@ class Cell(nn.Module):
         self.norm_c = LayerNorm(size) if reader.normalize and self.states == 2 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, E] -> h [B, T, S]."""
         state = tuple(start.expand(len(x), -1) for start in self.start)  # [B, S] each
         said = []
         for from_x in wide(self.norm_x(self.x(x))).unbind(1):  # [B, gates * S]
@@ -97,6 +99,7 @@ class Cell(nn.Module):
         return torch.stack(said, 1)  # [B, T, S]
 
     def step(self, from_x: Tensor, from_h: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """One word: gate inputs from x and from h, [B, gates * S] each, and the state -> the next state, h first."""
         raise NotImplementedError
 
 
@@ -106,6 +109,7 @@ class LSTM(Cell):
     gates, states = 4, 2
 
     def step(self, from_x: Tensor, from_h: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """(h, c) -> the next (h, c), [B, S] each."""
         i, f, g, o = (from_x + from_h).chunk(4, -1)
         c = (f + FORGET).sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * self.norm_c(c).tanh(), c
@@ -117,6 +121,7 @@ class GRU(Cell):
     gates = 3
 
     def step(self, from_x: Tensor, from_h: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """(h,) -> the next (h,), [B, S]."""
         (r_x, z_x, n_x), (r_h, z_h, n_h) = from_x.chunk(3, -1), from_h.chunk(3, -1)
         n = (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
         return (torch.lerp(n, state[0], (z_x + z_h).sigmoid()),)
@@ -128,6 +133,7 @@ class RNN(Cell):
     gates = 1
 
     def step(self, from_x: Tensor, from_h: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """(h,) -> the next (h,), [B, S]."""
         return ((from_x + from_h).tanh(),)
 
 

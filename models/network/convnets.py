@@ -38,6 +38,7 @@ class Same(nn.Module):
         self.pad = (span // 2, span - span // 2) * 2
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [B, inward, H, W] -> [B, outward, H, W]."""
         if self.pad[0] == self.pad[1]:
             return F.conv2d(x, self.conv.weight, padding=self.pad[0], dilation=self.conv.dilation)
         return self.conv(F.pad(x, self.pad))
@@ -52,6 +53,7 @@ class Layer(nn.Module):
         self.norm = ImageNorm(depth)
 
     def forward(self, x: Tensor, caption: Caption) -> Tensor:
+        """x [B, C, H, W] -> [B, depth, H, W]."""
         for merge in self.merges:
             x = merge(x, caption)
         return self.norm(self.conv(x))
@@ -83,6 +85,7 @@ class Convnet(nn.Module):
         self.thru = nn.Conv2d(channels, net.depth, 1) if self.residual else nn.Identity()
 
     def forward(self, x: Tensor, caption: Caption, noise: Noise | None = None) -> Tensor:
+        """The activations of the last layer; `noise` is given in training only."""
         passed = x
         for i, layer in enumerate(self.layers):
             if i > 0:

@@ -20,6 +20,7 @@ class Scalar(nn.Module):
     channels = 3 + 3 + PLACE
 
     def forward(self, images: Tensor, given: Tensor, where: Tensor) -> Tensor:
+        """images and given [B, 3, H, W], where [2, H, W] -> [B, `channels`, H, W]."""
         x = (images.to(where.dtype) / 127.5 - 1) * given
         return torch.cat([x, given.to(where.dtype), where.expand(len(x), -1, -1, -1)], 1)
 
@@ -40,6 +41,7 @@ class OneHot(nn.Module):
             self.levels.weight /= math.sqrt(3)  # three are added: together of variance 1
 
     def forward(self, images: Tensor, given: Tensor, where: Tensor) -> Tensor:
+        """images and given [B, 3, H, W], where [2, H, W] -> [B, `channels`, H, W]."""
         row = torch.stack([x + LEVELS * c for c, x in enumerate(images.long().unbind(1))])  # [3, B, H, W]
         row = torch.where(given.transpose(0, 1), row, 3 * LEVELS)
         seen = self.levels(row[0]) + self.levels(row[1]) + self.levels(row[2])  # [B, H, W, C]

@@ -28,6 +28,7 @@ class Attention(nn.Module):
         self.u = nn.Parameter(torch.eye(channels))
 
     def forward(self, x: Tensor, caption: Caption) -> Tensor:
+        """x [B, C, H, W] -> the same shape."""
         z = F.relu(self.norm(self.w(caption.states))).to(x.dtype)  # [B, T, C]
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [B, P, C]
         scores = pixels @ F.linear(z, self.u).transpose(1, 2)  # [B, P, T]
@@ -45,6 +46,7 @@ class Conv(nn.Module):
         self.project = nn.Linear(width, side * side * depth)
 
     def forward(self, x: Tensor, caption: Caption) -> Tensor:
+        """x [B, C, H, W] -> [B, C + depth, H, W]."""
         told = self.project(caption.summary).unflatten(-1, (self.side, self.side, self.extra))
         return torch.cat([x, told.permute(0, 3, 1, 2).to(x.dtype)], 1)  # [B, C + depth, H, W]
 
@@ -61,6 +63,7 @@ class FiLM(nn.Module):
         nn.init.zeros_(self.project.bias)
 
     def forward(self, x: Tensor, caption: Caption) -> Tensor:
+        """x [B, C, H, W] -> the same shape."""
         gamma, beta = self.project(caption.summary)[..., None, None].to(x.dtype).chunk(2, 1)  # [B, C, 1, 1]
         return x * (1 + gamma) + beta
 

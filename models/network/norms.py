@@ -17,6 +17,7 @@ class LayerNorm(nn.LayerNorm):
     """Over the last dimension (Ba, Kiros, Hinton 2016). Its answer is float32 (or float64)."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """input [..., D] -> the same shape, in float32 or float64."""
         return super().forward(wide(input))
 
 
@@ -30,6 +31,7 @@ class ImageNorm(nn.GroupNorm):
         super().__init__(1, channels)
 
     def forward(self, input: Tensor) -> Tensor:
+        """input [B, C, H, W] -> the same shape and dtype."""
         # A CPU has one fused kernel that keeps the memory format. On a GPU torch's would first copy channels_last
         # to channels first, and autocast would have it answer in float32.
         return super().forward(input) if input.device.type == "cpu" else self.spelled_out(input)

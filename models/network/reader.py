@@ -38,6 +38,7 @@ class Reader(nn.Module):
         self.backwards = nn.ModuleList(CELLS[reader.kind](n, reader) for n in inward if reader.bidir)
 
     def forward(self, tokens: Tensor, noise: Noise | None = None) -> Caption:
+        """Reads tokens [B, T]; `noise` is given in training only, for dropout."""
         there = tokens != PAD  # [B, T]
         last = there.sum(1, keepdim=True) - 1  # [B, 1]
         t = torch.arange(tokens.shape[1], device=tokens.device)

@@ -62,6 +62,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class Exam:
+    """The questions that every model is asked, and what two constant answers score on them."""
+
     curve: Questions
     centre: Questions
     tokens: Tensor  # [V, T] the true captions
@@ -70,6 +72,7 @@ class Exam:
 
     @staticmethod
     def draw(train: Captioned, valid: Captioned, seed: int) -> "Exam":
+        """The exam on the images of `valid`: a function of these images and the seed."""
         images, (tokens, _) = valid.images, valid.one_each()
         side = images.shape[-1]
         # Powers are rounded differently on other devices: all masks are drawn on the CPU.

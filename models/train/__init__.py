@@ -130,9 +130,11 @@ class Start:
     learner: Learner
 
     def true_answers(self) -> Answers:
+        """Answers to the p-curve's questions with the true captions; waits for the device."""
         return answer(self.learner.model, self.exam.curve, self.exam.tokens, self.learner.plan.autocast)
 
     def measured(self, true: Answers) -> Measured:
+        """The measurements of every validation, in the names that `train` documents."""
         return {
             "step": self.learner.steps,
             "loss/train": self.learner.mean_loss(),

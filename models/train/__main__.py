@@ -36,6 +36,7 @@ SIGTERM and Ctrl-C (with --out, the checkpoint is saved first)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command with these arguments (by default the process's own) and returns its exit code."""
     given = _parser().parse_args(arguments)
     try:
         hypers = _hypers(given)

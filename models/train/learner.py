@@ -173,6 +173,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Continues from what `state` returned, wherever its tensors are."""
         self.steps = state["steps"]
         self.step.fill_(self.steps)
         self.total.fill_(state["total"])

@@ -23,6 +23,8 @@ PEAK = 100e12  # FLOP/s assumed of a GPU we have no figure for
 
 @dataclass(frozen=True)
 class Plan:
+    """The decisions for one training: autocast to bfloat16, torch.compile, CUDA graph."""
+
     bf16: bool
     compile: bool
     graph: bool

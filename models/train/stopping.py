@@ -33,6 +33,7 @@ class Plateau:
     recent: tuple[float, ...] = ()
 
     def step(self, loss: float, at: int, config: Config) -> "Plateau":
+        """The next value, after validation loss `loss` at step `at`."""
         recent = _later(self.recent, loss, config.stop.window)
         if len(recent) < config.stop.window:
             return replace(self, since=at, recent=recent)
@@ -54,6 +55,7 @@ class EarlyStop:
     recent: tuple[float, ...] = ()
 
     def step(self, loss: float, at: int, stop: config.Stop) -> "EarlyStop":
+        """The next value, after validation loss `loss` at step `at`."""
         recent = _later(self.recent, loss, stop.window)
         if len(recent) < stop.window:
             return replace(self, recent=recent)
@@ -78,6 +80,7 @@ class Divergence:
     recent: tuple[float, ...] = ()
 
     def step(self, loss: float, at: int, stop: config.Stop) -> "Divergence":
+        """The next value, after validation loss `loss` at step `at`."""
         return self if at <= stop.warmup else Divergence(_later(self.recent, loss, max(VERDICT, stop.window)))
 
 
@@ -92,6 +95,7 @@ class Rules:
     divergence: Divergence = field(default_factory=Divergence)
 
     def step(self, loss: float, at: int, config: Config) -> "Rules":
+        """The next value, after validation loss `loss` at step `at`."""
         return Rules(
             min(self.lowest, loss),
             self.plateau.step(loss, at, config),
@@ -101,6 +105,7 @@ class Rules:
 
     @staticmethod
     def of(saved: Mapping[str, Any]) -> "Rules":
+        """The inverse of `asdict`."""
         return Rules(
             saved["lowest"],
             Plateau(**saved["plateau"]),
