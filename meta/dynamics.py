@@ -25,7 +25,7 @@ DENOMINATOR = 2**16
 
 
 class Dynamics(Protocol):
-    """What a method needs to know of an optimiser."""
+    """The interface of an inner optimiser."""
 
     width: int  # tensors in a state
 

@@ -1,4 +1,4 @@
-"""What can be learned about a training: its hyperparameters, as a pytree of tensors without bounds.
+"""The hyperparameters that can be learned, as a pytree of unbounded tensors.
 
 Every part is optional; a part that is left out keeps the problem's own value and gets no gradient. Each is free to
 be any real number, so that a gradient step can never leave its domain: rates are logarithms, momenta logits.
@@ -16,9 +16,9 @@ from torch.utils import _pytree as pytree
 
 Parts = dict[str, Tensor]  # the parts that are there, by name; those of `other` as "other.NAME"
 
-SCHEDULES = ("log_lr", "logit_momentum")  # what the optimiser reads, step by step
-STARTS = ("log_init_scale", "init_bins")  # what the first weights are made of
-PENALTY = "log_l2"  # what the library adds to the inner loss
+SCHEDULES = ("log_lr", "logit_momentum")  # read by the optimiser at each step
+STARTS = ("log_init_scale", "init_bins")  # read when the first weights are made
+PENALTY = "log_l2"  # added to the inner loss by the library
 _OTHER = "other."
 
 
@@ -36,7 +36,7 @@ class Hypers:
     data: Tensor | None = None  # [N, D]  training examples
     labels: Tensor | None = None  # [N, C]  logits of their soft labels
     generator: Tensor | None = None  # A, whose exp(At) transforms examples; its shape is the problem's affair
-    # What else its losses read.
+    # Any other tensors that the losses read.
     other: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     def parts(self) -> Parts:

@@ -1,4 +1,4 @@
-"""What is trained, as pure functions of one flat vector of parameters.
+"""The problem to be trained, as pure functions of one flat vector of parameters.
 
 A problem holds no state and draws no random numbers of its own: the batch of step t under a seed is a function of
 the two, so that a method may ask for it again on its way back.
@@ -38,7 +38,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a vector of P parameters is cut into tensors, groups (one a tensor), layers and units."""
+    """How a vector of P parameters is divided into tensors, groups (one per tensor), layers and units."""
 
     pieces: tuple[Piece, ...]
 
@@ -84,12 +84,12 @@ class Layout:
 
     @cached_property
     def granularities(self) -> dict[int, str]:
-        """How many values a penalty may have -> what each of them is for."""
+        """The possible numbers of penalties -> the unit that each penalty belongs to."""
         units = {sum(self._units): "unit"} if self._units else {}
         return {self.P: "weight"} | units | {len(self._layers): "layer", 1: "one"}
 
     def penalties(self, values: Tensor) -> Tensor:  # [..., n] -> [..., P], or [..., 1]
-        """One penalty per weight. Raises ValueError when n is no key of `granularities`."""
+        """One penalty per weight. Raises ValueError when n is not a key of `granularities`."""
         n = values.shape[-1]
         if n in (1, self.P):
             return values

@@ -1,4 +1,4 @@
-"""What hypergradient() will not start with: each refusal names the place, what is there, and what would do."""
+"""Checks of the arguments of `hypergradient`: each error names the argument, its value and the remedy."""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,7 +27,7 @@ def device_of(problem: Problem, seeds: Sequence[int]) -> torch.device:
 
 
 def check(problem: Problem, parts: Parts, fixed: Parts, ties: Ties, many: bool, device: torch.device) -> int:
-    """The number of settings, K."""
+    """Checks that the arguments fit together and returns the number of settings, K. Raises ValueError."""
     if not parts:
         raise ValueError(
             "hypers: every part is None, there is nothing to differentiate by; give at least one"

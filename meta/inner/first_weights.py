@@ -47,7 +47,7 @@ def normal_bins(count: int) -> Tensor:  # -> [count]
 
 
 def through_quantiles(z: Tensor, bins: Tensor) -> Tensor:  # z: [n] from N(0, 1), bins: [B] -> [n]
-    """Piecewise linear between quantiles: z's own rank decides where it lands."""
+    """Maps z by its rank, linearly between quantiles."""
     edges = quantiles(bins)
     last = edges.shape[-1] - 1
     place = torch.special.ndtr(z) * last

@@ -34,7 +34,7 @@ class FixedPoint:
 
     @property
     def range(self) -> float:
-        """What it can hold lies between −range and range."""
+        """Values must lie between −range and range."""
         return (NARROW if self.narrow else LIMIT) / 2.0**self.bits
 
     def encode(self, x: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def count_spills(least: Iterable[int], d: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """Where the arithmetic happens: fresh memory for every intermediate would cost more time than the arithmetic."""
+    """Scratch memory: allocating every intermediate would take longer than the arithmetic."""
 
     q: Tensor  # as the numbers
     r: Tensor  # float64
@@ -90,7 +90,7 @@ class Room:
 
 
 class InfoBuffer:
-    """The words i, [..., P], and what was put aside of them. n: int32, [..., P] or [..., 1], 1 <= n <= d."""
+    """The words i, [..., P], and their stored low bits. n: int32, [..., P] or [..., 1], 1 <= n <= d."""
 
     def __init__(self, like: Tensor, d: int, offload: bool = False, room: Room | None = None) -> None:
         self.i = torch.zeros_like(like, dtype=torch.float64)
@@ -100,7 +100,7 @@ class InfoBuffer:
         self.offload = offload and like.is_cuda
         self.room = room or Room.of(like.shape, like.device, like.dtype)
         self.U = 0  # i <= U
-        self.undo: list[tuple[int, Tensor | None]] = []  # U before each mul, and what it put aside
+        self.undo: list[tuple[int, Tensor | None]] = []  # U before each mul, and the low bits it stored
 
     def mul_(self, c: Tensor, n: Tensor, least: int) -> None:
         """c ← about c·n/d, in place, for c within its range. No n falls below `least`, in any parameter and run: the
@@ -111,14 +111,14 @@ class InfoBuffer:
         self._exchange(c, self.base, n, self.shift)
 
     def unmul_(self, c: Tensor, n: Tensor) -> None:
-        """Takes back the last mul_, which was by n/d."""
+        """Undoes the last mul_, which was by n/d."""
         self._exchange(c, n, self.base, None)
         self.U, spilled = self.undo.pop()
         if spilled is not None:
             self._restore(spilled)
 
     def empty(self) -> Tensor:
-        """Whether all that went in has come out, [...]."""
+        """Whether all words are zero and nothing is stored, [...]."""
         return (self.i == 0).all(-1) & (not self.undo)
 
     @property

@@ -42,7 +42,7 @@ class Part:
 
 
 def cut(layout: Layout, device: torch.device) -> list[Part]:
-    """Every large group by itself, the small ones between them together; on a GPU all in one."""
+    """Each large group by itself, neighbouring small ones together; on a GPU all in one."""
     if device.type == "cuda":
         return [Part(slice(0, layout.P), slice(0, layout.G), layout.spread)]
     runs: list[tuple[int, int]] = []  # of groups: first, and one after the last
@@ -86,7 +86,7 @@ class Decay:
 class Law(Protocol):
     """An optimiser's own arithmetic on some of the parameters, in float64, bit by bit the same on both ways.
 
-    What it returns is in units of the integers, and may lie in `room`.
+    Results are in units of the integers, and may be stored in `room`.
     """
 
     decays: tuple[Decay, ...]  # of each average
@@ -95,11 +95,11 @@ class Law(Protocol):
     steepest: float  # |g| below it keeps every average within LIMIT: they are weighted means of g, or of g²
 
     def gain(self, k: int, t: int, g: Tensor, room: Room) -> Tensor:
-        """What step t adds to average k."""
+        """The increment of average k in step t."""
         ...
 
     def move(self, t: int, averages: list[Tensor], room: Room) -> Tensor:
-        """What it then adds to the weights."""
+        """The increment of the weights in step t."""
         ...
 
 
@@ -216,7 +216,7 @@ class Training:
         return self._floats([(piece.numbers, piece.X) for piece in self.pieces])
 
     def watch(self, x: Tensor) -> None:
-        """Remember how far the weights have gone. To be told of every step forth:
+        """Records the largest weight. To be called before every forward step:
 
         A sum of int64 that wraps round lands beyond LIMIT too: from |X| < 2^62 another int64 leads to 1.5·2^63 at
         most, and that is −2^62. So does what a float too large becomes, −2^63. A step later it may be back.
@@ -245,7 +245,7 @@ class Training:
             piece.undo_averages(t, g[..., part.weights])
 
     def within(self) -> Tensor:
-        """Whether every integer has kept to its range so far, and every gradient was a number, [...]."""
+        """Whether all integers stayed in range so far and all gradients were finite, [...]."""
         return (self.furthest_x < self.numbers.range) & (self.furthest_g < self.steepest)
 
     def at_start(self) -> Tensor:
@@ -253,7 +253,7 @@ class Training:
         return torch.stack([piece.at_start() for piece in self.pieces]).all(0)
 
     def spilled(self) -> int:
-        """Bits put aside now, of all parameters of a run."""
+        """Bits stored in addition to the fixed state, for all parameters of a run."""
         sizes = [SPILL * part.size for part in self.parts]
         counts = [sum(buffer.spills for buffer in piece.buffers) for piece in self.pieces]
         return sum(size * count for size, count in zip(sizes, counts, strict=True))

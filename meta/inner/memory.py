@@ -1,4 +1,4 @@
-"""How far a piece of work makes memory rise, and how much there is."""
+"""Peak memory of a block, and memory available."""
 
 import os
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ class Peak:
 
 @contextmanager
 def peak(device: torch.device) -> Iterator[Peak]:
-    """The rise over what was held at the start. On CPU of the resident set, so what the allocator had kept and
-    gives out again does not count: measure in a fresh process where it matters."""
+    """Measures how far memory rises above its level at the start of the block. On a CPU this is the resident set,
+    so memory that the allocator reuses does not count: measure in a fresh process where it matters."""
     told = Peak()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -40,13 +40,13 @@ def peak(device: torch.device) -> Iterator[Peak]:
 
 
 def available(device: torch.device) -> int:
-    """Bytes that could be taken now."""
+    """Free memory in bytes: of the device, or of the system for the CPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    # Not what is free: what the system has lent to its file cache it gives back.
+    # Not MemFree: memory in the file cache is available too.
     if (told := _bytes(_SYSTEM, "MemAvailable")) is not None:
         return told
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # another system: all there is
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # other systems: all memory
 
 
 def _forget_peak() -> bool:

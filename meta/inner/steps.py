@@ -29,7 +29,7 @@ Pull = Callable[[Tensor, Theta], Tensor]  # u [..., P], dθ -> ∂ₓ(gᵀu) [..
 
 @dataclass(frozen=True)
 class Expanded:
-    """What a training reads, made from the hyperparameters: first weights, rates, and what the losses read."""
+    """The inputs of a training, made from the hyperparameters."""
 
     x0: Tensor  # [..., P]
     rates: Rates  # [T, ..., G] each
@@ -60,7 +60,7 @@ class Inner:
 
     @property
     def state_bytes(self) -> int:
-        """Of one run's state: what keeping it costs a method."""
+        """The size of one run's state."""
         return self.problem.dynamics.width * self.problem.layout.P * self.dtype.itemsize
 
     # ── from hyperparameters to a start, and the adjoint of that ──
@@ -101,11 +101,11 @@ class Inner:
         return self.problem.dynamics.start(expanded.x0)
 
     def losses(self) -> Tensor:
-        """Where a training's losses go, [T, ...]: as many small tensors, kept one by one, would break up the heap."""
+        """An empty tensor for a training's losses, [T, ...]; T small tensors would fragment the heap."""
         return torch.empty(self.T, *self.shape, dtype=self.dtype, device=self.device)
 
     def trained(self, expanded: Expanded) -> tuple[Tensor, Tensor]:
-        """Plain training, of which nothing is kept for a gradient: x_T [..., P], and the losses [T, ...]."""
+        """Plain training without a graph: x_T [..., P], and the losses [T, ...]."""
         with torch.no_grad():
             state, losses = self.start(expanded), self.losses()
             for t in range(self.T):
@@ -129,7 +129,7 @@ class Inner:
         return g, loss
 
     def gradient_and_pull(self, t: int, x: Tensor, theta: Theta) -> tuple[Tensor, Pull]:
-        """g, and its Hessian-vector products from the same pass over the loss, to be asked once."""
+        """g, and a function for its Hessian-vector products, which may be called once."""
         leaf = x.detach().requires_grad_()
         leaves = {name: part.detach().requires_grad_() for name, part in _without_penalty(theta).items()}
         with torch.enable_grad():
@@ -225,7 +225,7 @@ class Inner:
         return self.runs is None or len(set(self.seeds)) == 1
 
     def _by_run(self, drawn: list[Any]) -> Any:
-        """What was drawn for each distinct seed -> a row for each run, or only itself where all runs share it."""
+        """Draws for each distinct seed -> a row for each run, or the draw itself where all runs share one seed."""
         if self._one_seed:
             return drawn[0]
         rows = [self._distinct.index(seed) for seed in self.seeds]
@@ -249,7 +249,7 @@ class Inner:
 
 
 def _with_penalty(data_g: Tensor, theta: Theta, x: Tensor) -> Tensor:
-    """In one place: a method that reverses training needs the same bits on both ways."""
+    """The gradient with the penalty's added. Reversal needs the same bits in both directions, hence one place."""
     return torch.addcmul(data_g, theta[STRENGTH], x)
 
 

@@ -1,8 +1,8 @@
-"""Ties make many hyperparameters move as one: a linear map in front of a part, along its first axis.
+"""Ties: a linear map from few free values to many hyperparameters, along the first axis of a part.
 
     hypergradient(problem, Hypers(log_lr=raw), ties={"log_lr": piecewise(1000, 10)})    raw: [10, G]
 
-Forward mode and evolution strategies then pay for 10 G hyperparameters, not for 1,000 G.
+Forward mode and evolution strategies then have a cost of 10 G hyperparameters instead of 1,000 G.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def constant(n: int) -> Tie:
 
 
 def piecewise(n: int, k: int) -> Tie:
-    """n steps in k pieces of (nearly) equal length, one value each."""
+    """n steps in k pieces of (nearly) equal length, one value per piece. Raises ValueError unless 1 <= k <= n."""
     if not 1 <= k <= n:
         raise ValueError(f"piecewise: {k} pieces of {n} steps; give 1 to {n}")
     piece = torch.arange(n) * k // n
@@ -43,15 +43,15 @@ def piecewise(n: int, k: int) -> Tie:
 
 
 def per_epoch(n: int, steps_per_epoch: int) -> Tie:
-    """One value an epoch, as the `step_smooth` of the lab notebook."""
+    """One value per epoch. Raises ValueError for less than one step per epoch."""
     if steps_per_epoch < 1:
-        raise ValueError(f"per_epoch: {steps_per_epoch} steps an epoch; give 1 or more")
+        raise ValueError(f"per_epoch: {steps_per_epoch} steps per epoch; give 1 or more")
     epoch = torch.arange(n) // steps_per_epoch
     return Tie(torch.nn.functional.one_hot(epoch).double())
 
 
 def linear(n: int, k: int) -> Tie:
-    """k knots from the first step to the last, straight lines between them."""
+    """k knots from the first step to the last, linear in between. Raises ValueError unless 2 <= k <= n."""
     if not 2 <= k <= n:
         raise ValueError(f"linear: {k} knots on {n} steps; give 2 to {n}")
     at = torch.linspace(0, k - 1, n, dtype=torch.float64)[:, None]

@@ -23,7 +23,7 @@ from meta.methods.truncated import Truncated
 from meta.methods.unroll import Unroll
 
 F32, F64 = torch.float32, torch.float64
-OFF_GRID = 0.1  # of a logit, in length over all; some ten grid points an entry
+OFF_GRID = 0.1  # of a logit, in length over all; some ten grid points per entry
 SETTINGS = 3  # side by side
 FEW = 20  # hyperparameters of a part, for forward mode side by side: it pays for each
 # What integers of 2⁻⁵² round off is magnified by 1/(1−β) and by 1/ε; a float32 anywhere is above 1e-8.

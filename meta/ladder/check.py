@@ -1,4 +1,4 @@
-"""What a rung answers with: one measured figure, the bound it is held to, and whether it keeps it."""
+"""A check: one measured figure, its bound, and whether the bound holds."""
 
 import math
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def within(rung: int, what: str, figure: float, centre: float, width: float, not
 
 
 def refusal(rung: int, what: str, sentence: str | None, expected: bool) -> Check:
-    """`sentence`: with which a method refuses, None where it does not. `expected`: whether it must."""
+    """A check that a method refuses if `expected`, and else does not; `sentence` is its refusal or None."""
     return Check(
         rung, what, None, "refused" if expected else "answered", bool(sentence) == expected, sentence or ""
     )

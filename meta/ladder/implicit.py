@@ -1,6 +1,6 @@
 """Rung 8: implicit differentiation agrees with unrolling where the training has arrived, and not before.
 
-Agreement alone would prove little: on a training of no consequence any two methods agree.
+Agreement alone would prove little: where training has no effect, any two methods agree.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Rung 9: mistakes that others have made, and some that we could make, each of which a rung must catch.
+"""Rung 9: mistakes made by other libraries, and some of our own, each of which a rung must catch.
 
 A proof that passes whatever the code does proves nothing. Each mutant changes one function while the check that is
 responsible for it is run again; the check has to hold before, and to fail then.
@@ -106,7 +106,7 @@ def _buffer(device: torch.device) -> Check:
     return at_most(1, "n/d = 9/10: numbers lost", buffer.there_and_back(device, n, d).wrong, 0)
 
 
-# ── what is changed ──
+# ── the mistakes ──
 
 
 def _no_dv(self: HeavyBall, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot):

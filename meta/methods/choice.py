@@ -1,4 +1,4 @@
-"""Which method, and how many runs side by side: by estimated memory and the number of hyperparameters."""
+"""The choice of a method, and of the number of runs per vmap, by memory and number of hyperparameters."""
 
 from meta.hypers import Parts
 from meta.inner.steps import Inner
@@ -16,9 +16,9 @@ EXACT: tuple[Method, ...] = (Unroll(), Tape(), Checkpoint(), Reversible(), Forwa
 OTHER: tuple[Method, ...] = (Implicit(), Truncated(), Evolution())
 METHODS = {method.name: method for method in EXACT + OTHER}
 
-# The exact ones for every kind of hyperparameter. Milliseconds a step of 784-100-10 on CPU: plain training 0.9, tape
-# 3.3, checkpoint 3.9, forward 5.4 for one hyperparameter and 6.5 for two, reversible 5.0. That one comes last all the
-# same: it asks for weights within a range and for kernels that repeat themselves.
+# The exact ones for every kind of hyperparameter. Milliseconds per step of 784-100-10 on CPU: plain training 0.9,
+# tape 3.3, checkpoint 3.9, forward 5.4 for one hyperparameter and 6.5 for two, reversible 5.0. Reversible comes last
+# all the same: it needs weights within a range and deterministic kernels.
 WAYS = ("tape", "checkpoint", "forward", "reversible")
 FEW = 2  # hyperparameters for forward mode: each more adds 1.2 ms to a step, and reversing takes them all at once
 TINY = 10_000  # parameters: on CPU vmap saves overhead and no arithmetic, measured 4x at 3,000 and 1.1x at 80,000
@@ -28,9 +28,10 @@ AT_WORK = 8  # vectors of P a run has in work, whatever the method: state, adjoi
 def choose(
     asked: str | Method, inner: Inner, parts: Parts, runs: int, chunk_size: int | None, limit: int
 ) -> tuple[Method, int, str]:
-    """The method, how many of the runs go side by side, and a sentence that says why.
+    """The method, the number of runs side by side, and the reason as a sentence.
 
-    inner, parts: those of one lone run. limit: bytes that may be taken. Raises ValueError where nothing will do.
+    inner, parts: those of a single run. limit: bytes that may be used. Raises ValueError when no method fits, or the
+    requested one is unknown, not applicable or too large.
     """
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size: is {chunk_size}; give 1 or more runs side by side, or None")
@@ -56,7 +57,7 @@ def choose(
 
 
 def _best(inner: Inner, parts: Parts, chunk: int, limit: int) -> tuple[Method, str]:
-    """The first that fits."""
+    """The first of WAYS that fits into the limit, and the reason. Raises ValueError if none does."""
     count = sum(part.numel() for part in parts.values())
     many = f"{count:,} hyperparameters are too many for forward mode"
     slow = many if count > FEW else "forward mode is slower"

@@ -59,8 +59,8 @@ class Evolution:
     """
 
     sigma: float | Mapping[str, float] = 0.1  # one for all, or by part; a tenth of an e-fold for logarithms
-    pairs: int | None = 32  # 64 trainings; None: one pair a hyperparameter
-    persistent: int | None = None  # steps a window; None: one window
+    pairs: int | None = 32  # 64 trainings; None: one pair per hyperparameter
+    persistent: int | None = None  # steps per window; None: one window
     orthogonal: bool = False
     pairs_at_once: int = 32  # trainings side by side: twice as many
     seed: int = 0

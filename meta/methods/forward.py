@@ -1,4 +1,4 @@
-"""Forward mode: carry the tangents of the state along with the training; nothing is kept, there is no way back.
+"""Forward mode: the state's tangents are carried along with the training, and no states are kept.
 
 With s_t the state, s_{t+1} = Φ_t(s_t, λ), and Z_t = ds_t/dλ:
 

@@ -1,4 +1,4 @@
-"""Full unroll: automatic differentiation through the whole training. The plain truth the others are held against.
+"""Full unroll: automatic differentiation through the whole training, as the reference for the other methods.
 
 It shares no adjoint with them: autograd sees the steps themselves, gradients of the inner loss included.
 """

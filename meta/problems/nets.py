@@ -53,8 +53,9 @@ def network(
     seen: Examples | None = None,
     transform: Transform | None = None,
 ) -> Problem:
-    """Trained on batches of `train`, judged on all of `valid`. Learned data or labels (hypers.data [N, D],
-    hypers.labels [N, C]) take the place of the examples that come with it.
+    """A problem trained on batches of `train`, with the loss on all of `valid` as its outer loss.
+
+    Learned data or labels (hypers.data [N, D], hypers.labels [N, C]) take the place of the given examples.
 
     scores: loss and error on train (or on `seen`, where what is trained on is learned), valid and test.
     transform: moves the examples of each batch along hypers.generator.

@@ -1,4 +1,4 @@
-"""A quadratic bowl, whose training and hypergradients can be had without training: a truth of its own kind.
+"""A quadratic bowl, whose training and hypergradients have a closed form: an independent reference.
 
     inner  ½ (x−c)ᵀA(x−c) + ½ Σ λx²,    outer  ½ ‖x_T − d‖²,    A = Q diag(a) Qᵀ
 

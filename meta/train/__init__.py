@@ -1,4 +1,4 @@
-"""Learns hyperparameters by their hypergradients: a generator of measurements that any loop can run.
+"""Learning of hyperparameters by hypergradients, as a generator of measurements that any loop can run.
 
     for measured in train(seed=0, learn="log_lr,log_l2", steps=100):
         print(measured["step"], measured.get("loss/valid"), measured.get("growth"))
@@ -43,13 +43,13 @@ def train(
     say: Callable[[str], None] = partial(print, flush=True),
     **hypers: Any,
 ) -> Iterator[Measured]:
-    """Yields measurements once a meta-iteration; inside one there is no place to stop.
+    """Yields measurements once per meta-iteration; it can't be stopped within one.
 
     "step" counts meta-iterations from 1. "loss/train", "loss/valid", "loss/test" and "error/..." are after the inner
     training, means over the seeds; "gap" is test minus valid loss: how far the validation set was overfitted.
     "outer" is what is minimised and "se" its standard error over the seeds. "grad/log_lr" and so on are the norms of
     the meta-gradient by kind, "cosine" is that with the last one, "growth" Λ. "ms_per_step", "peak_mb", "bits" and
-    "exact" are what it cost and whether it was reversed exactly. "inner_steps" is T, "meta_scale" what is left of the
+    "exact" are its costs and whether it was reversed exactly. "inner_steps" is T, "meta_scale" what is left of the
     meta step, and "guard" what the guards answered, as a place in meta.train.chaos.ACTIONS. What is not known is left
     out, and so are losses of hyperparameters that the guards reject while there are better ones.
 
@@ -110,7 +110,7 @@ def train(
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Hyperparameters, the optimiser that came there, and what was found there."""
+    """Hyperparameters, the outer optimiser's state, and the result of `hypergradient` there."""
 
     hypers: Hypers
     outer: Outer

@@ -1,6 +1,6 @@
-"""python -m meta.train: one meta-training from the command line, and one line of JSON at the end.
+"""python -m meta.train: runs one meta-training, and prints one line of JSON at the end.
 
-What is said goes to standard error, so that standard output is the JSON line alone.
+Messages go to standard error; standard output is the JSON line alone.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def _hypers(pairs: list[str]) -> dict[str, Any]:
 
 
 def _value(word: str) -> Any:
-    """Numbers, true, false and [lists] as JSON writes them; anything else is a word."""
+    """Parses numbers, true, false and [lists] as JSON; anything else is a string."""
     try:
         return json.loads(word)
     except json.JSONDecodeError:

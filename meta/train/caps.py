@@ -1,4 +1,4 @@
-"""How far the outer loop may go: in one step, and with a penalty before the inner training itself explodes."""
+"""Bounds of the outer loop: on the length of a step, and on penalties that would make the inner training diverge."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from meta.hypers import Hypers
 from meta.inner.ties import Ties
 from meta.problem import Problem
 
-# The largest change of one entry in one outer step. A gradient is a promise about its neighbourhood only.
+# The largest change of one entry in one outer step. A gradient is valid only nearby.
 TRUST: Mapping[str, float] = MappingProxyType(
     {
         "log_lr": 0.25,  # a factor of 1.3: calm gradients (Λ < 1) hold so far in 2 of 3 runs of benchmarks/chaos.py

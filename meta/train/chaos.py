@@ -1,4 +1,4 @@
-"""When a training is chaotic its exact gradient is worthless: how that is noticed, and what is done about it.
+"""Detection of chaotic trainings, whose exact gradients are useless, and the responses to them.
 
 Past some learning rate two trainings that start a hair apart end far apart. The loss may still be low there, but its
 gradient is that of the wiggles, e^Λ times too large (Maclaurin et al. 2015, figure 2; Metz et al. 2021). Λ, the
@@ -7,7 +7,7 @@ growth of the adjoint on its way back, comes free with every reverse method.
     watch = Watch()
     verdict, watch = watch.see(sight(found, steps), Guards())
 
-Nothing here trains anything: `see` is a pure function of what was seen, and answers with what to do.
+Nothing here trains: `see` is a pure function from observations to a response.
 """
 
 import math
@@ -22,7 +22,7 @@ ACTIONS: tuple[Action, ...] = ("go", "clip", "back", "shorten", "smooth", "stop"
 
 
 class Diverged(Exception):
-    """A meta-training that will not come to any good; the message says why."""
+    """Meta-training has diverged; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Guards:
     shortenings: int = 2  # Λ grows with the number of steps
     shortest: int = 10  # inner steps; a training of fewer tells little about a long one
     smooths: int = 5  # iterations with evolution strategies before the gradient gets another chance
-    calm: int = 3  # good iterations in a row after which all is forgiven
+    calm: int = 3  # good iterations in a row after which earlier trouble is forgotten
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What one meta-iteration showed. NaN: not known."""
+    """The observations of one meta-iteration. NaN means unknown."""
 
     value: float
     norm: float  # of the whole meta-gradient
@@ -61,7 +61,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do.
+    """The response to an observation.
 
     go: take the step. clip: take it with the gradient no longer than `clip`. back: to the last good hyperparameters,
     and from there a step of `scale`. shorten: train for half as many inner steps, from the last good ones. smooth:
@@ -69,7 +69,7 @@ class Verdict:
     """
 
     action: Action
-    why: str = ""  # what was noticed; "" for nothing
+    why: str = ""  # the observation behind it; "" for none
     clip: float = math.inf
     scale: float = 1.0  # of the meta step
     smooth: bool = False  # the next gradient by evolution strategies
@@ -77,7 +77,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is remembered of the iterations so far."""
+    """The memory of the iterations so far."""
 
     tried: tuple[Action, ...] = ()  # answers to trouble since the last calm
     calm: int = 0  # good iterations in a row
@@ -113,7 +113,7 @@ class Watch:
     def _answer(
         self, sight: Sight, guards: Guards, grave: list[str], slight: list[str]
     ) -> tuple[Verdict, "Watch"]:
-        """The mildest answer that is left."""
+        """The mildest response that has not been used up."""
         why = ", ".join(grave + slight)
         action: Action = "smooth"
         if "smooth" in self.tried:
@@ -123,7 +123,7 @@ class Watch:
         elif self.tried.count("shorten") < guards.shortenings and sight.steps // 2 >= guards.shortest:
             action = "shorten"
         after = replace(self, tried=(*self.tried, action), calm=0)
-        if action == "shorten":  # another problem: what was good there says nothing here
+        if action == "shorten":  # a different problem: earlier norms do not apply
             after = replace(after, good=False, norms=())
         if action == "smooth":
             after = replace(after, smooths=guards.smooths)
@@ -159,7 +159,7 @@ def signs(sight: Sight, guards: Guards, usual: float = math.inf) -> tuple[list[s
 
 
 def sight(found: Result, steps: int, foretold: float = math.nan, came: float = math.nan) -> Sight:
-    """What is in a result, of a lone setting."""
+    """The observations in a result of a single setting."""
     growth = math.nan
     if found.growth is not None:  # 0/0 or ∞/∞ is nothing to be trusted
         growth = found.growth.nan_to_num(math.inf, math.inf).max().item()

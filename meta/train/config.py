@@ -15,7 +15,7 @@ from meta.methods.method import Method
 from meta.refusals import PRECISIONS
 from meta.train.optimisers import RULES
 
-Rule = Callable[[Any], str | None]  # what is wrong with a value, and the remedy; None for nothing
+Rule = Callable[[Any], str | None]  # the problem with a value and its remedy, or None
 
 LEARNABLE = ("log_lr", "logit_momentum", "log_init_scale", "init_bins", "log_l2", "data", "labels")
 TIES = ("none", "constant", "piecewise", "linear")
@@ -75,7 +75,7 @@ def widths(value: Any) -> str | None:
 
 
 def learnable(value: Any) -> str | None:
-    """The rule for what to learn: one or more names of LEARNABLE, each once."""
+    """The rule for `learn`: one or more names of LEARNABLE, each once."""
     names = as_names(value) if isinstance(value, str | list | tuple) else ()
     if not names or len(set(names)) < len(names):
         return f"give one or more of {', '.join(LEARNABLE)}, each once, with commas between them"
@@ -128,7 +128,7 @@ class Config:
     momentum: float = setting(0.9, real(0, 0.9999, above=True))
     init_scale: float = setting(0.1, real(0, 100, above=True))  # standard deviation of the first weights
     l2: float = setting(1e-4, real(0, 1e6, above=True))  # penalties to begin with, if they are learned
-    # what is learned, and how finely
+    # the learned hyperparameters and their granularity
     learn: tuple[str, ...] = setting(("log_lr", "log_l2"), learnable)
     tie: str = setting("none", one_of(*TIES))  # of rates and momenta, along the steps
     tie_pieces: int = setting(10, whole(2, 1_000_000))  # of piecewise and linear
@@ -138,13 +138,13 @@ class Config:
     precision: str = setting("float32", one_of(*PRECISIONS))
     seeds: int = setting(3, whole(1, 1000))  # trainings whose gradients are averaged
     resample: bool = setting(False, flag)  # other seeds in every meta-iteration
-    side_by_side: int = setting(0, whole(0, 100_000))  # of the seeds, in one vmap; 0: as the method likes
+    side_by_side: int = setting(0, whole(0, 100_000))  # seeds per vmap; 0: chosen by memory
     # the outer loop
     meta_optimizer: str = setting("adam", one_of(*RULES))
-    meta_lr: float = setting(0.1, real(0, 1e6, above=True))  # for adam: a tenth of an e-fold an iteration
+    meta_lr: float = setting(0.1, real(0, 1e6, above=True))  # for adam: a tenth of an e-fold per iteration
     meta_iterations: int = setting(20, whole(1, 1_000_000))
     trust: bool = setting(True, flag)  # steps no longer than meta.train.caps.TRUST
-    l2_cap: bool = setting(True, flag)  # penalties below what heavy ball bears
+    l2_cap: bool = setting(True, flag)  # penalties below the stability limit of heavy ball
     guards: bool = setting(True, flag)  # see meta.train.chaos
     # Of the method: {"segment": 8} for method.segment.
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -159,7 +159,7 @@ class Config:
                 continue
             if name not in rules:
                 remedy = _nearest(name, rules) or f"; they are {', '.join(rules)}"
-                errors.append(f"{name!r} is no setting of a meta-training{remedy}")
+                errors.append(f"{name!r} is not a setting of a meta-training{remedy}")
             elif wrong := rules[name](value):
                 errors.append(f"{name} = {value!r}: {wrong}")
         if errors:
@@ -194,7 +194,7 @@ class Config:
         known = [f.name for f in fields(method)] if is_dataclass(method) else []
         if wrong := [name for name in self.options if name not in known]:
             has = f"it has {', '.join(OPTION + name for name in known)}" if known else "it has none"
-            return [f"{OPTION}{name} is no option of the method {self.method}; {has}" for name in wrong]
+            return [f"{OPTION}{name} is not an option of the method {self.method}; {has}" for name in wrong]
         try:
             self.chosen()
         except (TypeError, ValueError) as error:

@@ -21,7 +21,7 @@ from meta.train.caps import TRUST, within
 
 
 class Rule(Protocol):
-    """A direction from a gradient; what it remembers of earlier ones is in itself."""
+    """A frozen optimiser state that turns gradients into a direction."""
 
     def direction(self, grads: Parts) -> tuple[Parts, Self]:
         """The direction for these gradients, and the rule to use for the next ones."""

@@ -1,4 +1,4 @@
-"""From the settings of a meta-training to what it starts from: a problem, its ties, and the first hyperparameters."""
+"""The start of a meta-training from its settings: the problem, its ties, and the first hyperparameters."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ PLAIN: dict[str, Callable[[int, int], Tie]] = {
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What is trained, for how long, and how its hyperparameters are tied."""
+    """The problem of a meta-training, its length, and the ties of its hyperparameters."""
 
     config: Config
     split: Split
@@ -60,7 +60,7 @@ class Setup:
         return {name: tie for name in ("log_lr", "logit_momentum") if name in self.config.learn}
 
     def hypers(self) -> Hypers:
-        """The first ones, as the settings say."""
+        """The initial hyperparameters."""
         config, train, layout = self.config, self.split.train, self.problem.layout
         rows = config.pieces or self.steps
         scale = 1.0 if "log_init_scale" in config.learn else config.init_scale
@@ -125,7 +125,7 @@ def _refuse(device: str) -> None:
     try:
         where = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device = {device!r} is no device; give cpu, cuda or cuda:1") from error
+        raise ValueError(f"device = {device!r} is not a device; give cpu, cuda or cuda:1") from error
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device = {device!r} was asked for, but PyTorch finds no CUDA device here; give cpu"

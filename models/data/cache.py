@@ -107,7 +107,7 @@ class Entry:
         return self.home / f"{self.key}.json"
 
     def load(self, say: Say = lambda sentence: None) -> tuple[Decoded, str] | None:
-        """What is kept, mapped into memory and whole; None when there is nothing or it is damaged."""
+        """The cached images, mapped into memory and checked; None when absent or damaged."""
         try:
             written = json.loads(self.facts.read_text())
             facts = written["facts"]

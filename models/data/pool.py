@@ -17,7 +17,7 @@ from models.data.captioned import Say
 from models.data.decode import square
 from models.data.progress import Progress, duration
 
-TASK = 32  # files a thread takes at a time: some tens of milliseconds of work
+TASK = 32  # files per task of a thread: some tens of milliseconds of work
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ def _why(error: Exception) -> str:
     """An error without the path that some of Pillow's repeat, on one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if text.startswith("cannot identify image file"):
-        text = "it is no image that can be read"
+        text = "it is not a readable image"
     return " ".join(text.split()) or type(error).__name__

@@ -1,1 +1,1 @@
-"""Drawing with a trained model: the order in which holes are filled, and the pictures left for a person."""
+"""Drawing with a trained model: samplers, completion of masked pictures, and sheets of results."""

@@ -1,4 +1,4 @@
-"""The ways to fill the holes of a picture, and what each may be told. models/drawing/sampling.py does it.
+"""Samplers and their options: the order in which hidden variables are drawn, by models/drawing/sampling.py.
 
 The model answers for every asked variable (a pixel's red, green or blue) apart from the others. Draw all
 of them at once and neighbours disagree: each is plausible and the picture is not. So a sampler draws
@@ -23,7 +23,7 @@ class Median:
 
 @dataclass(frozen=True)
 class Ancestral:
-    """One variable a pass: p(x_1 | given) p(x_2 | given, x_1) ... (Uria, Murray, Larochelle 2014, eq. 1).
+    """One variable per pass: p(x_1 | given) p(x_2 | given, x_1) ... (Uria, Murray, Larochelle 2014, eq. 1).
 
     `random` has an order for each image, `greedy` takes the variable of least entropy first, `antigreedy`
     that of most. The choice never depends on the level that is drawn after it, so with a model's exact
@@ -78,7 +78,7 @@ class Gibbs:
         if not 0 <= self.least <= self.most <= 1:
             raise ValueError(f"least = {self.least} and most = {self.most}: give 0 <= least <= most <= 1")
         if not 0 < self.eta <= 1:
-            raise ValueError(f"eta = {self.eta} is no share of the passes; give one above 0 and at most 1")
+            raise ValueError(f"eta = {self.eta} is not a share of the passes; give one above 0 and at most 1")
 
     def chance(self, n: int) -> float:
         """a_n = max(a_min, a_max - (n / N) (a_max - a_min) / eta): of being drawn AGAIN, not of staying."""
@@ -94,4 +94,4 @@ def _check(order: str, temperature: float, passes: int = 1) -> None:
     if not 0 <= temperature < math.inf:
         raise ValueError(f"temperature = {temperature} is out of range; give a finite number from 0")
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
-        raise ValueError(f"passes = {passes!r} is no number of passes; give a whole number from 1")
+        raise ValueError(f"passes = {passes!r} is not a number of passes; give a whole number from 1")

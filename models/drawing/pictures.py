@@ -1,4 +1,4 @@
-"""What the model draws, for a person to look at, left in a trial's folder at each validation.
+"""Pictures of a model's completions, written to the trial's folder at each validation.
 
 completions.png   a sheet to read: masked, median, samples, truth and the caption, enlarged
 preview.png       the same in small for a terminal: masked, median, truth, one pixel for one
@@ -19,7 +19,7 @@ from torch import Tensor
 from models.drawing.orders import Chunked, Median, Sampler
 from models.drawing.sampling import Model, complete
 
-ROWS = 8  # images on the sheet; more are no better looked at
+ROWS = 8  # images on the sheet
 PREVIEWED = 4  # of them, in a terminal of 24 lines
 TILE = 112  # screen pixels that an image is enlarged to at least, by a whole number: 24 to 120, 64 to 128
 GAP = 10
@@ -57,7 +57,7 @@ def draw_exam(
 
 
 def ways(per_channel: bool) -> dict[str, Sampler]:
-    """The columns of the sheet: what is likeliest, what is possible, and what lies between."""
+    """The columns of the sheet and their samplers: the median, a sample, and a sample at low temperature."""
     return {
         "median": Median(),
         "sample": Chunked(per_channel=per_channel),
@@ -168,7 +168,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _write(path: Path, picture: Image.Image, info: Mapping[str, str] | None = None) -> None:
-    """The file appears whole or not at all: whoever reads while we write sees the old one."""
+    """Replaces the file atomically, so that a reader never sees half of it."""
     text = PngImagePlugin.PngInfo()
     for key, value in (info or {}).items():
         text.add_text(key, value)

@@ -1,8 +1,8 @@
-"""Fills the holes of pictures: the model's histograms become levels, a few in each pass.
+"""Completes masked pictures: levels are drawn from the model's histograms, a few variables per pass.
 
     complete(model, images, given, tokens, Chunked(passes=16), seed=0)
 
-What is given stays, bit for bit, and the model never sees what a hole holds. Every draw is a function
+Given pixels stay as they are, bit for bit, and the model never sees hidden ones. Every draw is a function
 of the seed, the pass and the variable's place, on any device; see models/drawing/orders.py for the ways.
 """
 
@@ -18,11 +18,11 @@ from models.network.model import pixels
 from models.noise import Noise
 
 PIXELS = 1 << 15  # shown to the model at a time; their 3 x 256 logits are 100 MB, twice that while drawing
-COLD = 1e-30  # stands for temperature 0: of two levels whose logits differ at all, one gets nothing
+COLD = 1e-30  # the lowest temperature that logits are divided by; 0 takes the likeliest level itself
 
 
 class Model(Protocol):
-    """What is asked: models.network.model.CaptionModel, or anything with histograms of L levels."""
+    """The interface of models.network.model.CaptionModel, for histograms of L levels."""
 
     def read(self, tokens: Tensor) -> Any:
         """tokens [B, T] -> whatever `draw` takes as its caption."""
@@ -34,12 +34,12 @@ class Model(Protocol):
 
 
 class Pass(NamedTuple):
-    """How far a sampler has got."""
+    """The state after one pass of a sampler."""
 
     number: int  # 1 .. of
     of: int
     images: Tensor  # [B, 3, H, W] uint8; 0 where nothing is drawn yet
-    drawn: Tensor  # [B, 3, H, W] bool, what this pass drew
+    drawn: Tensor  # [B, 3, H, W] bool, the variables drawn in this pass
 
 
 def complete(
@@ -85,7 +85,7 @@ def passes(
 def _reveal(
     ask: "_Questions", canvas: Tensor, given: Tensor, how: Ancestral | Chunked, seed: int
 ) -> Iterator[Pass]:
-    """What is drawn is given from then on, until nothing is asked."""
+    """Drawn variables count as given from then on, until none is left."""
     known, unknown = given, _units(~given, how.per_channel)  # unknown [B, U, H, W], U = 1 or 3
     asked = left = unknown.flatten(1).sum(1)  # [B]
     most = int(asked.max())
@@ -108,7 +108,7 @@ def _reveal(
 
 
 def _gibbs(ask: "_Questions", canvas: Tensor, given: Tensor, how: Gibbs, seed: int) -> Iterator[Pass]:
-    """What is drawn is asked again, now and then."""
+    """Variables are drawn again in later passes."""
     units = given if how.per_channel else given[:, :1]
     for n in range(how.passes):
         noise = _noise(seed, n, given)
@@ -125,7 +125,10 @@ def quantile(logits: Tensor, luck: Tensor, temperature: float = 1.0) -> Tensor:
 
     Luck that is uniform draws from the histogram, 1/2 is its median. A level of probability 0 never comes.
     """
-    z = (logits - logits.amax(-1, keepdim=True)) / max(temperature, COLD)
+    top = logits.amax(-1, keepdim=True)
+    z = (logits - top) / max(temperature, COLD)
+    if temperature == 0:  # however little a logit is below the largest
+        z = z.masked_fill(logits < top, -math.inf)
     mass = z.exp_().cumsum(-1)  # [..., L]
     level = torch.searchsorted(mass, luck[..., None] * mass[..., -1:], right=True)  # [..., 1]
     return level[..., 0].clamp(max=mass.shape[-1] - 1)  # past the end is where nothing is a number

@@ -1,1 +1,1 @@
-"""The model: reads a caption, sees a picture with holes, and gives a histogram of levels for every pixel."""
+"""The model: a caption and a masked picture in, a histogram of levels for every pixel out."""

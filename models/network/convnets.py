@@ -1,4 +1,4 @@
-"""What draws: `profundity` convolutional layers of about `depth` filters, all at the picture's full size.
+"""The convnet: `profundity` convolutional layers of about `depth` filters, all at the picture's full size.
 
 `straight`: one after the other.  `straight_residual`: two by two, each pair added to what went in.
 `straight_dilated`: straight, the kernel's taps ever further apart, so that few layers see everything.
@@ -19,7 +19,7 @@ from models.network.norms import ImageNorm
 from models.network.reader import Caption
 from models.noise import Noise
 
-NARROWEST = 8  # filters of a layer: fewer carry no picture, and tensor cores like multiples of it
+NARROWEST = 8  # filters of a layer: fewer carry too little, and tensor cores are fastest at multiples of it
 
 
 class Same(nn.Module):

@@ -1,8 +1,8 @@
-"""What the convnet sees: the given pixels, which ones they are, and where in the picture it looks.
+"""The convnet's input: the given pixels, the mask, and coordinates.
 
 `scalar`: an intensity is one number, so that 100 is near 101 need not be learned.
 `onehot`: an intensity is one of 256, as in 2017, where even that order had to be learned.
-What is not given is never seen, whatever the image holds there.
+Pixels that are not given are replaced, so the image may hold anything there.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Where the caption enters the picture, again and again: the convnet attends to it, or is told it.
+"""Mergers: three ways for the caption to enter the convnet, before some of its layers.
 
 `attention`: each pixel asks the words, and adds the answer to its activations.
 `conv`: the summary is projected to a picture of its own and concatenated into the activations.

@@ -16,11 +16,11 @@ from models.noise import Noise
 
 
 class CaptionModel(nn.Module):
-    """Reads captions once and draws as often as one likes; `forward` does both.
+    """`read` encodes captions, `draw` predicts pixels from them, and `forward` does both.
 
-    `noise` is given in training only: dropout draws from it. No method waits for the device or has a shape
-    that depends on data. Convolutions are channels_last, which tensor cores want; on one CPU core they are
-    twice as fast, too.
+    `noise` is given in training only, for dropout. No method synchronises with the device or has shapes that
+    depend on data. Convolutions are channels_last, as tensor cores prefer; on one CPU core that is twice as fast,
+    too.
     """
 
     def __init__(self, hypers: Config, vocabulary: int):
@@ -62,8 +62,8 @@ class CaptionModel(nn.Module):
     ) -> Tensor:
         """images [B, 3, H, W] uint8, given [B, 3, H, W] bool, at [B, K] -> logits [B, K, 3, 256].
 
-        They are those at the pixels `at` (row-major numbers), at all H*W of them when None. What is not
-        given is never seen: the images may hold anything there. Raises ValueError for other shapes.
+        The logits are those at the pixels `at` (row-major indices), or at all H*W pixels when it is None. Pixels
+        that are not given have no influence. Raises ValueError for other shapes.
         """
         wanted = (len(images), 3, self.side, self.side)
         if images.shape != wanted or given.shape != wanted:

@@ -1,4 +1,4 @@
-"""Normalisation whose statistics have 32 bits, whatever precision the numbers around it have.
+"""Normalisation with statistics in float32, whatever the precision around it.
 
 In bfloat16 the mean of 100,000 activations, a cell's memory over 64 words or a softmax would keep two
 digits. So each of these is worked out in float32 (float64 stays float64) and handed on as asked.
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def wide(x: Tensor) -> Tensor:
-    """x in float32, or in float64 if that is what it is."""
+    """x converted to float32; float64 stays as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -37,7 +37,7 @@ class ImageNorm(nn.GroupNorm):
         return super().forward(input) if input.device.type == "cpu" else self.spelled_out(input)
 
     def spelled_out(self, input: Tensor) -> Tensor:
-        """The same in lines that a compiler fuses with the rectifier and the merge around them."""
+        """The same in elementary operations, which a compiler can fuse with those around them."""
         x = wide(input)
         variance, mean = torch.var_mean(x, (1, 2, 3), correction=0, keepdim=True)  # [B, 1, 1, 1]
         scale = self.weight[:, None, None] * torch.rsqrt(variance + self.eps)  # [B, C, 1, 1]

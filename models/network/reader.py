@@ -1,4 +1,4 @@
-"""Reads the caption: words to vectors, then layers of recurrent cells, each reading what the one below said.
+"""The reader of captions: an embedding of words, then stacked layers of recurrent cells.
 
 Padding is invisible: a caption reads the same alone and beside a longer one, in both directions and
 through all layers. Its summary is taken at its own last word (reading backwards: at its first), not at
@@ -18,7 +18,7 @@ from models.noise import Noise
 
 
 class Caption(NamedTuple):
-    """What the reader made of a batch of captions."""
+    """The reader's output for a batch of captions."""
 
     states: Tensor  # [B, T, D], zero at padding
     there: Tensor  # [B, T] bool, False at padding

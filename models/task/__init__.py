@@ -1,1 +1,1 @@
-"""What is asked of the model: masks, pixels, losses, and the exam that scores every model alike."""
+"""The task: masks, the pixels that are scored, losses, and the exam that compares models."""

@@ -1,4 +1,4 @@
-"""The same questions for every model: how good it is, whatever it was trained on.
+"""The exam: validation questions that are the same for every model, whatever it was trained on.
 
 The loss of a masker says as much about the masker as about the model: on its own masks one architecture
 scored 6.1 (lone pixels) and 11.5 (patches), and on a common square 11.8 and 9.2. So validation has masks
@@ -37,7 +37,7 @@ MARGINAL = 4096  # training images whose histogram is taken: 4 million pixels at
 
 @dataclass(frozen=True)
 class Questions:
-    """V masked images and what is asked of each."""
+    """V masked images, and the pixels and channels that are scored."""
 
     images: Tensor  # [V, 3, H, W] uint8
     given: Tensor  # [V, 3, H, W] bool
@@ -47,16 +47,16 @@ class Questions:
 
 @dataclass(frozen=True)
 class Answers:
-    """Means over what was asked of each image, then over images. Levels are intensities, 0 to 255."""
+    """Scores: means over each image's asked variables, then over images. Levels are intensities, 0 to 255."""
 
     emd2: float  # levels
-    bits: float  # per asked variable; no likelihood bound, as patches are no random order
+    bits: float  # per asked variable; no likelihood bound, as patches are not a random order
     curve: tuple[float, ...]  # emd2 at each P(known) of CURVE; nan where no image had it
     mean_error: float  # squared, of the histograms' means: levels^2
 
     @property
     def psnr(self) -> float:
-        """Of the mean, in dB, from the mean squared error over all images."""
+        """Peak signal-to-noise ratio of the histograms' means in dB, from the mean squared error over all images."""
         return 10 * math.log10(255**2 / self.mean_error) if self.mean_error > 0 else math.inf
 
 
@@ -83,17 +83,17 @@ class Exam:
         return Exam(curve, centre, tokens, *_baselines(train.images, curve))
 
     def save(self, path: Path) -> None:
-        """The masks and pixels as NumPy arrays, for who wants to put the same questions to another model."""
+        """Saves masks and pixels as NumPy arrays, so that another model can be asked the same questions."""
         asked = {"curve": self.curve, "centre": self.centre}
         arrays = {f"{name}_{what}": getattr(q, what) for name, q in asked.items() for what in ("given", "at")}
         np.savez_compressed(path, **{name: tensor.cpu().numpy() for name, tensor in arrays.items()})
 
     def shuffled(self) -> Tensor:
-        """Every caption with the next image: [V, T]."""
+        """The captions rotated by one, so that each image has another's: [V, T]."""
         return self.tokens.roll(1, 0)
 
     def empty(self) -> Tensor:
-        """No caption for any image: [V, 1]."""
+        """Empty captions for all images: [V, 1]."""
         return Tokenizer.empty(len(self.tokens), self.tokens.device)
 
 
@@ -104,7 +104,7 @@ def answer(
     tokens: Tensor,
     precision: Callable[[torch.device], AbstractContextManager[Any]] = nullcontext,
 ) -> Answers:
-    """What the model scores on these questions when told these captions [V, T]. Waits for the device.
+    """The model's scores on these questions with the captions `tokens` [V, T]. Waits for the device.
 
     The model runs inside `precision(device)`: bfloat16 of a GPU's training, for example.
     """
@@ -135,7 +135,7 @@ def _questions(images: Tensor, given: Tensor, seed: int, count: int) -> Question
 
 
 def _patches(images: int, side: int, seed: int) -> Tensor:
-    """[V, 3, side, side]: contiguish masks along CURVE, each of which asks for something.
+    """[V, 3, side, side]: contiguish masks along CURVE, each with at least one hidden pixel.
 
     The patches are a quarter of the picture wide (17 pixels of 64, in the post).
     """
@@ -151,7 +151,7 @@ def _patches(images: int, side: int, seed: int) -> Tensor:
 
 
 def _baselines(train: Tensor, asked: Questions) -> tuple[float, float]:
-    """What two constant answers score: each channel's histogram over train [N, 3, H, W], and the uniform one."""
+    """Scores of two constant answers: each channel's histogram over train [N, 3, H, W], and the uniform one."""
     every = max(1, len(train) // MARGINAL)
     counts = torch.stack([torch.bincount(c.flatten(), minlength=LEVELS) for c in train[::every].unbind(1)])
     truth = pixels(asked.images, asked.at).long()  # [V, K, 3]
@@ -169,5 +169,5 @@ def _baselines(train: Tensor, asked: Questions) -> tuple[float, float]:
 
 
 def _each(loss: Tensor, asked: Tensor) -> Tensor:
-    """The mean over each image's asked variables: [V]; nan where nothing is asked."""
+    """The mean over each image's asked variables: [V]; nan for an image without any."""
     return torch.where(asked, loss, torch.nan).flatten(1).nanmean(1)

@@ -14,13 +14,13 @@ import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
-# Reasoned, not timed. Two rows a warp keep 1 KiB a warp on its way from memory; compiled for sm_90 with bf16
-# logits and emd2 + xent that is 72 registers a thread, so 28 warps a processor and 28 KiB under way (4.8 TB/s
-# at 700 ns are 25 KiB each for 132 of them), and about 40 instructions a logit. One row a warp has 24 KiB under
-# way and needs 44; four rows a warp take 128 registers to save two.
+# Derived, not timed. Two rows per warp keep 1 KiB per warp in flight; compiled for sm_90 with bf16
+# logits and emd2 + xent that is 72 registers per thread, so 28 warps per SM and 28 KiB in flight (4.8 TB/s
+# at 700 ns are 25 KiB each for 132 of them), and about 40 instructions per logit. One row per warp has 24 KiB in
+# flight and needs 44; four rows per warp take 128 registers to save two.
 ROWS, WARPS = 8, 4  # of a program
 
-# exp2 is one instruction; exp minds denormals, which add up to nothing.
+# exp2 is one instruction; exp handles denormals, whose sum is negligible.
 LOG2E = tl.constexpr(1.4426950408889634)
 
 
@@ -31,7 +31,7 @@ def kernel(
     EMD2: tl.constexpr, EMD: tl.constexpr, XENT: tl.constexpr, WANTED: tl.constexpr,
 ):  # fmt: skip
     """R rows of J logits. The names are those of models/task/losses.py; a weight of 0 compiles to nothing."""
-    first = tl.program_id(0).to(tl.int64) * R  # 8.4 million rows of 256 are more than an int32 counts
+    first = tl.program_id(0).to(tl.int64) * R  # 8.4 million rows of 256 overflow an int32
     n = first + tl.arange(0, R)  # [R]
     j = tl.arange(0, J)[None, :]  # [1, J]
     there = n < rows  # [R]
@@ -46,7 +46,9 @@ def kernel(
     top = tl.max(z, 1)  # [R]
     q = tl.exp2((z - top[:, None]) * LOG2E)  # [R, J]: p is q / total
     total = tl.sum(q, 1)  # [R]
-    total = tl.where(possible, total, float("nan"))  # a level out of range shows without a stop of the GPU
+    total = tl.where(
+        possible, total, float("nan")
+    )  # a level out of range is reported without synchronisation
     part = 1 / total  # [R]
 
     loss = tl.zeros([R], tl.float32)

@@ -1,4 +1,4 @@
-"""How far a predicted histogram of intensities is from the level that was there, and the mean over what was asked.
+"""Losses between a predicted histogram of intensities and the true level, and their mean over asked variables.
 
 With p = softmax z, F = cumsum p and H_j = 1[j >= y], over the levels j = 0 .. J-1:
 
@@ -12,8 +12,8 @@ proper: a point at the median pays least. Both are blind to tails: alone, emd2 g
 level where a uniform guess needs 8. And both leave a softmax that is certain of a wrong level without a
 gradient, because every term of it has a factor p_k. `mixed` = emd2 + xent_weight * xent has neither fault.
 
-Loss and gradient come from one pass: all that is kept for the way back is the gradient, in the logits'
-dtype and as large as they are. Left to autograd, the same sums keep the softmax and the differences. On a
+Loss and gradient come from one pass: only the gradient is saved for the backward pass, in the logits'
+dtype and as large as they are; autograd would keep the softmax and the differences as well. On a
 GPU the pass is one Triton kernel (models/task/fused.py); elsewhere it is `_reference`, a few rows at a time.
 """
 
@@ -33,7 +33,7 @@ ROWS_ON_GPU = 1 << 14  # where there is no Triton: 16 MiB a buffer, enough to ke
 
 
 def weights(config: Config) -> dict[str, float]:
-    """What `config.loss` and `config.xent_weight` mean: the keywords of `level_loss`."""
+    """The keywords of `level_loss` for `config.loss` and `config.xent_weight`."""
     if config.loss == "mixed":
         return {"emd2": 1.0, "xent": config.xent_weight}
     return {config.loss: 1.0}
@@ -45,11 +45,11 @@ def level_loss(
     """The weighted sum of the three losses for each variable; a weight of 0 leaves its loss out.
 
     logits [..., J] and whole levels [...] from 0 to J-1 -> [...] float32 (float64 for float64 logits).
-    The way back may be taken once: it turns the one buffer there is into the gradient.
+    The backward pass may run once only: it reuses the saved buffer for the gradient.
 
-    Raises ValueError for shapes that do not fit, levels that are no whole numbers and weights that leave
-    nothing. A level out of range raises it too on a CPU; a GPU would have to stop for it, so there
-    the kernel makes its loss nan.
+    Raises ValueError for shapes that do not fit, levels that are not integers and weights that leave
+    nothing. On a CPU a level out of range raises it too; on a GPU the check would need a synchronisation,
+    so the kernel sets that loss to nan.
     """
     if logits.shape[:-1] != level.shape:
         raise ValueError(
@@ -76,20 +76,20 @@ def bits(logits: Tensor, level: Tensor) -> Tensor:
 
 
 def asked_mean(loss: Tensor, asked: Tensor) -> Tensor:
-    """The mean over each example's asked variables, then over the examples that ask for any: [].
+    """The mean over each example's asked variables, then over the examples that have any: [].
 
-    loss [B, ...] and asked, bool and broadcast to it. Nothing asked at all gives 0, with gradient 0. A ratio
-    of sums over the whole batch would instead weigh an image by how much of it is hidden.
+    loss [B, ...]; asked is bool and broadcast to it. If nothing is asked, the result and its gradient are 0. A
+    ratio of sums over the whole batch would instead weigh an image by the size of its hidden part.
     """
     asked = asked.expand_as(loss).flatten(1)  # [B, D]
     count = asked.sum(1)  # [B]
-    # `where` and not a product: what was not asked may be infinite
+    # `where` and not a product: losses that are not asked may be infinite
     total = torch.where(asked, loss.flatten(1), 0).sum(1)  # [B]
     return (total / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
 
 
 class _LevelLoss(torch.autograd.Function):
-    """The way back is the gradient that the way forth left, times what comes in."""
+    """The backward pass multiplies the gradient saved by the forward pass with the incoming one."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, y: Tensor, emd2: float, emd: float, xent: float) -> Tensor:
@@ -187,7 +187,7 @@ def _reference(
 
 @functools.cache
 def _fused() -> ModuleType | None:
-    """The Triton kernel's file, read when a GPU first needs it: Triton takes a second to import."""
+    """The module of the Triton kernel, imported when first needed: importing Triton takes a second."""
     try:
         from models.task import fused
     except ImportError as error:

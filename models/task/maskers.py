@@ -1,4 +1,4 @@
-"""Which pixels of a training image are given, and which the model is asked for.
+"""Masks: the pixels of a training image that are given; the model predicts the others.
 
 p, the chance of a pixel to be given, is drawn from U(0, 1) anew for every image; drawn once for a run, it
 would give each run a task of its own. All four kinds then give a pixel with chance p:
@@ -8,7 +8,7 @@ would give each run a task of its own. All four kinds then give a pixel with cha
     contiguous  all but one square hole, at a random place
     center      all but a square in the middle
 
-Masks are bool [B, 3, H, W], True = given. Everything or nothing may come out given.
+Masks are bool [B, 3, H, W], True = given. A mask may give all pixels or none.
 """
 
 from collections.abc import Callable
@@ -26,12 +26,12 @@ Masker = Callable[[Noise, int, int], Tensor]
 
 
 def build(masker: config.Masker) -> Masker:
-    """Draws masks as `masker` says, every image with its own p ~ U(0, 1)."""
+    """A function that draws masks of the configured kind, every image with its own p ~ U(0, 1)."""
     return lambda noise, images, side: draw(masker, noise, noise.uniform("mask p", images), side)
 
 
 def draw(masker: config.Masker, noise: Noise, p: Tensor, side: int) -> Tensor:
-    """Masks of the kind that `masker` names, given each image's p [B]."""
+    """Masks of the configured kind, given each image's p [B]. Raises ValueError for an unknown kind."""
     match masker.kind:
         case "orderless":
             return orderless(noise, p, side, per_channel=masker.per_channel)
@@ -42,7 +42,7 @@ def draw(masker: config.Masker, noise: Noise, p: Tensor, side: int) -> Tensor:
         case "center":
             return center(noise, p, side, per_channel=masker.per_channel)
     raise ValueError(
-        f"masker.kind = {masker.kind!r} is no masker; give orderless, contiguish, contiguous or center"
+        f"masker.kind = {masker.kind!r} is not a masker; give orderless, contiguish, contiguous or center"
     )
 
 
@@ -74,7 +74,7 @@ def contiguous(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False)
 
 
 def center(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> Tensor:
-    """The same hole in the middle, half a pixel up and left of it where it can't be: [B, 3, side, side]."""
+    """One square hole in the middle, half a pixel up and left of it where parity requires: [B, 3, side, side]."""
     hole = _hole(noise, _for_each_mask(p, per_channel), side)  # [B, c]
     start = (side - hole) // 2
     return _all_but(start, start, hole, side)

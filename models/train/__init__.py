@@ -1,4 +1,4 @@
-"""Trains the caption model: a generator of measurements that any loop can run.
+"""Training of the caption model, as a generator of measurements that any loop can run.
 
     for measured in train(seed=0, **{"convnet.kind": "straight", "lr": 1e-3}):
         if measured is not None:
@@ -28,8 +28,8 @@ from models.train.learner import Learner, told_of_memory
 from models.train.stopping import Diverged, Rules, diverged
 
 EXAM = "exam.npz"  # the questions behind loss/valid
-BREATH_S = 1.0  # a stop waits no longer than this, one step and one measurement
-DRAWING = 0.1  # of the time may go into pictures; the first and the last are drawn anyhow
+BREATH_S = 1.0  # a stop waits at most this long, plus one step and one measurement
+DRAWING = 0.1  # largest share of the time spent on pictures; the first and last are always drawn
 
 Measured = dict[str, float]
 
@@ -50,7 +50,7 @@ def train(
     ("baseline/marginal", "baseline/uniform"), "skill" = 1 - valid / marginal, "lr", "batch_size" and
     "images_per_second". The last one adds the exam's other questions: "loss/valid_shuffled", "loss/valid_empty",
     "loss/valid_p0.5" and so on, "loss/centre", "centre_psnr" and "asked_bpd". In between it yields None about
-    once a second: nothing to report, but a place to stop.
+    once a second, so that it can be stopped there.
 
     With a folder `out` it leaves checkpoint.pt there (every `checkpoint_every` steps, when it is closed, and at
     the end), best.pt, the pictures of models.drawing.pictures, and the exam's masks. `resume` is a checkpoint.pt to
@@ -123,7 +123,7 @@ train.hypers = Config.names()  # what `tuner check` lets a search name
 
 @dataclass(frozen=True)
 class Start:
-    """All that training starts from, and what can be measured of it."""
+    """A training before its first step, and the measurements of its model."""
 
     data: data.Data
     exam: Exam
@@ -145,7 +145,7 @@ class Start:
         }
 
     def measured_more(self, true: Answers) -> Measured:
-        """The rest of the exam: worth its time once."""
+        """The exam's other questions, asked only once because they take time."""
         ask = partial(answer, self.learner.model, precision=self.learner.plan.autocast)
         centre = ask(self.exam.centre, self.exam.tokens)
         curve = {
@@ -173,7 +173,7 @@ def prepare(config: Config, seed: int, device: str, say: Callable[[str], None]) 
 
 
 class Left:
-    """What a training leaves in its folder."""
+    """Writes checkpoints, pictures and the exam's masks to a training's folder."""
 
     def __init__(self, folder: Path, identity: Identity, start: Start) -> None:
         self.folder, self.identity, self.start = folder, identity, start
@@ -183,13 +183,13 @@ class Left:
         start.exam.save(folder / EXAM)
 
     def save(self, rules: Rules) -> None:
-        """checkpoint.pt, unless a loss was not finite: the one before is of more use then."""
+        """Writes checkpoint.pt, unless a loss was not finite: then the one before is kept."""
         if self.start.learner.sound:
             state = {"learner": self.start.learner.state(), "rules": asdict(rules)}
             checkpoint.save(self.folder / checkpoint.LAST, state, self.identity)
 
     def look(self, measured: Measured, better: bool, always: bool) -> None:
-        """best.pt, weights to draw with, if it got `better`; and the pictures, if there is time for them."""
+        """Writes best.pt (weights only) if the loss is `better`, and the pictures, if there is time for them."""
         learner, exam = self.start.learner, self.start.exam
         if better and self.identity.config.checkpoint_every:
             state = {"model": learner.model.state_dict(), "step": learner.steps, "measured": measured}
@@ -208,7 +208,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as e:
-        raise ValueError(f"device = {name!r} is no device; give cpu, cuda or cuda:1") from e
+        raise ValueError(f"device = {name!r} is not a device; give cpu, cuda or cuda:1") from e
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device = {name!r} was asked for, but PyTorch finds no CUDA device here; give cpu")
     return device

@@ -1,6 +1,6 @@
-"""python -m models.train: one configuration from the command line, and one line of JSON at the end.
+"""python -m models.train: trains one configuration, and prints one line of JSON at the end.
 
-The bar and all that is said go to standard error, so that standard output is the JSON line alone.
+The progress bar and all messages go to standard error; standard output is the JSON line alone.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from models.train.stopping import Diverged
 EPILOG = """\
 The line at the end:
   emd2            squared EMD on the asked pixels of held-out images, in intensity levels: lower is better
-  emd2_shuffled   ... when told another image's caption        emd2_empty  ... when told nothing
+  emd2_shuffled   ... with another image's caption             emd2_empty  ... with an empty caption
   emd2_marginal   ... of always answering with the colours' overall histogram
   skill           1 - emd2 / emd2_marginal
   asked_bpd       bits per asked pixel and channel             centre_psnr  dB, with the centre square hidden
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _follow(trained: Iterator[dict[str, float] | None], steps: int, given: argparse.Namespace) -> int:
-    """Draw the bar while training goes on, then print the line; a signal closes the generator, which saves."""
+    """Shows progress while training runs, then prints the line; a signal closes the generator, which saves."""
     stopped: list[int] = []
     begun = False
 
@@ -107,7 +107,7 @@ def _finite(number: float) -> float | None:
 
 
 class _Bar:
-    """A progress bar on a terminal, a line a measurement elsewhere: `with _Bar(steps) as advance: advance(m)`."""
+    """A progress bar on a terminal, else one line per measurement: `with _Bar(steps) as advance: advance(m)`."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -146,7 +146,7 @@ def _say(line: str) -> None:
 
 
 def _checkpoint(given: argparse.Namespace) -> str | None:
-    """What to go on from; a checkpoint that nobody asked to go on from is not written over."""
+    """The checkpoint to resume from, if any. An existing one is not overwritten unless --resume is given."""
     last = Path(given.out) / LAST if given.out is not None else None
     if given.resume and last is None:
         raise ValueError("--resume goes on from the checkpoint in --out FOLDER; name the folder")
@@ -173,7 +173,7 @@ def _hypers(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Numbers, true, false and [lists] as JSON writes them; anything else is a word."""
+    """Parses numbers, true, false and [lists] as JSON; anything else is a string."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Training on disk: written whole or not at all, and read only by a training that it belongs to.
+"""Checkpoints: written atomically, and resumed only by the training that they belong to.
 
 A machine may die in the middle of a save, and a killed trial often does. So a checkpoint is written
 beside its place, forced onto the disk, and renamed over the one before: at any moment there is the old
@@ -23,11 +23,11 @@ from models.train import schedules
 LAST = "checkpoint.pt"  # everything: training goes on from it
 BEST = "best.pt"  # the weights that had the best validation loss: for drawing with
 VERSION = 1  # of the layout below; another one is refused
-PARTIAL = ".partial"  # the ending of what is being written
-ABSENT = "nothing"  # stands for the value of a hyperparameter that one side does not know
+PARTIAL = ".partial"  # the suffix of a file that is being written
+ABSENT = "nothing"  # shown as the value of a hyperparameter that one side does not have
 
 FREE = ("stop.", "speed.graph", "report_every", "checkpoint_every", "data.source", "data.bad")
-"""What may differ: it does not change a step. (Where the data lie does not matter either; its digest does.)"""
+"""Settings that may differ on resume, because they do not change a step. (The data are compared by digest.)"""
 
 PLATEAU_NEEDS = ("stop.window", "report_every")  # under this schedule they do: its rate follows measurements
 
@@ -38,7 +38,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Identity:
-    """Which training it is."""
+    """What identifies a training: its configuration, data and seed."""
 
     config: Config
     digest: str  # of the data
@@ -47,7 +47,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved. `hypers` are Config.hypers() of the training, `state` is what it gave to `save`."""
+    """A checkpoint as read: `hypers` are Config.hypers() of the training, `state` is the value given to `save`."""
 
     hypers: dict[str, Any]
     digest: str
@@ -58,9 +58,9 @@ class Checkpoint:
 def save(path: Path, state: Mapping[str, Any], of: Identity) -> None:
     """Put `state` (dicts, lists and tuples of tensors, numbers, text, None) at `path`; folders are made.
 
-    Takes the place of what is there in one move, and clears away what a killed save left in the folder.
-    Raises CheckpointError when the disk does not take it (what is there is still whole), TypeError when
-    there is something in `state` that `load` would refuse to read.
+    An existing file is replaced atomically, and leftovers of a killed save are removed from the folder.
+    Raises CheckpointError when it can't be written (an existing file is then unchanged), and TypeError when
+    `state` contains something that `load` would refuse to read.
     """
     _check_plain(state, "state")
     whole = {
@@ -156,7 +156,7 @@ def load(path: Path, expect: Identity) -> dict[str, Any]:
 
 
 def _differing(was: Mapping[str, Any], config: Config) -> list[tuple[str, Any, Any]]:
-    """(name, value then, value now) of what must not differ and does."""
+    """(name, value then, value now) of the settings that differ and must not."""
     now = config.hypers()
     free = {name for name in {*was, *now} if name.startswith(FREE)}
     if config.schedule.kind == "plateau":
@@ -168,7 +168,7 @@ def _differing(was: Mapping[str, Any], config: Config) -> list[tuple[str, Any, A
 
 
 def _check_plain(value: Any, place: str) -> None:
-    """Better at the first save than at the resume a week later."""
+    """Raises TypeError at the first save, instead of an error at a resume days later."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             _check_plain(key, f"a key of {place}")
@@ -183,7 +183,7 @@ def _check_plain(value: Any, place: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Forces the rename itself onto the disk."""
+    """Flushes the rename itself to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -192,7 +192,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _reason(error: BaseException | None) -> str | None:
-    """What the system said. PyTorch, its writer failing, sometimes raises an error of its own over it."""
+    """The operating system's message, also where PyTorch's writer raised an error of its own over it."""
     while error is not None and not isinstance(error, OSError):
         error = error.__context__
     return error and error.strerror
@@ -206,5 +206,5 @@ def _damaged(path: Path) -> CheckpointError:
 
 def _foreign(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path}: is no checkpoint of the caption model; give a checkpoint.pt that it wrote"
+        f"{path}: is not a checkpoint of the caption model; give a checkpoint.pt that it wrote"
     )

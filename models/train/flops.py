@@ -1,11 +1,11 @@
-"""How much arithmetic a training step is, and what share of a GPU's peak that makes (MFU).
+"""FLOPs per training step, and the share of a GPU's peak that they use (model FLOPs utilisation, MFU).
 
 The model is run forward and backward on the meta device, where tensors have a shape and no content, and
 every convolution and matrix product is counted as it passes: exact for any configuration, in seconds for the
-largest of 2017 and without its memory. A multiply and an add are two FLOPs. Not counted is all else
-(norms, activations, the scan of a qrnn, softmaxes, embeddings, the loss, the optimiser), which is bound by
-memory and not by arithmetic; nor is anything computed twice. So MFU is that of Chowdhery et al. 2022 (PaLM,
-appendix B): what the model needs, over what the device could have done.
+largest of 2017 and without its memory. A multiply and an add are two FLOPs. Everything else (norms, activations,
+the scan of a qrnn, softmaxes, embeddings, the loss, the optimiser) is bound by memory and not counted; nor is
+recomputation. So MFU is defined as by Chowdhery et al. 2022 (PaLM, appendix B): FLOPs that the model needs, divided
+by those that the device could have done.
 """
 
 from contextlib import nullcontext
@@ -65,7 +65,7 @@ def training_image(config: Config, vocabulary: int, words: int = WORDS) -> int:
 
 
 def forward_image(config: Config, vocabulary: int, words: int = WORDS) -> int:
-    """FLOPs of looking at one image, with the logits of as many pixels as a training step computes."""
+    """FLOPs of one forward pass on one image, with logits for as many pixels as in a training step."""
     return _count(config, vocabulary, 1, words, backward=False)
 
 

@@ -1,4 +1,4 @@
-"""One training step, and nothing on the host while it runs.
+"""One training step, without host synchronisation.
 
 Batch, masks, pixels, loss, gradient and update are tensor operations on the device; the step's number is
 a tensor as well, so on a GPU the whole step is one CUDA graph. Losses add up on the device and are read
@@ -25,16 +25,16 @@ from models.train import speed
 from models.train.speed import Plan
 
 EAGER_STEPS = 3  # before a graph is captured: cuDNN, cuBLAS and the optimiser allocate in their first steps
-AHEAD = 4  # steps a GPU may have waiting: two keep it busy, and whoever stops a training waits for them all
+AHEAD = 4  # steps that may be queued on a GPU: two keep it busy, and stopping has to wait for all of them
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU; CUDA; cuBLAS and cuDNN
 
 
 class OutOfMemory(MemoryError):
-    """The model does not fit its device; the message says what was tried."""
+    """The model does not fit its device; the message names the sizes that were tried."""
 
 
 class Learner:
-    """A model in training: `learn` takes a step, `mean_loss` says how the last ones went."""
+    """A model in training: `learn` takes a step, `mean_loss` returns the mean loss of the last ones."""
 
     def __init__(self, config: Config, model: CaptionModel, train: Captioned, seed: int, plan: Plan):
         self.config, self.model, self.train, self.seed, self.plan = config, model, train, seed, plan
@@ -47,11 +47,12 @@ class Learner:
         self.steps_in_total = 0
         self.masker = maskers.build(config.masker)
         self.weights = losses.weights(config)
-        # A GPU would have to wait to know how long the captions are, and a compiler to begin again for each length.
+        # Trimming needs the captions' lengths on the host (a synchronisation on a GPU) and changes the shape (a
+        # recompilation).
         self.trims = self.device.type == "cpu" and not plan.compile
         self.optimizer = optimizer(config, model.parameters(), self.device)
-        # What reads is left alone: its loops would be unrolled word by word, and the gradient of its embedding
-        # added up in an order that differs from run to run.
+        # The reader is not compiled: its loops would be unrolled word by word, and the gradient of its embedding
+        # would be summed in an order that differs from run to run.
         self.draw = speed.compiled(model.draw) if plan.compile else model.draw
         speed.repeat_exactly()
         # Streams and graphs are made on the current device, which cuda:1 is not.
@@ -62,7 +63,7 @@ class Learner:
         self._batch = self._eager = 0  # images in a step of the graph, and steps taken without one
 
     def learn(self, batch: int, lr: float, momentum: float) -> None:
-        """One step on `batch` images. On a GPU it is queued, not awaited."""
+        """One step on `batch` images. On a GPU the step is queued and this returns before it is done."""
         with self._there:
             for group in self.optimizer.param_groups:
                 _set(group, lr, momentum)
@@ -76,7 +77,7 @@ class Learner:
         self.steps_in_total += 1
 
     def mean_loss(self) -> float:
-        """Of the steps since this was last asked, nan or infinite if one was. Waits for the device."""
+        """The mean loss of the steps since the last call, nan or infinite if one of them is. Waits for the GPU."""
         mean = self.total.item() / max(1, self.steps_in_total)
         self.sound = self.sound and math.isfinite(mean)
         self.total.zero_()
@@ -84,9 +85,9 @@ class Learner:
         return mean
 
     def try_out(self, batch: int) -> None:
-        """One forward and backward at full size that changes nothing, so that a model too big fails here.
+        """One forward and backward pass at full size, without an update: a model that is too large fails here.
 
-        The optimiser's memory is asked for too. Raises OutOfMemory.
+        The optimiser's state is allocated as well. Raises OutOfMemory.
         """
         try:
             with told_of_memory(self.config, batch, self.device), self._there, self._aside():
@@ -124,7 +125,7 @@ class Learner:
 
     def _replay(self, batch: int) -> None:
         if batch != self._batch:
-            torch.cuda.synchronize()  # the old graph may still run; batches only grow, so it is of no more use
+            torch.cuda.synchronize()  # the old graph may still run; batches only grow, so it is not needed again
             self._graph, self._batch, self._eager = None, batch, 0
         if self._graph is None and self._eager < EAGER_STEPS:  # these are steps like any other
             self._eager += 1
@@ -143,8 +144,8 @@ class Learner:
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
-        """Works on the stream that a graph will be captured on: what is allocated for a stream is there by then,
-        and nothing has ties to the default stream, which a capture must not wait for."""
+        """Runs a block on the stream that the graph will be captured on: that stream's memory is then allocated
+        before the capture, and nothing depends on the default stream, which a capture must not wait for."""
         if self._side is None:
             yield
             return
@@ -155,7 +156,7 @@ class Learner:
         here.wait_stream(self._side)
 
     def _keep_pace(self) -> None:
-        """Waits for the step AHEAD of them ago, never for the last: a thousand steps could be queued otherwise."""
+        """Waits for the step that was queued AHEAD steps ago; without this, thousands of steps could be queued."""
         done = torch.cuda.Event(blocking=True)  # the host sleeps
         done.record()
         self._queued.append(done)
@@ -163,7 +164,7 @@ class Learner:
             self._queued.popleft().synchronize()
 
     def state(self) -> dict[str, Any]:
-        """All that a later step depends on; `restore` takes it back."""
+        """Everything a later step depends on, for `restore`."""
         return {
             "steps": self.steps,
             "total": self.total.item(),
@@ -186,14 +187,14 @@ class Learner:
 
 
 def without(tokens: Tensor, silent: Tensor) -> Tensor:
-    """tokens [B, T] where the captions of the `silent` [B] say nothing."""
+    """tokens [B, T], with the captions of the `silent` examples [B] replaced by the empty caption."""
     nothing = Tokenizer.empty(1, tokens.device)  # [1, 1]
     empty = nn.functional.pad(nothing, (0, tokens.shape[1] - 1), value=PAD)  # [1, T]
     return torch.where(silent[:, None], empty, tokens)
 
 
 def optimizer(config: Config, parameters, device: torch.device) -> torch.optim.Optimizer:
-    """As `optimizer.kind` says; `learn` sets rate and momentum before each step."""
+    """The optimiser named by `optimizer.kind`; `learn` sets rate and momentum before each step."""
     chosen = config.optimizer
     weights = list(parameters)
     cuda = device.type == "cuda"
@@ -228,7 +229,7 @@ def _set(group: dict, lr: float, momentum: float) -> None:
 
 @contextmanager
 def told_of_memory(config: Config, batch: int, device: torch.device) -> Iterator[None]:
-    """Turns what the allocators of CPU and GPU say into an OutOfMemory."""
+    """Turns out-of-memory errors of the CPU and GPU allocators into OutOfMemory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""How fast to learn at each step: the learning rate, the momentum and the batch size, as pure functions.
+"""Learning rate, momentum and batch size at each step, as pure functions.
 
 Nothing here has a state, so a resumed training needs nothing restored, and a scheduler cannot be one
 step ahead of its optimiser. Steps count from 1 to `config.steps`; warm-up lasts the first `warmup` share.
@@ -18,7 +18,7 @@ import math
 from models.config import Config
 
 DIP = 0.1  # how much less momentum at one_cycle's peak: 0.95 became 0.85 in Smith 2018 (1803.09820, sec. 4.3)
-GROWTHS = 17  # as many doublings take a batch of 1 past any that `adabatch.most` allows
+GROWTHS = 17  # doublings that take a batch of 1 past the largest `adabatch.most`
 
 
 def learning_rate(config: Config, step: int, decayed: float = 1.0) -> float:
@@ -64,7 +64,7 @@ def batch_size(config: Config, step: int) -> int:
 
 def depends_on_steps(config: Config) -> bool:
     """Whether another `config.steps` would change the rates of the steps before: then a training that was
-    done for N steps is no first half of one for 2N, and can't be made into it."""
+    done for N steps is not the first half of one for 2N, and can't be made into it."""
     if config.schedule.kind in ("constant", "plateau"):
         return config.schedule.warmup > 0  # a share of the steps
     return config.schedule.kind != "triangular"

@@ -1,4 +1,4 @@
-"""What pays where: precision, memory format, compiling and CUDA graphs, decided before the first step.
+"""Precision, compilation and CUDA graphs: which of them to use, decided before the first step.
 
 The decision depends on the hyperparameters and the device alone, never on a clock: a resumed run must
 decide as the first one did, or its numbers would differ.
@@ -36,15 +36,15 @@ class Plan:
 
 
 def plan(config: Config, device: torch.device, vocabulary: int) -> Plan:
-    """`auto` resolved. On a CPU it is float32, eager: there compiling took 57 s and a step 62 ms instead of 88, which
-    pays after 2,200 steps, and trials on a CPU have hundreds (benchmarks/README.md).
+    """Resolves `auto`. On a CPU it means float32 and eager: compiling took 57 s there and saved 26 of 88 ms per step,
+    which pays off after 2,200 steps; trials on a CPU have hundreds (benchmarks/README.md).
 
-    Raises ValueError when a graph or a compiled model is asked for and can't be.
+    Raises ValueError when a graph or a compiled model is requested where it is impossible.
     """
     speed, cuda = config.speed, device.type == "cuda"
     moving = config.schedule.kind == "one_cycle"
     if speed.graph == "on" and (not cuda or moving):
-        why = "schedule.kind = 'one_cycle' moves the momentum" if cuda else f"{device} is no CUDA device"
+        why = "schedule.kind = 'one_cycle' moves the momentum" if cuda else f"{device} is not a CUDA device"
         raise ValueError(
             f"speed.graph = 'on' needs a GPU and constants in the optimiser, but {why}; give auto"
         )
@@ -59,8 +59,8 @@ def plan(config: Config, device: torch.device, vocabulary: int) -> Plan:
 
 
 def compiled(draw: Callable) -> Callable:
-    """`draw` compiled for each batch size. It must not choose kernels by timing them: another run would choose
-    others, and its sums would be rounded otherwise (an option that PyTorch 2.9 did not have)."""
+    """`draw`, compiled for each batch size. Kernels are not chosen by timing them, because another run could choose
+    others and round its sums differently (the option is missing in PyTorch 2.9)."""
     from torch import _inductor  # takes seconds
 
     options: dict[str, Any] = {"deterministic": True} if "deterministic" in _inductor.list_options() else {}
@@ -68,22 +68,22 @@ def compiled(draw: Callable) -> Callable:
 
 
 def repeat_exactly() -> None:
-    """cuDNN may add up the gradient of a kernel in any order, or time its ways to do it, unless told not to.
+    """Makes cuDNN use deterministic kernels, chosen without benchmarking.
 
-    All else that a step runs adds up in one order: it scatters only to places that differ. Embeddings have an
-    order too, until they are compiled. TF32 is left as PyTorch has it: on for convolutions, off for products.
+    The other operations of a step sum in a fixed order already: scatters never write to one place twice, and
+    embeddings are deterministic unless compiled. TF32 keeps PyTorch's defaults: on in convolutions, off in matmuls.
     """
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
 
 
 def _has_bf16(device: torch.device) -> bool:
-    """In hardware: older GPUs emulate it, slower than they do float32."""
+    """Whether bfloat16 is supported in hardware; older GPUs emulate it, slower than float32."""
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _missing_compiler(device: torch.device) -> str | None:
-    """What torch.compile would look for and not find."""
+    """The first requirement of torch.compile that is missing, or None."""
     if device.type == "cuda":
         if importlib.util.find_spec("triton") is None:
             return "triton, which is not installed"

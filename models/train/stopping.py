@@ -1,4 +1,4 @@
-"""When to lower the rate, when to stop, and when there is nothing left to save.
+"""When to lower the learning rate, when to stop early, and when to give up as diverged.
 
 One validation loss is noisy, so every rule looks at the median of the last `stop.window` of them, as the
 2017 search did with ten. None is the best before the window is full: a lucky first measurement would be
@@ -15,11 +15,11 @@ from typing import Any
 from models import config
 from models.config import Config
 
-VERDICT = 3  # measurements at least before "worse than uniform" is said: one bad one among three is outvoted
+VERDICT = 3  # measurements needed to conclude "worse than uniform": the median outvotes one bad one
 
 
 class Diverged(Exception):
-    """A training that will not come to any good; the message is what `diverged` said."""
+    """Training has diverged; the message is the sentence of `diverged`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class EarlyStop:
         return replace(self, stale=self.stale + 1, recent=recent)
 
     def enough(self, stop: config.Stop) -> str | None:
-        """The sentence that says why to stop, None while there is hope."""
+        """The reason to stop as a sentence, or None."""
         if not 0 < stop.patience <= self.stale:
             return None
         return (
@@ -75,7 +75,7 @@ class EarlyStop:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The last validation losses after `stop.warmup` steps: before that they may be anything."""
+    """The last validation losses after `stop.warmup` steps; earlier ones are ignored."""
 
     recent: tuple[float, ...] = ()
 
@@ -115,7 +115,7 @@ class Rules:
 
 
 def diverged(measured: Mapping[str, float], at: int, late: Divergence, uniform: float) -> str | None:
-    """The sentence that says why to give up after step `at`, None while there is no reason.
+    """The reason to give up after step `at` as a sentence, or None.
 
     `measured` are losses by name, {"loss/train": ..., "loss/valid": ...}: one that is not finite is reason
     enough. So is a median of the `late` ones above `uniform`, the validation loss of an answer that gives
@@ -138,5 +138,5 @@ def _later(recent: tuple[float, ...], loss: float, window: int) -> tuple[float, 
 
 
 def _median(recent: tuple[float, ...]) -> float:
-    """What is not a number counts as the worst: sorted as it is, it could land anywhere."""
+    """The median, with nan counted as infinite: sorting does not define a place for nan."""
     return median(math.inf if math.isnan(loss) else loss for loss in recent)

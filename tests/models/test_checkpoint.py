@@ -236,7 +236,7 @@ def test_nothing_hidden_in_a_file_is_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path.parent.mkdir(parents=True)
     torch.save({"version": 1, "state": Intruder()}, path)
-    assert refusal(path) == "is no checkpoint of the caption model; give a checkpoint.pt that it wrote"
+    assert refusal(path) == "is not a checkpoint of the caption model; give a checkpoint.pt that it wrote"
     path.write_bytes(pickle.dumps(Intruder()))
     assert refusal(path) == DAMAGED
     assert not Path("intruded").exists()
@@ -245,7 +245,7 @@ def test_nothing_hidden_in_a_file_is_run(path, tmp_path, monkeypatch):
 def test_another_programs_file_is_no_checkpoint(path):
     path.parent.mkdir(parents=True)
     torch.save(nn.Linear(2, 2).state_dict(), path)
-    assert refusal(path) == "is no checkpoint of the caption model; give a checkpoint.pt that it wrote"
+    assert refusal(path) == "is not a checkpoint of the caption model; give a checkpoint.pt that it wrote"
 
 
 # --- which training it is

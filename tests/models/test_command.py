@@ -86,7 +86,7 @@ def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path):
         (["--data", "no/such/folder"], "no/such/folder"),
         (["--resume"], "name the folder"),
         (["--resume", "--out", "{tmp}"], "there is no checkpoint"),
-        (["--device", "gpu!"], "is no device"),
+        (["--device", "gpu!"], "is not a device"),
         (["--size", "12", "--set", "size=16"], "--size and --set size"),
         (["--steps", "0"], "steps = 0 is out of range"),
     ],

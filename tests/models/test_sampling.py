@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor, nn
@@ -278,6 +278,7 @@ def test_the_given_stays_and_all_that_is_asked_is_drawn(how, known, shared, seed
 ordinary = st.floats(-30, 30, width=32, allow_subnormal=False)
 
 
+@example(logits=[-(2.0**-126), 0.0], luck=0)
 @given(logits=st.lists(ordinary, min_size=2, max_size=8), luck=st.integers(0, 2**24 - 1))
 def test_no_temperature_takes_the_likeliest(logits, luck):
     z, luck_ = torch.tensor([logits]), torch.tensor([luck * 2**-24])
@@ -375,12 +376,12 @@ def test_no_gradient_is_kept():
     ("make", "says"),
     [
         (lambda: Ancestral("gready"), "order = 'gready' is none; choose random, greedy, antigreedy"),
-        (lambda: Chunked(0), "passes = 0 is no number of passes; give a whole number from 1"),
-        (lambda: Chunked(2.5), "passes = 2.5 is no number"),
+        (lambda: Chunked(0), "passes = 0 is not a number of passes; give a whole number from 1"),
+        (lambda: Chunked(2.5), "passes = 2.5 is not a number"),
         (lambda: Chunked(temperature=-1.0), "temperature = -1.0 is out of range"),
         (lambda: Gibbs(temperature=math.nan), "temperature = nan is out of range"),
         (lambda: Gibbs(least=0.9, most=0.1), "least = 0.9 and most = 0.1"),
-        (lambda: Gibbs(eta=0.0), "eta = 0.0 is no share"),
+        (lambda: Gibbs(eta=0.0), "eta = 0.0 is not a share"),
     ],
 )
 def test_impossible_samplers_are_refused(make, says):

@@ -98,7 +98,7 @@ def test_auto_compiles_nothing_that_would_not_repeat_or_not_compile(pretended, m
 
 def test_what_can_not_be_is_refused_with_a_sentence(pretended, monkeypatch):
     with pytest.raises(
-        ValueError, match=r"speed\.graph = 'on' needs a GPU .* cpu is no CUDA device; give auto"
+        ValueError, match=r"speed\.graph = 'on' needs a GPU .* cpu is not a CUDA device; give auto"
     ):
         plan(CPU, **{"speed.graph": "on"})
     pretended("H100 80GB HBM3", (9, 0))
