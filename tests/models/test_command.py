@@ -43,7 +43,7 @@ def test_the_last_thing_it_says_is_one_line_of_json(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path):
+def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path, capsys):
     trained = start(
         "--steps",
         "100000",
@@ -67,14 +67,12 @@ def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path):
     assert (tmp_path / "checkpoint.pt").exists()
     assert command.main([*SMALL, "--out", str(tmp_path)]) == 2, "nobody asked to write over it"
 
-    more = start(
-        *("--steps", str(done + 40), "--set", "schedule.warmup=0", "--set", "schedule.kind=constant"),
-        *("--out", str(tmp_path), "--resume"),
-    )
-    out, err = more.communicate(timeout=120)
-    assert more.returncode == 0, err
-    assert "going on after step " in err
-    assert json.loads(out)["steps"] == done + 40
+    capsys.readouterr()
+    more = ["--steps", str(done + 40), "--set", "schedule.warmup=0", "--set", "schedule.kind=constant"]
+    assert command.main([*SMALL, *more, "--out", str(tmp_path), "--resume"]) == 0
+    said = capsys.readouterr()
+    assert f"going on after step {done}" in said.err
+    assert json.loads(said.out)["steps"] == done + 40
 
 
 @pytest.mark.parametrize(
