@@ -157,7 +157,7 @@ def test_bad_settings_are_refused_with_a_sentence_that_names_them(hypers, words,
 def test_a_missing_folder_or_device_is_refused():
     with pytest.raises(FileNotFoundError, match="MNIST"):
         next(train(data="/no/such/folder"))
-    with pytest.raises(ValueError, match="no device"):
+    with pytest.raises(ValueError, match="is not a device"):
         next(train(device="gpuu"))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="give cpu"):

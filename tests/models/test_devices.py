@@ -14,6 +14,8 @@ from models.network.model import CaptionModel
 from models.train import checkpoint, train
 
 SMALL = captions.SMALL | {
+    "size": 8,
+    "convnet.profundity": 3,
     "device": "cuda",
     "valid_images": 7,
     "steps": 3,
@@ -68,8 +70,9 @@ def test_a_training_has_all_its_tensors_on_its_device(gpu, tmp_path, hypers):
     assert {path.name for path in tmp_path.iterdir()} == {"exam.npz", "checkpoint.pt", "best.pt", *pictures}
 
 
-@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd", "rmsprop"])
-@pytest.mark.parametrize("graph", ["on", "off"])
+@pytest.mark.parametrize(
+    ("kind", "graph"), [("adam", "on"), ("adam", "off"), ("adamw", "off"), ("sgd", "off"), ("rmsprop", "off")]
+)
 def test_a_resumed_training_brings_everything_back_to_its_device(gpu, tmp_path, kind, graph):
     hypers = {**SMALL, "optimizer.kind": kind, "speed.graph": graph, "out": str(tmp_path)}
     first = train(**hypers)

@@ -17,6 +17,7 @@ from models.task.losses import level_loss
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed: it comes with torch for CUDA"
 )
+pytestmark = pytest.mark.xdist_group("fused")  # the interpreter runs once, in one process
 MIXTURES = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.3), (0.5, 2.0, 1.5)]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
