@@ -3,7 +3,7 @@
     python benchmarks/caption.py [--device cuda] [--depth 256] [--profundity 16] [--size 64] [--batch 64]
 
 The same training steps taken in several ways, one after the other, each in a process of its own:
-  ours          models.learner as `train` uses it: bf16, channels_last, fused loss, CUDA graph, where there is a GPU
+  ours          models.train.learner as `train` uses it: bf16, channels_last, fused loss, CUDA graph, on a GPU
   compiled      the same with torch.compile (always on a GPU, with --compile on a CPU)
   all pixels    ours, but asked for every pixel (loss_pixels = size^2), as naive is
   naive         eager float32, NCHW, PyTorch's own group norm, logits of all pixels, the loss spelled out for
@@ -65,9 +65,8 @@ def measure(way: str, given: argparse.Namespace) -> dict:
     """Images a second, memory and parts of one way to train."""
     import torch
 
-    from models import flops
     from models.config import Config
-    from models.train import prepare
+    from models.train import flops, prepare
 
     torch.set_num_threads(given.threads)
     few = way in ("ours", "compiled")
@@ -141,7 +140,7 @@ def make_naive(learner):
     import torch
     from torch import nn
 
-    from models.norms import ImageNorm
+    from models.network.norms import ImageNorm
 
     learner.model.to(memory_format=torch.contiguous_format)
     for module in learner.model.modules():
@@ -153,7 +152,7 @@ def make_naive(learner):
 
 def _naive_loss(learner, batch: int, noise):
     """Everything materialised, autograd does the rest: []."""
-    from models.learner import without
+    from models.train.learner import without
 
     images, tokens = learner.train.draw(noise, batch)  # [B, 3, H, W], [B, T]
     tokens = without(tokens, noise.uniform("silence", batch) < learner.config.caption_dropout)
@@ -176,8 +175,8 @@ def _compare(naive, batch: int) -> None:
     """Raises AssertionError unless naive's loss is that of the product on the same pictures, masks and captions."""
     import torch
 
-    from models.learner import Learner
     from models.noise import Noise
+    from models.train.learner import Learner
 
     noise = Noise.at(0, 1, naive.device)
     with torch.no_grad():
@@ -188,10 +187,10 @@ def _compare(naive, batch: int) -> None:
 
 def _made(learner, batch: int):
     """A batch, and two functions of what a step does with it: `forward` -> logits, and `loss` of logits."""
-    from models.asking import choose
-    from models.losses import asked_mean, level_loss
-    from models.model import pixels
+    from models.network.model import pixels
     from models.noise import Noise
+    from models.task.asking import choose
+    from models.task.losses import asked_mean, level_loss
 
     config = learner.config
     noise = Noise.at(0, 1, learner.device)

@@ -8,7 +8,7 @@ by log-lr: the exact gradient, and central differences of the same losses over h
 where their signs or a factor of 2 do; slopes below a tenth of the loss per e-fold are left out, since near an
 optimum a sign is nothing. Λ = log(|dE/dx_0| / |dE/dx_T|), the growth of the adjoint, is free of charge.
 Prints a line for each rate (means over the seeds; the largest Λ), then the share that disagrees by Λ. The thresholds
-of meta.chaos.Guards are from this table. Writes benchmarks/results/chaos-DEVICE.json.
+of meta.train.chaos.Guards are from this table. Writes benchmarks/results/chaos-DEVICE.json.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from machine import processor
 
 from meta import Hypers, hypergradient
 from meta.dynamics import Adam, Dynamics, HeavyBall
+from meta.inner.ties import constant
 from meta.problems.digits import digits
 from meta.problems.nets import network
-from meta.ties import constant
 
 RESULTS = Path(__file__).parent / "results"
 SPACING = 0.05  # between neighbouring log-lrs, so that they are each other's finite differences

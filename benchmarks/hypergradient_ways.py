@@ -21,9 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from meta import Hypers, Problem, hypergradient, memory
+from meta import Hypers, Problem, hypergradient
 from meta.dynamics import HeavyBall, exact_fraction
-from meta.inner import Inner
+from meta.inner import memory
+from meta.inner.steps import Inner
+from meta.inner.ties import constant
 from meta.methods.checkpoint import Checkpoint
 from meta.methods.evolution import Evolution
 from meta.methods.forward import Forward
@@ -35,7 +37,6 @@ from meta.methods.truncated import Truncated
 from meta.methods.unroll import Unroll
 from meta.problems.digits import mnist
 from meta.problems.nets import Examples, network
-from meta.ties import constant
 
 HIDDEN, BATCH, TRAIN = (100,), 100, 10_000
 VALID = 500  # few: judging them costs as much as five batches, which at 100 steps is 2 % of a tape

@@ -1,7 +1,7 @@
 """What the loss and its gradient cost, beside the same sums left to autograd in float32.
 
 On a GPU also the share of its memory bandwidth, taken from a large copy in the same run, and the kernel
-alone at other numbers of rows and warps: models/fused.py chose them by reasoning, this can prove it wrong.
+alone at other numbers of rows and warps: models/task/fused.py chose them by reasoning, this can prove it wrong.
 
     python benchmarks/loss.py [ROWS]
 """
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.losses import level_loss
+from models.task.losses import level_loss, outputs
 
 RUNS = 30
 
@@ -80,13 +80,14 @@ def main() -> None:
 
 
 def _kernel(rows: int, y: Tensor) -> None:
-    from models import fused
+    from models.task import fused
 
     z = torch.randn(rows, 256, device="cuda", dtype=torch.bfloat16)
     copied = 2 * z.nbytes / seconds(z.clone, True)  # bytes/s, read and written
     print(f"a copy moves {copied / 1e12:.2f} TB/s; the kernel, emd2 + xent, reads and writes as much:")
+    loss, dz = outputs(z, True)
     for fused.ROWS, fused.WARPS in ((1, 1), (2, 1), (4, 4), (8, 4), (16, 4), (8, 8), (16, 8)):
-        taken = seconds(lambda: fused.loss_and_gradient(z, y, 1.0, 0.0, 1.0, True), True)
+        taken = seconds(lambda: fused.fill(z, y, 1.0, 0.0, 1.0, loss, dz), True)
         moved = 2 * z.nbytes / taken
         print(f"  {fused.ROWS:2} rows, {fused.WARPS} warps  {taken * 1e3:7.3f} ms", end="")
         print(f"  {moved / 1e12:.2f} TB/s  {moved / copied:4.0%}")

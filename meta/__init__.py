@@ -1,4 +1,4 @@
-"""Hypergradients: exact gradients of a validation loss by anything that shaped the training.
+"""Hypergradients: exact gradients of a validation loss with respect to a training's hyperparameters.
 
 from meta import Hypers, Problem, hypergradient
 """

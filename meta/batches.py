@@ -1,4 +1,4 @@
-"""Batches that are a function of step and seed: every epoch a new order, asked for again in any order."""
+"""Batches as a function of step and seed: a new order in every epoch, and random access."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batches:
-    """Rows of n examples, `size` at a time; what an epoch leaves over is dropped."""
+    """Rows of n examples, `size` at a time; the last incomplete batch of an epoch is dropped."""
 
     n: int
     size: int
@@ -20,6 +20,7 @@ class Batches:
 
     @property
     def per_epoch(self) -> int:
+        """Whole batches in one pass over the examples."""
         return self.n // self.size
 
     def __call__(self, t: int, seed: int) -> Tensor:  # -> [size] int64
@@ -33,7 +34,7 @@ def _order(n: int, epoch: int, seed: int) -> Tensor:
 
 
 def generator_at(seed: int, counter: int, stream: int = 0) -> torch.Generator:
-    """Random numbers that are a function of all three, so that they can be had again in any order."""
+    """A generator seeded by all three, so that its numbers can be reproduced in any order."""
     # Seeds of neighbouring counters and runs must not meet: odd multipliers spread them over 63 bits.
     mixed = seed * 0x9E3779B97F4A7C15 + counter * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB + 1
     return torch.Generator().manual_seed(mixed % 2**63)

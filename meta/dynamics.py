@@ -25,7 +25,7 @@ DENOMINATOR = 2**16
 
 
 class Dynamics(Protocol):
-    """What a method needs to know of an optimiser."""
+    """The interface of an inner optimiser."""
 
     width: int  # tensors in a state
 
@@ -33,7 +33,9 @@ class Dynamics(Protocol):
         """From the hyperparameters (differentiably) to each step's rates, [T, G]."""
         ...
 
-    def start(self, x: Tensor) -> State: ...
+    def start(self, x: Tensor) -> State:
+        """The state before the first step, from the first weights x [..., P]."""
+        ...
 
     def step(self, state: State, g: Tensor, rates: Rates) -> State:
         """g, rates: [..., P] or [..., 1]."""
@@ -87,12 +89,15 @@ class HeavyBall:
     width = 2
 
     def rates(self, parts: Parts, steps: int, groups: int, like: Tensor) -> Rates:
+        """α and β of every step and group, [T, G] each."""
         return _rate_and_momentum(self, parts, steps, groups, like)
 
     def start(self, x: Tensor) -> State:
+        """The weights x and a velocity of zeros, [..., P] each."""
         return x, torch.zeros_like(x)
 
     def step(self, state: State, g: Tensor, rates: Rates) -> State:
+        """The state (x, v) after one step with the gradient g [..., P]."""
         (x, v), (alpha, beta) = state, rates
         v = torch.lerp(-g, v, beta)  # βv − (1−β)g
         return torch.addcmul(x, alpha, v), v
@@ -100,6 +105,7 @@ class HeavyBall:
     def pull(
         self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
     ) -> tuple[State, Tensor, Rates]:
+        """The adjoint of `step`; arguments and result as in `Dynamics.pull`."""
         (_, v), (_, v_), (alpha, beta), (dx, dv) = before, after, rates, adjoint
         dv = torch.addcmul(dv, alpha, dx)
         kept = beta * dv
@@ -131,9 +137,11 @@ class Adam:
         return alpha, beta, 1 / c1, 1 / c2
 
     def start(self, x: Tensor) -> State:
+        """The weights x and two averages of zeros, [..., P] each."""
         return x, torch.zeros_like(x), torch.zeros_like(x)
 
     def step(self, state: State, g: Tensor, rates: Rates) -> State:
+        """The state (x, m, s) after one step with the gradient g [..., P]."""
         (x, m, s), (alpha, beta, a1, a2) = state, rates
         beta2 = self.second[0] / self.second[1]
         m = beta * m + (1 - beta) * g
@@ -143,6 +151,7 @@ class Adam:
     def pull(
         self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
     ) -> tuple[State, Tensor, Rates]:
+        """The adjoint of `step`; arguments and result as in `Dynamics.pull`."""
         (_, m, s), (alpha, beta, a1, a2), (dx, dm, ds) = before, rates, adjoint
         beta2 = self.second[0] / self.second[1]
         # Not from `after`: a reversible run holds its s in units of 2^-60, which are coarse for the first small g².

@@ -1,4 +1,4 @@
-"""The one door: the exact gradient of an outer loss by anything that shaped the training."""
+"""The public entry point: the gradient of an outer loss with respect to hyperparameters."""
 
 import time
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from meta import memory
-from meta.auto import choose
 from meta.hypers import Hypers, Parts
-from meta.inner import Inner
+from meta.inner import memory
+from meta.inner.steps import Inner
+from meta.inner.ties import Ties
+from meta.methods.choice import choose
 from meta.methods.method import Method, Slope
 from meta.problem import Problem
 from meta.refusals import check, device_of, dtype_of
 from meta.result import Result
-from meta.ties import Ties
 
 
 def hypergradient(
@@ -33,16 +33,16 @@ def hypergradient(
 ) -> Result:
     """The outer loss after `problem.steps` steps of training, and its gradient by every part of `hypers`.
 
-    method: a name of meta.auto.METHODS, one of their values (Checkpoint(segment=32)), or "auto": by estimated
-    memory and the number of hyperparameters; Result.why says what it chose and why.
-    seeds: each is a training of its own; value and grads are their means.
+    method: a name of meta.methods.choice.METHODS, one of their values (Checkpoint(segment=32)), or "auto": by
+    estimated memory and the number of hyperparameters; Result.why gives the choice and the reason.
+    seeds: one training for each; value and grads are means over them.
     precision: "float32" or "float64", for weights, gradients and adjoints.
-    ties: see meta.ties. fixed: parts that the training uses as well, but that nothing is differentiated by.
+    ties: see meta.inner.ties. fixed: parts that the training uses as well, without gradients.
     many: every part has an axis of K settings in front, and so has the result.
-    chunk_size: how many of the K × len(seeds) runs go side by side in one vmap; fewer take less memory.
-    memory_limit: bytes that may be taken; by default half of what is free.
+    chunk_size: the number of the K × len(seeds) runs that share one vmap; fewer take less memory.
+    memory_limit: bytes that may be used; by default half of the free memory.
 
-    Raises ValueError, before any training, when something does not fit together or the method can't do it.
+    Raises ValueError, before any training, when arguments do not fit together or the method does not support them.
     """
     parts, given = hypers.parts(), fixed.parts() if fixed is not None else {}
     dtype, device = dtype_of(precision), device_of(problem, seeds)

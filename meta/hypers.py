@@ -1,4 +1,4 @@
-"""What can be learned about a training: its hyperparameters, as a pytree of tensors without bounds.
+"""The hyperparameters that can be learned, as a pytree of unbounded tensors.
 
 Every part is optional; a part that is left out keeps the problem's own value and gets no gradient. Each is free to
 be any real number, so that a gradient step can never leave its domain: rates are logarithms, momenta logits.
@@ -16,9 +16,9 @@ from torch.utils import _pytree as pytree
 
 Parts = dict[str, Tensor]  # the parts that are there, by name; those of `other` as "other.NAME"
 
-SCHEDULES = ("log_lr", "logit_momentum")  # what the optimiser reads, step by step
-STARTS = ("log_init_scale", "init_bins")  # what the first weights are made of
-PENALTY = "log_l2"  # what the library adds to the inner loss
+SCHEDULES = ("log_lr", "logit_momentum")  # read by the optimiser at each step
+STARTS = ("log_init_scale", "init_bins")  # read when the first weights are made
+PENALTY = "log_l2"  # added to the inner loss by the library
 _OTHER = "other."
 
 
@@ -29,23 +29,25 @@ class Hypers:
     log_lr: Tensor | None = None  # [T, G]  α = exp(log_lr)
     logit_momentum: Tensor | None = None  # [T, G]  β = sigmoid(logit_momentum); Adam's β₁
     log_init_scale: Tensor | None = None  # [G]     x₀ = exp(log_init_scale) · problem.init(seed)
-    init_bins: Tensor | None = None  # [G, B]  the quantiles of x₀: see meta.start
+    init_bins: Tensor | None = None  # [G, B]  the quantiles of x₀: see meta.inner.first_weights
     log_l2: Tensor | None = (
         None  # [n]     n = 1, layers, units or P; adds ½ Σ exp(log_l2) x² to the inner loss
     )
     data: Tensor | None = None  # [N, D]  training examples
     labels: Tensor | None = None  # [N, C]  logits of their soft labels
     generator: Tensor | None = None  # A, whose exp(At) transforms examples; its shape is the problem's affair
-    # What else its losses read.
+    # Any other tensors that the losses read.
     other: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     def parts(self) -> Parts:
+        """The parts that are set, by name; an entry NAME of `other` is called "other.NAME"."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "other"}
         there = {name: part for name, part in named.items() if part is not None}
         return there | {_OTHER + name: part for name, part in self.other.items()}
 
     @classmethod
     def of(cls, parts: Mapping[str, Tensor]) -> "Hypers":
+        """The inverse of `parts`. Raises TypeError for a name that is neither a part nor "other.NAME"."""
         named = {name: part for name, part in parts.items() if not name.startswith(_OTHER)}
         other = {name.removeprefix(_OTHER): part for name, part in parts.items() if name.startswith(_OTHER)}
         return cls(**named, other=MappingProxyType(other))
@@ -69,9 +71,11 @@ class Hypers:
         return torch.stack(products).sum() if products else torch.zeros((), dtype=torch.float64)
 
     def norm(self) -> Tensor:
+        """The Euclidean norm over all parts, float64.  []"""
         return self.dot(self).sqrt()
 
     def count(self) -> int:
+        """The number of entries over all parts."""
         return sum(part.numel() for part in self.parts().values())
 
     def __reduce__(self) -> tuple[Callable[[Parts], "Hypers"], tuple[Parts]]:

@@ -1,4 +1,4 @@
-"""What is trained, as pure functions of one flat vector of parameters.
+"""The problem to be trained, as pure functions of one flat vector of parameters.
 
 A problem holds no state and draws no random numbers of its own: the batch of step t under a seed is a function of
 the two, so that a method may ask for it again on its way back.
@@ -27,36 +27,43 @@ class Piece:
 
     @property
     def size(self) -> int:
+        """The number of parameters."""
         return prod(self.shape)
 
     @property
     def units(self) -> int:
+        """The length of the last axis; 1 for a scalar."""
         return self.shape[-1] if self.shape else 1
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a vector of P parameters is cut into tensors, groups (one a tensor), layers and units."""
+    """How a vector of P parameters is divided into tensors, groups (one per tensor), layers and units."""
 
     pieces: tuple[Piece, ...]
 
     @cached_property
     def sizes(self) -> list[int]:
+        """The number of parameters of each group."""
         return [piece.size for piece in self.pieces]
 
     @property
     def P(self) -> int:
+        """The number of parameters."""
         return sum(self.sizes)
 
     @property
     def G(self) -> int:
+        """The number of groups: one per tensor."""
         return len(self.pieces)
 
     @property
     def groups(self) -> list[str]:
+        """The names of the groups."""
         return [piece.name for piece in self.pieces]
 
     def split(self, x: Tensor) -> list[Tensor]:  # [P] -> tensors in their shapes
+        """The tensors that the vector x [P] is made of, as views in their own shapes."""
         return [part.view(piece.shape) for part, piece in zip(x.split(self.sizes), self.pieces, strict=True)]
 
     def spread(self, values: Tensor) -> Tensor:
@@ -77,11 +84,12 @@ class Layout:
 
     @cached_property
     def granularities(self) -> dict[int, str]:
-        """How many values a penalty may have -> what each of them is for."""
+        """The possible numbers of penalties -> the unit that each penalty belongs to."""
         units = {sum(self._units): "unit"} if self._units else {}
         return {self.P: "weight"} | units | {len(self._layers): "layer", 1: "one"}
 
     def penalties(self, values: Tensor) -> Tensor:  # [..., n] -> [..., P], or [..., 1]
+        """One penalty per weight. Raises ValueError when n is not a key of `granularities`."""
         n = values.shape[-1]
         if n in (1, self.P):
             return values

@@ -1,4 +1,4 @@
-"""What hypergradient() will not start with: each refusal names the place, what is there, and what would do."""
+"""Checks of the arguments of `hypergradient`: each error names the argument, its value and the remedy."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,26 +6,28 @@ import torch
 from torch import Tensor
 
 from meta.hypers import SCHEDULES, Parts
+from meta.inner.ties import Ties
 from meta.problem import Problem
-from meta.ties import Ties
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
 def dtype_of(precision: str) -> torch.dtype:
+    """The torch dtype of a precision's name. Raises ValueError for an unknown one."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision: {precision!r} is unknown; give one of {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]
 
 
 def device_of(problem: Problem, seeds: Sequence[int]) -> torch.device:
+    """The device that the problem draws its first weights on. Raises ValueError without seeds."""
     if not seeds:
         raise ValueError("seeds: there are none; give at least one, as seeds=(0,)")
     return problem.init(seeds[0]).device
 
 
 def check(problem: Problem, parts: Parts, fixed: Parts, ties: Ties, many: bool, device: torch.device) -> int:
-    """The number of settings, K."""
+    """Checks that the arguments fit together and returns the number of settings, K. Raises ValueError."""
     if not parts:
         raise ValueError(
             "hypers: every part is None, there is nothing to differentiate by; give at least one"

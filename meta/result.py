@@ -1,4 +1,4 @@
-"""What a hypergradient comes with: how it was found, how far it can be trusted, what it took."""
+"""The result of `hypergradient`: value and gradient, diagnostics of their reliability, and costs."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from meta.hypers import Hypers
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """S: seeds. With `many` settings at once, every shape below has an axis [K] in front."""
+    """S is the number of seeds. With `many`, every shape below has an axis [K] in front."""
 
     value: Tensor  # [] the outer loss after training, mean over the seeds
     grads: Hypers  # its gradient, mean over the seeds; tied parts as they were given
@@ -20,11 +20,11 @@ class Result:
     curves: dict[str, Tensor]  # "inner": [S, T], the inner loss before each step
     growth: Tensor | None  # [S] Λ, how much the way back magnified; None for methods that have no way back
     inner_grad_norm: Tensor  # [S] ‖∇L(x_T)‖, which implicit differentiation takes for zero
-    peak_bytes: int | None  # how far memory rose; None where the system does not tell
+    peak_bytes: int | None  # rise of peak memory; None where the system does not report it
     ms: float  # wall time per inner step of one run, forth and back, in milliseconds
     bits: float | None  # kept for the way back, per parameter and inner step, beyond the fixed state
     exact: bool | None  # the way back ended at the start, bit for bit; None for methods that don't reverse
-    # [S] each: what else the method says: implicit's "residual", evolution's "pairs" that counted
+    # [S] each, depending on the method: implicit's "residual", the number of evolution's "pairs" used
     figures: dict[str, Tensor]
     method: str
     why: str  # why that method, and with what settings
@@ -41,7 +41,7 @@ class Result:
         return Hypers.of({name: part.std(axis) / seeds**0.5 for name, part in parts.items()})
 
     def agreement(self) -> Tensor:
-        """Mean cosine between the gradients of two seeds, []; below 0 they point nowhere in common."""
+        """Mean cosine between the gradients of two seeds, []; below 0 they have no common direction."""
         seeds = self.seed_values.shape[-1]
         if self.seed_values.dim() != 1 or seeds < 2:
             return torch.tensor(torch.nan)

@@ -1,4 +1,4 @@
-"""python -m meta.verify: are the gradients right on this machine? Climbs the ladder of meta.ladder and says."""
+"""python -m meta.verify: runs the checks of meta.ladder on this machine and prints the results."""
 
 import argparse
 import json
@@ -32,6 +32,7 @@ Exit codes: 0 all hold; 1 one fails; 2 something is wrong with what was asked.""
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command with these arguments (by default the process's own) and returns its exit code."""
     given = _parser().parse_args(arguments)
     try:
         device = _device(given.device)
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def line(check: Check) -> str:
-    """In 80 columns; below it, where there is one to tell, the reason."""
+    """One check as a line of 80 columns, with its note, if any, below."""
     figure = "" if check.figure is None else _short(check.figure)
     verdict = {True: "ok", False: "FAILED", None: "skipped"}[check.ok]
     row = f"    {check.what:{WHAT}} {figure:>9}  {check.bound:11} {verdict}".rstrip()
@@ -85,7 +86,7 @@ def _record(checks: list[Check], device: torch.device) -> dict[str, object]:
 
 
 def _number(figure: float | None) -> float | str | None:
-    """JSON has no word for what is not finite; it is told all the same."""
+    """The figure for JSON, which has no infinities: these become strings."""
     return figure if figure is None or math.isfinite(figure) else str(figure)
 
 

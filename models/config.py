@@ -16,31 +16,32 @@ from models.rules import Flag, Kind, Layers, Real, Text, Whole, as_layers
 
 
 def hyper(default: Any, rule: Any) -> Any:
+    """A field of a settings class: its default, and the rule of models.rules for its values."""
     return field(default=default, metadata={"rule": rule})
 
 
-STEPS = 100_000_000  # more than anyone will train for
+STEPS = 100_000_000  # a bound beyond any practical training
 EVER = Whole(0, STEPS)  # a number of steps or measurements, 0 for never
 
 
 @dataclass(frozen=True)
 class Data:
-    """What is learned from."""
+    """The training data."""
 
     source: str = hyper("emoji", Text("emoji, shapes, or the folder of your images"))
     split: str = hyper("random", Kind(("random", "combinations")))  # combinations: of shapes, held out
     caption_column: str = hyper("text", Text("the column of the captions"))
-    bad: str = hyper("refuse", Kind(("refuse", "skip")))  # what to do with images that can't be used
+    bad: str = hyper("refuse", Kind(("refuse", "skip")))  # images that can't be used: end, or go on without
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How the caption is read."""
+    """The reader of captions."""
 
     kind: str = hyper("qrnn", Kind(("qrnn", "lstm", "gru", "rnn")))
     size: int = hyper(32, Whole(1, 4096))  # hidden units, per direction
     embedding: int = hyper(32, Whole(1, 4096))  # numbers that stand for a word
-    layers: int = hyper(1, Whole(1, 16))  # stacked, each reading what the one below said
+    layers: int = hyper(1, Whole(1, 16))  # stacked, each reading the output of the one below
     radius: int = hyper(2, Whole(1, 64))  # words each convolution of a qrnn sees
     bidir: bool = hyper(True, Flag())
     normalize: bool = hyper(True, Flag())
@@ -49,7 +50,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Merger:
-    """How, and how often, what was read enters the convnet."""
+    """How and where the caption enters the convnet."""
 
     kind: str = hyper("film", Kind(("attention", "conv", "film")))
     depth: int = hyper(8, Whole(1, 1024))  # filters of the conv merger; the others have no use for it
@@ -58,7 +59,7 @@ class Merger:
 
 @dataclass(frozen=True)
 class Convnet:
-    """What draws."""
+    """The convolutional network."""
 
     kind: str = hyper(
         "straight_residual",
@@ -73,7 +74,7 @@ class Convnet:
 
 @dataclass(frozen=True)
 class Masker:
-    """Which pixels are given and which are asked for while training."""
+    """The masks of training images."""
 
     kind: str = hyper("contiguish", Kind(("orderless", "contiguish", "contiguous", "center")))
     radius: int = hyper(2, Whole(0, 64))  # of contiguish; a true radius: blocks of 5x5, as 17x17 was to 64x64
@@ -82,17 +83,17 @@ class Masker:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What turns a gradient into a step."""
+    """The optimiser."""
 
     kind: str = hyper("adam", Kind(("adam", "adamw", "sgd", "rmsprop")))
     momentum: float = hyper(0.9, Real(0.0, 0.9999))  # Adam's beta 1
     weight_decay: float = hyper(0.0, Real(0.0, 10.0))
-    clip: float = hyper(1.0, Real(0.0, 1e6))  # the gradient's norm at most; 0 lets it be
+    clip: float = hyper(1.0, Real(0.0, 1e6))  # the largest gradient norm; 0 turns clipping off
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the learning rate moves; `lr` is its highest value."""
+    """The learning rate schedule; `lr` is its highest value."""
 
     kind: str = hyper("cosine", Kind(("constant", "cosine", "one_cycle", "triangular", "plateau")))
     warmup: float = hyper(0.05, Real(0.0, 1.0))  # share of the steps spent rising; 0.3 is usual for one_cycle
@@ -113,7 +114,7 @@ class AdaBatch:
 
 @dataclass(frozen=True)
 class Stop:
-    """When a trial has learned all it will, and when it never will."""
+    """Early stopping, and when a trial counts as diverged."""
 
     patience: int = hyper(0, EVER)  # measurements without a better windowed loss
     window: int = hyper(10, Whole(1, 1000))  # measurements whose median counts: one alone is noisy
@@ -123,7 +124,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Speed:
-    """The same training, faster; `auto` knows what pays where (see models/speed.py)."""
+    """Precision, compilation and CUDA graphs; models/train/speed.py resolves `auto`."""
 
     precision: str = hyper("auto", Kind(("auto", "fp32", "bf16")))
     compile: str = hyper("auto", Kind(("auto", "on", "off")))
@@ -147,7 +148,9 @@ class Config:
     lr: float = hyper(6e-3, Real(0.0, 10.0, above=True))  # 4e-3 to 8e-3 learn fastest in the first minute
     batch_size: int = hyper(16, Whole(1, 65536))
     optimize_given: bool = hyper(False, Flag())
-    caption_dropout: float = hyper(0.1, Real(0.0, 1.0))  # captions left out; at 1 it never sees one
+    caption_dropout: float = hyper(
+        0.1, Real(0.0, 1.0)
+    )  # share of captions left out; 1 trains without captions
     loss: str = hyper("mixed", Kind(("emd2", "emd", "xent", "mixed")))
     xent_weight: float = hyper(1.0, Real(0.0, 1000.0, above=True))  # of mixed: emd2 + weight * xent
     loss_pixels: int = hyper(128, Whole(1, 1 << 20))  # pixels per image whose logits a step computes
@@ -172,7 +175,7 @@ class Config:
             if name not in known:
                 near = difflib.get_close_matches(spelled, [*known, *ALIASES], n=1, cutoff=0.5)
                 remedy = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(known)}"
-                errors.append(f"{spelled!r} is no hyperparameter of the caption model; {remedy}")
+                errors.append(f"{spelled!r} is not a hyperparameter of the caption model; {remedy}")
             elif name in values:
                 twice = [s for s in hypers if ALIASES.get(s, s) == name]
                 errors.append(

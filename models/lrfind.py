@@ -1,4 +1,4 @@
-"""Which learning rate to try: train briefly while it rises, and see where the loss falls fastest.
+"""A learning rate finder: trains briefly with a rising rate, and suggests where the loss falls fastest.
 
 The learning-rate range test of Smith (2017), with the smoothing and the stopping rule of its usual
 implementations: the rate rises exponentially, the loss is averaged with a bias-corrected exponential mean, and
@@ -17,11 +17,11 @@ from models.config import Config
 from models.train import prepare
 
 LOWEST, HIGHEST = 1e-6, 10.0  # from "nothing moves" to "everything breaks", for any optimiser here
-RAMP = 120  # steps from one to the other: 17 a decade, and as long as a cup of tea on a CPU
+RAMP = 120  # steps from one to the other: 17 per decade, about a minute on a CPU
 SMOOTHING = 0.9  # of the exponential mean: about ten steps, over half a decade
-LAG = math.log(0.5) / math.log(SMOOTHING)  # steps: half of what the mean is made of is older
-WORSE = 4.0  # times the lowest mean: past it nothing is left to learn
-SETTLED = 10  # steps before which the mean is not believed
+LAG = math.log(0.5) / math.log(SMOOTHING)  # steps: half of the mean's weight is on older losses
+WORSE = 4.0  # times the lowest mean: the run ends there
+SETTLED = 10  # steps before which the mean is ignored
 
 
 def find(*, seed: int = 0, device: str = "cpu", **hypers: Any) -> Iterator[dict[str, float]]:
@@ -57,6 +57,7 @@ find.hypers = Config.names()
 
 
 def rate(step: float) -> float:
+    """The learning rate of a step; steps count from 0 and may be fractions."""
     return LOWEST * (HIGHEST / LOWEST) ** (step / (RAMP - 1))
 
 

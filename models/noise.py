@@ -26,6 +26,7 @@ class Noise:
 
     @staticmethod
     def at(seed: int, step: int, device: torch.device | str = "cpu") -> "Noise":
+        """The draws of `step`, on `device`."""
         return Noise(seed, torch.tensor(step, dtype=torch.int64, device=device))
 
     def uniform(self, stream: str, *shape: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a hyperparameter's value may be: each rule answers with None, or with what is wrong and the remedy."""
+"""Rules for the values of hyperparameters: `error` returns None, or the problem and its remedy."""
 
 import difflib
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ class Whole:
     high: int
 
     def error(self, value: object) -> str | None:
+        """The problem with `value` and its remedy, or None."""
         if isinstance(value, bool) or not isinstance(value, int):
             return f"is not a whole number; give one from {self.low} to {self.high}"
         if not self.low <= value <= self.high:
@@ -29,6 +30,7 @@ class Real:
     above: bool = False
 
     def error(self, value: object) -> str | None:
+        """The problem with `value` and its remedy, or None."""
         start = f"above {self.low:g} and at most" if self.above else f"from {self.low:g} to"
         wanted = f"a number {start} {self.high:g}"
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -41,9 +43,10 @@ class Real:
 
 @dataclass(frozen=True)
 class Flag:
-    """True or false, nothing that merely looks like it."""
+    """True or false; 0, 1 and strings are refused."""
 
     def error(self, value: object) -> str | None:
+        """The problem with `value` and its remedy, or None."""
         return None if isinstance(value, bool) else "is not true or false; give one of the two"
 
 
@@ -54,11 +57,12 @@ class Kind:
     names: tuple[str, ...]
 
     def error(self, value: object) -> str | None:
+        """The problem with `value` and its remedy, or None."""
         if value in self.names:
             return None
         near = difflib.get_close_matches(str(value), self.names, n=1)
         meant = f"did you mean {near[0]!r}? " if near else ""
-        return f"is no known kind; {meant}choose {_either(self.names)}"
+        return f"is not a known kind; {meant}choose {_either(self.names)}"
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,16 @@ class Text:
     what: str
 
     def error(self, value: object) -> str | None:
+        """The problem with `value` and its remedy, or None."""
         return None if isinstance(value, str) and value.strip() else f"is not usable; give {self.what}"
 
 
 @dataclass(frozen=True)
 class Layers:
-    """How often something is done (a count >= 1), or the list of the layers where it is: [0, 2] or "0,2"."""
+    """A count of layers (>= 1), or a list of layers: [0, 2] or "0,2"."""
 
     def error(self, value: object) -> str | None:
+        """The problem with `value` and its remedy, or None."""
         wanted = "give a count from 1, or a list of different layers such as [0, 2, 4]"
         if isinstance(value, str | list | tuple):
             layers = as_layers(value)

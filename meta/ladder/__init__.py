@@ -1,9 +1,9 @@
-"""The verification ladder: every gradient is proved twice, and every proof is shown to be able to fail.
+"""The verification ladder: every gradient is checked in two ways, and every check is shown to be able to fail.
 
 Ten rungs, each a function (device, quick) -> checks, from integers that come back up to the GPU. Each rung stands on
 those below it: 1 and 2 make the reversible method possible; 3 holds all to a closed form; 4 to 6 hold the methods to
 each other; 7 holds them to differences, kind by kind; 8 says where implicit differentiation is true; 9 makes mistakes
-on purpose and asks who catches them. `python -m meta.verify` climbs it.
+on purpose, which a check must catch. `python -m meta.verify` climbs it.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +19,8 @@ __all__ = ["RUNGS", "Check", "Rung", "climb"]
 
 @dataclass(frozen=True)
 class Rung:
+    """One rung: its title, and a generator of its checks, called with the device and whether to be quick."""
+
     title: str
     checks: Callable[[torch.device, bool], Iterator[Check]]
 
@@ -38,7 +40,7 @@ RUNGS = {
 
 
 def climb(on: torch.device, rungs: Collection[int] = (), quick: bool = False) -> Iterator[Check]:
-    """The checks of these rungs, of all if none is named, as they are made."""
+    """Yields the checks of these rungs as they are made; of all rungs if none is named."""
     with gpu.repeatable(on):
         for number, rung in RUNGS.items():
             if not rungs or number in rungs:

@@ -23,7 +23,7 @@ from meta.methods.truncated import Truncated
 from meta.methods.unroll import Unroll
 
 F32, F64 = torch.float32, torch.float64
-OFF_GRID = 0.1  # of a logit, in length over all; some ten grid points an entry
+OFF_GRID = 0.1  # of a logit, in length over all; some ten grid points per entry
 SETTINGS = 3  # side by side
 FEW = 20  # hyperparameters of a part, for forward mode side by side: it pays for each
 # What integers of 2⁻⁵² round off is magnified by 1/(1−β) and by 1/ε; a float32 anywhere is above 1e-8.
@@ -32,6 +32,7 @@ FORWARD = Forward(directions_at_once=64)
 
 
 def case(device: torch.device, dynamics: Dynamics) -> Case:
+    """The tanh network with all kinds of hyperparameters, momenta moved off the grid n/2¹⁶."""
     problem = tanh_network(device, dynamics)
     parts = everything(problem, device)
     parts["logit_momentum"] = parts["logit_momentum"] + OFF_GRID * direction(parts)["logit_momentum"]
@@ -99,6 +100,7 @@ def forward(device: torch.device, quick: bool = False) -> Iterator[Check]:
 
 
 def dot_test(it: Case, method: Method, dtype: torch.dtype = F64) -> float:
+    """The relative difference of gradient·v between `method` and the tape, for a fixed direction v."""
     v = direction(it.parts)
     theirs = dot(it.slope(Tape(), dtype).parts, v)
     return abs(dot(it.slope(method, dtype).parts, v) - theirs) / abs(theirs)

@@ -1,6 +1,6 @@
-"""Rung 1: integers go through thousands of multiplications by n/d and come back, and no more is kept than must be.
+"""Rung 1: integers survive thousands of multiplications by n/d and back, with minimal storage.
 
-What a product by n/d loses is log2(d/n) bits a number and step; nothing can keep less and come back.
+A product by n/d loses log2(d/n) bits per number and step; no reversible scheme can store less.
 """
 
 from collections.abc import Iterator
@@ -9,23 +9,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from meta.fixedpoint import SPILL, InfoBuffer
+from meta.inner.fixedpoint import SPILL, InfoBuffer
 from meta.ladder.check import Check, at_most
 
 STEPS, QUICK_STEPS = 20_000, 2_000
 BASE = 2**16
 NUMBERS = 6
-WORD_BITS = 64  # what may be kept beyond the floor
+WORD_BITS = 64  # allowed beyond the floor
 
 
 @dataclass(frozen=True)
 class Trip:
+    """What remains of a sequence of multiplications that was undone."""
+
     wrong: int  # numbers that came back as others, and words that were left over
-    floor: float  # Σ log2(d/n), bits a number
+    floor: float  # Σ log2(d/n), bits per number
     kept: int  # bits put aside for each
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 1. Yields three kinds of checks: integers restored, bits kept, and rounding of a single product."""
     steps = QUICK_STEPS if quick else STEPS
     for what, n, d in _ratios(steps):
         trip = there_and_back(device, n, d)
@@ -66,7 +69,7 @@ def there_and_back(device: torch.device, n: Tensor, d: int) -> Trip:
 
 
 def rounding(device: torch.device) -> float:
-    """How far one product is from c·n/d; c small enough for float64 to tell."""
+    """The largest error of one product c·n/d, for c small enough to be exact in float64."""
     generator = torch.Generator().manual_seed(2)
     c = torch.randint(-(2**30), 2**30, (1000,), generator=generator).to(device)
     n, d = torch.randint(1, BASE + 1, (1000,), generator=generator).int().to(device), BASE

@@ -1,4 +1,4 @@
-"""What the ladder is climbed on: problems so small that the truth is cheap, in which every kind of hyper acts.
+"""Test problems of the ladder: small enough for cheap references, with every kind of hyperparameter.
 
 One tanh network of 27 parameters serves all but implicit differentiation, which needs a training that has arrived:
 a softmax regression with a ridge, strongly convex, at whose minimum 60 steps end to the last digit.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from meta.dynamics import Adam, Dynamics, HeavyBall
 from meta.hypers import Hypers, Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.method import Method, Slope
 from meta.problem import Problem
 from meta.problems.nets import Examples, network
@@ -44,16 +44,19 @@ class Case:
     device: torch.device
 
     def inner(self, dtype: torch.dtype = torch.float64) -> Inner:
+        """The inner training as a single run with seed 0."""
         return Inner(self.problem, (0,), None, dtype, self.device)
 
     def slope(self, method: Method, dtype: torch.dtype = torch.float64) -> Slope:
+        """The hypergradient that `method` computes for this case, its parts converted to `dtype`."""
         return method(self.inner(dtype), {name: part.to(dtype) for name, part in self.parts.items()})
 
     def refuses(self, method: Method) -> str | None:
+        """Why `method` does not accept this case, or None."""
         return method.refuses(self.inner(), self.parts)
 
     def unrounded(self) -> "Case":
-        """With β as it is: what is rounded has no differences."""
+        """The same case without rounding β: finite differences do not see a rounded value."""
         dynamics = self.problem.dynamics
         assert isinstance(dynamics, HeavyBall | Adam)
         free = dataclasses.replace(dynamics, denominator=None)
@@ -79,7 +82,7 @@ def _examples(device: torch.device) -> tuple[Examples, Examples]:
 def tanh_network(
     device: torch.device, dynamics: Dynamics = HEAVY_BALL, steps: int = T, batch: int = BATCH
 ) -> Problem:
-    """27 parameters."""
+    """A network of 27 parameters with one tanh layer."""
     train, valid = _examples(device)
     plain = network(
         train,
@@ -109,7 +112,7 @@ def _always(step: int, seed: int, rows: Tensor) -> Tensor:
 
 
 def _reading_other(plain: Problem, ridge: float = 0.0) -> Problem:
-    """The same, but both its losses read `other["tilt"]`: what is neither data nor penalty, [P]."""
+    """The same problem with losses that also read `other["tilt"]` [P]."""
 
     def inner_loss(x: Tensor, h: Hypers, some: Any) -> Tensor:
         loss = plain.inner_loss(x, h, some) + 0.5 * ridge * (x * x).sum()
@@ -126,7 +129,7 @@ def _reading_other(plain: Problem, ridge: float = 0.0) -> Problem:
 
 
 def kinds(problem: Problem, device: torch.device) -> dict[str, Parts]:
-    """By name; of log_l2 one for each granularity."""
+    """Example values for each kind of hyperparameter, by name; log_l2 at each granularity."""
     normal = _draws(2, device)
     steps, layout = problem.steps, problem.layout
     G = layout.G
@@ -153,5 +156,5 @@ def _lr(problem: Problem) -> float:
 
 
 def everything(problem: Problem, device: torch.device) -> Parts:
-    """All kinds at once, as far as they go together: of log_l2 the finest."""
+    """All kinds at once; log_l2 at its finest granularity."""
     return {name: part for each in kinds(problem, device).values() for name, part in each.items()}

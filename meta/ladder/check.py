@@ -1,4 +1,4 @@
-"""What a rung answers with: one measured figure, the bound it is held to, and whether it keeps it."""
+"""A check: one measured figure, its bound, and whether the bound holds."""
 
 import math
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Check:
+    """One line of the ladder's report."""
+
     rung: int
     what: str
     figure: float | None  # None where there is nothing to measure: refused, skipped
@@ -19,25 +21,29 @@ class Check:
 
 
 def at_most(rung: int, what: str, figure: float, bound: float, note: str = "") -> Check:
+    """A check that `figure` <= `bound`; a figure of NaN fails."""
     return Check(rung, what, figure, f"≤ {bound:.3g}", figure <= bound, note)  # NaN is never ok
 
 
 def above(rung: int, what: str, figure: float, bound: float, note: str = "") -> Check:
+    """A check that `figure` > `bound`; used where a difference must be visible."""
     return Check(rung, what, figure, f"> {bound:.3g}", figure > bound, note)
 
 
 def within(rung: int, what: str, figure: float, centre: float, width: float, note: str = "") -> Check:
+    """A check that `figure` is in `centre` ± `width`."""
     return Check(rung, what, figure, f"{centre:g} ± {width:g}", abs(figure - centre) <= width, note)
 
 
 def refusal(rung: int, what: str, sentence: str | None, expected: bool) -> Check:
-    """`sentence`: with which a method refuses, None where it does not. `expected`: whether it must."""
+    """A check that a method refuses if `expected`, and else does not; `sentence` is its refusal or None."""
     return Check(
         rung, what, None, "refused" if expected else "answered", bool(sentence) == expected, sentence or ""
     )
 
 
 def skipped(rung: int, what: str, why: str) -> Check:
+    """A check that could not run here, and why."""
     return Check(rung, what, None, "", None, why)
 
 

@@ -29,12 +29,15 @@ def direction(parts: Parts, seed: int = 5) -> Parts:
 
 
 def dot(a: Parts, b: Parts) -> float:
+    """Σ ab over the parts of b, in float64."""
     return sum((a[name].double() * b[name].double()).sum().item() for name in b)
 
 
 def central(
     value: Callable[[Parts], float], parts: Parts, v: Parts, steps: Sequence[float] = STEPS
 ) -> list[float]:
+    """The central differences of `value` at `parts` along the direction v, one for each step size h."""
+
     def at(h: float) -> float:
         return value({name: part + h * v[name] for name, part in parts.items()})
 

@@ -32,6 +32,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 10. Repeats rung 2 with more steps on a CUDA device; yields one skipped check elsewhere."""
     if device.type == "cuda":
         with repeatable(device):
             yield from reversible(10, device, STEPS)

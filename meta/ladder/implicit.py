@@ -1,6 +1,6 @@
 """Rung 8: implicit differentiation agrees with unrolling where the training has arrived, and not before.
 
-Agreement alone would prove little: on a training of no consequence any two methods agree.
+Agreement alone would prove little: where training has no effect, any two methods agree.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ EARLY = 3  # steps
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 8. Checks agreement after convergence for each kind, and disagreement after EARLY steps."""
     for kind in _kinds(device):
         yield arrived(device, kind)
     yield arrived(device, "log_l2 by weight", Implicit(solver="neumann", iterations=200))
@@ -25,11 +26,13 @@ def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
 
 
 def arrived(device: torch.device, kind: str, method: Implicit | None = None) -> Check:
+    """A check that implicit differentiation equals unrolling after 60 steps, to 1e-6."""
     method = method or Implicit()
     return at_most(8, f"implicit, {method.solver} = unroll × {kind}", error(device, kind, None, method), 1e-6)
 
 
 def error(device: torch.device, kind: str, steps: int | None = None, method: Implicit | None = None) -> float:
+    """The relative difference between implicit differentiation and unrolling for one kind of hyperparameter."""
     problem = convex(device) if steps is None else convex(device, steps)
     case = Case(problem, kinds(problem, device)[kind], device)
     return relative_error(case.slope(method or Implicit()).parts, case.slope(Unroll()).parts)

@@ -1,4 +1,4 @@
-"""Rung 9: mistakes that others have made, and some that we could make, each of which a rung must catch.
+"""Rung 9: mistakes made by other libraries, and some of our own, each of which a rung must catch.
 
 A proof that passes whatever the code does proves nothing. Each mutant changes one function while the check that is
 responsible for it is run again; the check has to hold before, and to fail then.
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from meta.dynamics import Adam, Dot, HeavyBall, Rates, State
-from meta.exact import Decay
-from meta.fixedpoint import InfoBuffer
-from meta.inner import STRENGTH, Inner, Pull, Theta
+from meta.inner.first_weights import through_quantiles
+from meta.inner.fixedpoint import InfoBuffer
+from meta.inner.integers import Decay
+from meta.inner.steps import STRENGTH, Inner, Pull, Theta
 from meta.ladder import agreement, buffer, implicit, quadratic, slopes
 from meta.ladder.cases import ADAM, HEAVY_BALL, Case, kinds, tanh_network
 from meta.ladder.check import Check, at_most
@@ -25,24 +26,27 @@ from meta.methods.reversible import Reversible
 from meta.methods.tape import Tape
 from meta.methods.unroll import Unroll
 from meta.problem import Layout
-from meta.start import through_quantiles
 
 Responsible = Callable[[torch.device], Check]
 
 
 @dataclass(frozen=True)
 class Mutant:
+    """A deliberate mistake: `change` installs it for a block, and `responsible` is the check that must fail there."""
+
     name: str
     change: Callable[[], AbstractContextManager[Any]]
     responsible: Responsible
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 9. Yields one check for each mutant."""
     for mutant in MUTANTS:
         yield caught(mutant, device)
 
 
 def caught(mutant: Mutant, device: torch.device) -> Check:
+    """A check that holds if the responsible check passes without the mutant and fails with it."""
     sound = mutant.responsible(device)
     with mutant.change():
         ill = mutant.responsible(device)
@@ -102,7 +106,7 @@ def _buffer(device: torch.device) -> Check:
     return at_most(1, "n/d = 9/10: numbers lost", buffer.there_and_back(device, n, d).wrong, 0)
 
 
-# ── what is changed ──
+# ── the mistakes ──
 
 
 def _no_dv(self: HeavyBall, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot):
@@ -208,7 +212,11 @@ MUTANTS = (
     Mutant("Adam's c₁ with the wrong sign", _in(Adam, "pull", _wrong_sign), _tape_adam),
     Mutant("HIPS: L_hvp_meta by x", _in(Inner, "gradient_and_pull", _hips), _tape_heavy_ball),
     Mutant("L_hvp by θ", _in(Inner, "gradient_and_pull", _hips_reversed), _tape_heavy_ball),
-    Mutant("HIPS: the end bins", _at("meta.start.through_quantiles", _ends_of_others), _slope("init_bins")),
+    Mutant(
+        "HIPS: the end bins",
+        _at("meta.inner.first_weights.through_quantiles", _ends_of_others),
+        _slope("init_bins"),
+    ),
     Mutant("HIPS: float β for n/d", _at("meta.dynamics.exact_fraction", _not_rounded), _reversible),
     Mutant("1 − n/d in float32", _in(Decay, "complement", _single), _reversible_adam),
     Mutant(

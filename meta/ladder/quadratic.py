@@ -24,6 +24,7 @@ ARRIVED = 150  # steps, after which the bowl's slowest direction has lost 16 dig
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 3. Compares every exact method, plain training and implicit differentiation with the closed form."""
     methods = (Unroll(), Tape(), Checkpoint(), Truncated(last=T), Forward(), Reversible())
     for method in methods:
         yield gradient(device, method)
@@ -32,6 +33,7 @@ def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
 
 
 def bowl(device: torch.device, steps: int = T) -> Quadratic:
+    """A diagonal quadratic with three groups of parameters, trained with momentum."""
     generator = torch.Generator().manual_seed(0)
     target, goal = torch.randn(2, P, generator=generator, dtype=torch.float64).to(device)
     curvature = torch.linspace(0.5, 3.0, P, dtype=torch.float64).to(device)
@@ -39,6 +41,7 @@ def bowl(device: torch.device, steps: int = T) -> Quadratic:
 
 
 def hypers(device: torch.device) -> Hypers:
+    """Random hyperparameters of every kind that the closed form knows."""
     generator = torch.Generator().manual_seed(1)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -54,6 +57,7 @@ def hypers(device: torch.device) -> Hypers:
 
 
 def gradient(device: torch.device, method: Method) -> Check:
+    """A check of `method`'s hypergradient against the closed form."""
     asked, quadratic = hypers(device), bowl(device)
     _, grads = quadratic.exact(asked)
     found = Case(quadratic.problem(), asked.parts(), device).slope(method).parts
@@ -64,6 +68,7 @@ def gradient(device: torch.device, method: Method) -> Check:
 
 
 def value(device: torch.device) -> Check:
+    """A check of the outer loss after plain training against the closed form."""
     asked, quadratic = hypers(device), bowl(device)
     right, _ = quadratic.exact(asked)
     found = Case(quadratic.problem(), asked.parts(), device).inner().value(asked.parts()).item()
@@ -71,6 +76,7 @@ def value(device: torch.device) -> Check:
 
 
 def implicit(device: torch.device) -> Check:
+    """A check of implicit differentiation against the closed form, after the bowl has converged."""
     everything, quadratic = hypers(device), bowl(device, ARRIVED)
     asked = Hypers(log_l2=everything.log_l2, other=everything.other)
     _, grads = quadratic.exact(asked)

@@ -1,6 +1,6 @@
-"""Rung 2: the way back passes through the very weights of the way forth, to the bit; naive reversal does not.
+"""Rung 2: reversal passes through the same weights as training, bit for bit; naive reversal does not.
 
-Nothing here looks into the method: the loss itself writes down all weights that it is asked about.
+The method is not inspected: the loss itself records all weights at which it is evaluated.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ INTS = {F32: torch.int32, F64: torch.int64}  # whose bits are compared: 0.0 and 
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 2. Checks reversal to the bit, and that reversal in floating point fails."""
     yield from reversible(2, device, STEPS)
     for dtype, bits in ((F32, "f32"), (F64, "f64")):
         figure = naive_error(device, HEAVY_BALL, dtype)
@@ -31,6 +32,7 @@ def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
 
 
 def reversible(rung: int, device: torch.device, steps: int) -> Iterator[Check]:
+    """For both optimisers and precisions: all weights are met again on the way back, and the buffers end empty."""
     for name, dynamics in DYNAMICS.items():
         for dtype, bits in ((F32, "f32"), (F64, "f64")):
             trail, slope = walked(device, dynamics, dtype, steps)
@@ -43,7 +45,7 @@ def reversible(rung: int, device: torch.device, steps: int) -> Iterator[Check]:
 def walked(
     device: torch.device, dynamics: Dynamics, dtype: torch.dtype, steps: int
 ) -> tuple[list[Tensor], Slope]:
-    """All weights that the inner loss was asked about, in order, and what was found."""
+    """All weights at which the inner loss was evaluated, in order, and the resulting slope."""
     plain = tanh_network(device, dynamics, steps)
     trail: list[Tensor] = []
 
@@ -64,7 +66,7 @@ def strangers(trail: list[Tensor]) -> int:
 
 
 def naive_error(device: torch.device, dynamics: HeavyBall, dtype: torch.dtype) -> float:
-    """Of x₀, when the steps are undone in floating point: each division by β magnifies what was rounded."""
+    """The relative error of x₀ when steps are undone in floating point: division by β magnifies rounding errors."""
     case = Case(tanh_network(device, dynamics, NAIVE_STEPS), {}, device)
     inner = case.inner(dtype)
     with torch.no_grad():

@@ -31,6 +31,7 @@ Differences = Sequence[float]
 
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
+    """Rung 7. Yields a check for each kind of hyperparameter and method; `quick` leaves out Adam."""
     for name, dynamics in list(DYNAMICS.items())[: 1 if quick else None]:
         problem = tanh_network(device, dynamics)
         for kind, parts in kinds(problem, device).items():
@@ -47,6 +48,7 @@ def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
 
 
 def slope(what: str, case: Case, method: Method, differences: Differences | None = None) -> Check:
+    """A check that the error of the central differences against `method` has order 2 in h."""
     if sentence := case.refuses(method):
         return refusal(7, what, sentence, expected=False)
     v = direction(case.parts)
@@ -57,6 +59,7 @@ def slope(what: str, case: Case, method: Method, differences: Differences | None
 
 
 def implicit(what: str, case: Case) -> Check:
+    """As `slope`, for implicit differentiation; by rates and first weights a refusal is expected."""
     method = Implicit()
     if any(name in (*SCHEDULES, *STARTS) for name in case.parts):
         return refusal(7, what, case.refuses(method), expected=True)
@@ -64,6 +67,7 @@ def implicit(what: str, case: Case) -> Check:
 
 
 def truncated(what: str, case: Case) -> Check:
+    """As `slope`, against differences of the last K steps only; by first weights a refusal is expected."""
     method = Truncated(last=LAST)
     if any(name in STARTS for name in case.parts):
         return refusal(7, what, case.refuses(method), expected=True)

@@ -1,4 +1,4 @@
-"""The ways to a hypergradient, one a file. Each is a small value with its options, called with runs and parts.
+"""Methods to compute a hypergradient, one per file. Each is a dataclass of options, called with runs and parts.
 
 slope = Tape()(inner, parts)
 """

@@ -1,15 +1,15 @@
-"""The adjoint on its way back through the steps: shared by all methods that recompute the Hessian products."""
+"""The backward pass through the steps, shared by all methods that recompute Hessian products."""
 
 import torch
 from torch import Tensor
 
 from meta.dynamics import State
 from meta.hypers import Parts
-from meta.inner import Expanded, Inner, Pull
+from meta.inner.steps import Expanded, Inner, Pull
 
 
 class Backwards:
-    """Starts at the outer loss's gradient by x_T; `through` takes it from after step t to before it."""
+    """The adjoint, starting from the outer loss's gradient at x_T; `through` carries it back over step t."""
 
     def __init__(self, inner: Inner, expanded: Expanded, end: State) -> None:
         self.inner, self.expanded = inner, expanded
@@ -35,16 +35,16 @@ class Backwards:
         self.after = before
 
     def recompute(self, t: int, state: State) -> None:
-        """`through`, with the gradient asked for again."""
+        """As `through`, computing the gradient and its products at `state` again."""
         g, pull = self.inner.gradient_and_pull(t, state[0], self.expanded.theta)
         self.through(t, state, g, pull)
 
     def parts(self, parts: Parts, from_start: bool = True) -> Parts:
-        """The gradient by each part. Steps that were not walked count as zero, and so does x₀ if not reached."""
+        """The gradient of each part. Steps that were not visited count as zero, and so does x₀ if not reached."""
         dx0 = self.adjoint[0] if from_start else None
         return self.inner.pull_expand(parts, dx0, self.drates, self.dtheta)
 
     @property
     def growth(self) -> Tensor:
-        """Λ = log(‖d/dx₀‖ / ‖d/dx_T‖), [...]: how much the way back has magnified; beyond 2 to 3.5 is chaos."""
+        """Λ = log(‖d/dx₀‖ / ‖d/dx_T‖), [...]: the growth of the adjoint; beyond 2 to 3.5 training is chaotic."""
         return self.adjoint[0].norm(dim=-1).log() - self.at_the_end.log()

@@ -12,13 +12,15 @@ from math import ceil, isqrt
 import torch
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.backwards import Backwards
 from meta.methods.method import Slope
 
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """The tape's gradient from a state kept every `segment` steps. Raises ValueError for a segment below 1."""
+
     segment: int | None = None  # k; None: ⌈√T⌉
     name = "checkpoint"
 
@@ -27,9 +29,11 @@ class Checkpoint:
             raise ValueError(f"Checkpoint: segments of {self.segment} steps; give 1 or more, or None for √T")
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Nothing is refused."""
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
+        """The states held at once, for one run."""
         return self._states(inner.T) * inner.state_bytes
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:

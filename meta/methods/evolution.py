@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.method import Slope
 
 Noise = Callable[[range, int], Parts]  # pairs, window -> ε, [n, *shape] in float64
@@ -59,8 +59,8 @@ class Evolution:
     """
 
     sigma: float | Mapping[str, float] = 0.1  # one for all, or by part; a tenth of an e-fold for logarithms
-    pairs: int | None = 32  # 64 trainings; None: one pair a hyperparameter
-    persistent: int | None = None  # steps a window; None: one window
+    pairs: int | None = 32  # 64 trainings; None: one pair per hyperparameter
+    persistent: int | None = None  # steps per window; None: one window
     orthogonal: bool = False
     pairs_at_once: int = 32  # trainings side by side: twice as many
     seed: int = 0
@@ -77,6 +77,7 @@ class Evolution:
             raise ValueError("Evolution: orthogonal directions are for one window; give that or persistent")
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Refuses parts for which `sigma` has no entry."""
         if isinstance(self.sigma, Mapping) and (
             without := [name for name in parts if name not in self.sigma]
         ):

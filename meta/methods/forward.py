@@ -1,4 +1,4 @@
-"""Forward mode: carry the tangents of the state along with the training; nothing is kept, there is no way back.
+"""Forward mode: the state's tangents are carried along with the training, and no states are kept.
 
 With s_t the state, s_{t+1} = Φ_t(s_t, λ), and Z_t = ds_t/dλ:
 
@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from meta.dynamics import Rates, State
 from meta.hypers import Parts
-from meta.inner import Inner, Theta
+from meta.inner.steps import Inner, Theta
 from meta.methods.method import Slope
 
 AT_ONCE = (
@@ -29,6 +29,8 @@ AT_ONCE = (
 
 @dataclass(frozen=True)
 class Forward:
+    """Forward-mode differentiation. Raises ValueError for fewer than one direction at once."""
+
     directions_at_once: int | None = None  # columns of Z carried together; None: up to AT_ONCE
     name = "forward"
 
@@ -39,6 +41,7 @@ class Forward:
             )
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Nothing is refused."""
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from meta.dynamics import HeavyBall
 from meta.hypers import SCHEDULES, STARTS, Parts
-from meta.inner import Expanded, Inner, Theta
+from meta.inner.steps import Expanded, Inner, Theta
 from meta.methods.method import Slope
 
 Product = Callable[[Tensor], Tensor]  # u -> A u, both [..., P]; A is symmetric
@@ -52,6 +52,7 @@ class Implicit:
             raise ValueError(f"Implicit: {self.iterations} iterations; give 0 or more")
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Refuses parts on which the point of convergence does not depend, and a Neumann series without a step."""
         if gone := [name for name in parts if name in (*SCHEDULES, *STARTS)]:
             return (
                 f"where the training converges to does not depend on {', '.join(gone)}, so the gradient would be "
@@ -64,6 +65,7 @@ class Implicit:
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
+        """The vectors that the solver holds, for one run."""
         return 6 * inner.problem.layout.P * inner.dtype.itemsize  # b, q, r, p, Ap and one on its way
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:
@@ -162,6 +164,7 @@ def stable_step(inner: Inner, expanded: Expanded) -> Tensor:  # [..., P] or [...
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:  # [..., P] -> [..., 1]
+    """Σ ab over the last axis, which is kept."""
     return (a * b).sum(-1, keepdim=True)
 
 

@@ -1,4 +1,4 @@
-"""What a method is, and what it answers with."""
+"""The interface of a method, and its result."""
 
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -6,12 +6,12 @@ from typing import Protocol
 from torch import Tensor
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 
 
 @dataclass(frozen=True)
 class Slope:
-    """Values and gradients of the runs in an Inner; (...) are those runs."""
+    """Values and gradients of the runs of an Inner; leading axes (...) are those runs."""
 
     value: Tensor  # [...] the outer loss
     parts: Parts  # [..., *shape] its gradient by each part
@@ -20,7 +20,7 @@ class Slope:
     growth: Tensor | None = None  # [...] Λ = log ‖d/dx₀‖ − log ‖d/dx_T‖, where there was a way back
     bits: float | None = None  # kept for the way back, per parameter and step, beyond the fixed state
     exact: Tensor | None = None  # [...] bool: the way back ended at x₀, bit for bit
-    figures: Parts = field(default_factory=dict)  # [...] each: what else a method has to say of how it went
+    figures: Parts = field(default_factory=dict)  # [...] each: further diagnostics of the method
 
     def with_axis(self) -> "Slope":
         """A lone run's slope as that of one run side by side: [*shape] -> [1, *shape]."""
@@ -32,14 +32,16 @@ class Slope:
 
 
 class Method(Protocol):
+    """A way to compute hypergradients: it may refuse, estimates its memory, and is called with runs and parts."""
+
     name: str
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
-        """Why it can't do this, with the remedy; None when it can."""
+        """The reason why these runs and parts are not supported, with the remedy, or None."""
         ...
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
-        """Memory it will take beyond the problem's own and one plain step's: an estimate, for one run."""
+        """Estimated memory for one run, beyond that of the problem and one plain step."""
         ...
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope: ...

@@ -1,8 +1,8 @@
 """Reversible: train in integers, then undo the training step by step, bit for bit, and keep almost nothing.
 
 Maclaurin, Duvenaud and Adams 2015, algorithms 2 and 3, for the heavy ball and for Adam. The state before each step
-is computed from the state after it, exactly, for the product with β̂ = n/d loses no bit (meta.fixedpoint). What is
-kept is log2(1/β̂) bits per parameter and step, 0.15 for β = 0.9, against a tape's 64. A step contracts phase space
+is computed from the state after it, exactly, for the product with β̂ = n/d loses no bit (meta.inner.fixedpoint). What
+is kept is log2(1/β̂) bits per parameter and step, 0.15 for β = 0.9, against a tape's 64. A step contracts phase space
 by β whatever the loss, so no method that goes back exactly can keep less.
 """
 
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from meta.dynamics import Adam, HeavyBall
-from meta.exact import AdamLaw, HeavyBallLaw, Law, Part, Training, cut
-from meta.fixedpoint import LARGEST_BASE, SPILL, FixedPoint
 from meta.hypers import Parts
-from meta.inner import Expanded, Inner
+from meta.inner.fixedpoint import LARGEST_BASE, SPILL, FixedPoint
+from meta.inner.integers import AdamLaw, HeavyBallLaw, Law, Part, Training, cut
+from meta.inner.steps import Expanded, Inner
 from meta.methods.backwards import Backwards
 from meta.methods.method import Slope
 
-ROOM = 32  # bytes of intermediates for each parameter of the largest piece, see meta.fixedpoint.Room
+ROOM = 32  # bytes of intermediates for each parameter of the largest piece, see meta.inner.fixedpoint.Room
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Reversible:
     name = "reversible"
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Refuses optimisers without integer arithmetic, and fractions or units that the integers can't hold."""
         dynamics = inner.problem.dynamics
         # By type: a kind of HeavyBall may have a step of its own.
         if not isinstance(dynamics, HeavyBall | Adam) or type(dynamics) not in (HeavyBall, Adam):

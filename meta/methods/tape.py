@@ -12,19 +12,23 @@ from dataclasses import dataclass
 import torch
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.backwards import Backwards
 from meta.methods.method import Slope
 
 
 @dataclass(frozen=True)
 class Tape:
+    """The adjoint over a tape of all states."""
+
     name = "tape"
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Nothing is refused."""
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
+        """All T states of one run."""
         return inner.T * inner.state_bytes
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:

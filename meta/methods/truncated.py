@@ -13,7 +13,7 @@ from math import ceil
 import torch
 
 from meta.hypers import STARTS, Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.backwards import Backwards
 from meta.methods.method import Slope
 
@@ -24,6 +24,8 @@ SHARE = 4
 
 @dataclass(frozen=True)
 class Truncated:
+    """The adjoint over a tape of the last `last` states. Raises ValueError for fewer than one."""
+
     last: int | None = None  # K; None: ⌈T/4⌉
     name = "truncated"
 
@@ -32,6 +34,7 @@ class Truncated:
             raise ValueError(f"Truncated: the last {self.last} steps; give 1 or more, or None for a quarter")
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Refuses more steps than the training has, and parts that the last steps do not read."""
         T, K = inner.T, self._steps(inner.T)
         if K > T:
             return f"last={K}, but the training has {T} steps; give 1 to {T}, or None for a quarter of them"
@@ -43,6 +46,7 @@ class Truncated:
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:
+        """The last K states of one run."""
         return self._steps(inner.T) * inner.state_bytes
 
     def __call__(self, inner: Inner, parts: Parts) -> Slope:

@@ -1,4 +1,4 @@
-"""Full unroll: automatic differentiation through the whole training. The plain truth the others are held against.
+"""Full unroll: automatic differentiation through the whole training, as the reference for the other methods.
 
 It shares no adjoint with them: autograd sees the steps themselves, gradients of the inner loss included.
 """
@@ -8,15 +8,18 @@ from dataclasses import dataclass
 import torch
 
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.method import Slope
 
 
 @dataclass(frozen=True)
 class Unroll:
+    """Reverse-mode automatic differentiation through all steps."""
+
     name = "unroll"
 
     def refuses(self, inner: Inner, parts: Parts) -> str | None:
+        """Nothing is refused."""
         return None
 
     def bytes(self, inner: Inner, parts: Parts) -> int:

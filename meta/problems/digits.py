@@ -23,7 +23,7 @@ BRIGHTEST = 255
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images in [0, 1], float32, one a row; labels int64."""
+    """Images in [0, 1], float32, one per row; labels int64."""
 
     train: Examples
     valid: Examples
@@ -31,7 +31,10 @@ class Split:
 
 
 def digits(train: int = 1000, valid: int = 400, *, seed: int = 0, device: str = "cpu") -> Split:
-    """8×8 images of ten digits, shared out by the seed; what train and valid leave over is the test set."""
+    """8×8 images of ten digits, split by the seed; the test set is the rest.
+
+    Raises ValueError when there are fewer examples than requested.
+    """
     from sklearn.datasets import load_digits  # late: it takes a second, and only this needs it
 
     images, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
@@ -42,7 +45,10 @@ def digits(train: int = 1000, valid: int = 400, *, seed: int = 0, device: str = 
 def mnist(
     folder: str | Path, train: int = 50_000, valid: int = 10_000, *, seed: int = 0, device: str = "cpu"
 ) -> Split:
-    """28×28 images from the four IDX files in `folder`, plain or .gz; its own 10,000 are the test set."""
+    """28×28 images from the four IDX files in `folder`, plain or .gz, with its own 10,000 test images.
+
+    Raises FileNotFoundError for a missing file and ValueError for a damaged one.
+    """
     images, labels = _pair(Path(folder), "train")
     train_, valid_ = _share(len(images), (train, valid), seed)
     parts = [(images[rows], labels[rows]) for rows in (train_, valid_)] + [_pair(Path(folder), "t10k")]
@@ -89,7 +95,8 @@ def _idx(folder: Path, name: str, axes: int) -> NDArray:
     begin = 4 + 4 * axes
     if raw[:4] != bytes([0, 0, UNSIGNED_BYTES, axes]) or len(raw) < begin:
         raise ValueError(
-            f"{path}: begins with {raw[:4].hex(' ')}, which is no IDX file of bytes with {axes} axes; fetch it again"
+            f"{path}: begins with {raw[:4].hex(' ')}, which is not an IDX file of bytes with {axes} axes; "
+            f"fetch it again"
         )
     shape = tuple(np.frombuffer(raw, ">u4", axes, 4).tolist())
     if len(raw) != begin + prod(shape):

@@ -17,6 +17,8 @@ from meta.problems.transforms import Transform
 
 @dataclass(frozen=True, eq=False)
 class Examples:
+    """Images as rows, and their classes."""
+
     images: Tensor  # [N, D]
     labels: Tensor  # [N] int64
 
@@ -30,6 +32,7 @@ def layout(widths: Sequence[int]) -> Layout:
 
 
 def logits(x: Tensor, images: Tensor, layers: Layout) -> Tensor:  # [P], [B, D] -> [B, C]
+    """The network's outputs for a batch of images, with x as its weights."""
     *hidden, (w, b) = zip(*[iter(layers.split(x))] * 2, strict=True)
     h = images.to(x.dtype)
     for w_, b_ in hidden:
@@ -50,8 +53,9 @@ def network(
     seen: Examples | None = None,
     transform: Transform | None = None,
 ) -> Problem:
-    """Trained on batches of `train`, judged on all of `valid`. Learned data or labels (hypers.data [N, D],
-    hypers.labels [N, C]) take the place of the examples that come with it.
+    """A problem trained on batches of `train`, with the loss on all of `valid` as its outer loss.
+
+    Learned data or labels (hypers.data [N, D], hypers.labels [N, C]) take the place of the given examples.
 
     scores: loss and error on train (or on `seen`, where what is trained on is learned), valid and test.
     transform: moves the examples of each batch along hypers.generator.

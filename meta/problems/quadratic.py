@@ -1,4 +1,4 @@
-"""A quadratic bowl, whose training and hypergradients can be had without training: a truth of its own kind.
+"""A quadratic bowl, whose training and hypergradients have a closed form: an independent reference.
 
     inner  ½ (x−c)ᵀA(x−c) + ½ Σ λx²,    outer  ½ ‖x_T − d‖²,    A = Q diag(a) Qᵀ
 
@@ -51,14 +51,17 @@ class Quadratic:
 
     @property
     def sizes(self) -> tuple[int, ...]:
+        """The number of parameters of each group."""
         return self.groups or (len(self.curvature),)
 
     def init(self, seed: int) -> Tensor:  # -> [P]
+        """Standard normal first weights, float64."""
         generator = torch.Generator().manual_seed(seed)
         draws = torch.randn(len(self.curvature), generator=generator, dtype=torch.float64)
         return draws.to(self.curvature.device)
 
     def problem(self) -> Problem:
+        """The bowl as a Problem, to be trained by the methods."""
         pieces = tuple(Piece(f"x{g}", (size,), g) for g, size in enumerate(self.sizes))
 
         def inner_loss(x: Tensor, h: Hypers, batch: tuple[()]) -> Tensor:

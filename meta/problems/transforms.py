@@ -62,6 +62,7 @@ class Transform:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape that a generator A must have."""
         D, k2 = self.height * self.width, self.stencil**2
         return {"local": (D, k2), "shared": (k2,), "dense": (D, D)}[self.kind]
 
@@ -81,9 +82,11 @@ class Transform:
         return y
 
     def matrix(self, A: Tensor) -> Tensor:  # -> [D, D], to look at
+        """A as a dense matrix."""
         return self._action(A)(torch.eye(self.height * self.width, dtype=A.dtype, device=A.device)).T
 
     def penalty(self, A: Tensor) -> Tensor | float:
+        """The smoothness penalty of the outer loss, []; 0 if `smoothness` is 0."""
         if not self.smoothness:
             return 0.0
         maps = self._checked(A).view(self.height, self.width, -1)

@@ -3,9 +3,9 @@
 emoji.py, shapes.py         bundled: drawn when they are needed
 folder.py, coco.py          the user's images and captions: what there is, and what is wrong with it
 files.py                    their way to the device: listed, split, decoded (decode.py, cache.py)
-problems.py                 everything that is wrong is counted, named, and refused or left out
+problems.py                 problems are counted, named, and refused or skipped
 tokenizer.py                words to numbers
-captioned.py                what all of them become, and what a step draws from
+captioned.py                the common result, from which training steps draw
 """
 
 from functools import partial
@@ -22,8 +22,8 @@ __all__ = ["Captioned", "Data", "load"]
 def load(config: Config, device: torch.device | str = "cpu", say: Say = partial(print, flush=True)) -> Data:
     """The images of `config.data.source`, captioned, split, tokenized and on the device.
 
-    `say` is told in sentences what a person should know: progress, and what was left out. Raises
-    ValueError when the source can't be used, RuntimeError when the emoji's font can't be drawn.
+    `say` receives sentences for the user: progress, and what was left out. Raises ValueError when the source
+    can't be used, and RuntimeError when the emoji font can't be drawn.
     """
     if config.data.source == "emoji":
         pictures = emoji.pictures(config.size, config.split_seed)

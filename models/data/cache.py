@@ -81,6 +81,7 @@ def key(files: Sequence[Path], side: int) -> str:
 
 
 def content_of(images: np.ndarray) -> str:
+    """The hash of decoded images [N, 3, S, S] uint8."""
     return hashlib.sha256(images.data).hexdigest()
 
 
@@ -97,14 +98,16 @@ class Entry:
 
     @property
     def pixels(self) -> Path:
+        """The file of the decoded images."""
         return self.home / f"{self.key}.npy"
 
     @property
     def facts(self) -> Path:
+        """The file that describes them; it is written last."""
         return self.home / f"{self.key}.json"
 
     def load(self, say: Say = lambda sentence: None) -> tuple[Decoded, str] | None:
-        """What is kept, mapped into memory and whole; None when there is nothing or it is damaged."""
+        """The cached images, mapped into memory and checked; None when absent or damaged."""
         try:
             written = json.loads(self.facts.read_text())
             facts = written["facts"]

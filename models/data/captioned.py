@@ -21,7 +21,7 @@ Say = Callable[[str], None]  # where a sentence for the user goes
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a source gives: images of training first, then those of validation, the fairest sample first."""
+    """Images from a source: those of training first, then those of validation, the fairest sample first."""
 
     images: Tensor  # [N, 3, S, S] uint8
     captions: Sequence[Sequence[str]]  # N of at least one each
@@ -31,7 +31,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Captioned:
-    """N images and what is said of them, M captions in all."""
+    """N images with M captions in all."""
 
     images: Tensor  # [N, 3, S, S] uint8
     tokens: Tensor  # [M, T] int64, 0 is padding
@@ -41,6 +41,7 @@ class Captioned:
 
     @staticmethod
     def of(images: Tensor, captions: Sequence[Sequence[str]], tokenizer: Tokenizer) -> "Captioned":
+        """Images [N, 3, S, S] with the captions of each, tokenized."""
         counts = [len(said) for said in captions]
         flat = tuple(chain.from_iterable(captions))
         first = torch.tensor([0, *accumulate(counts)][:-1], dtype=torch.int64)
@@ -50,6 +51,7 @@ class Captioned:
         return len(self.images)
 
     def to(self, device: torch.device | str) -> "Captioned":
+        """The same on another device."""
         images, tokens = self.images.to(device), self.tokens.to(device)
         return Captioned(images, tokens, self.first.to(device), self.count.to(device), self.captions)
 
@@ -67,10 +69,12 @@ class Captioned:
 
 @dataclass(frozen=True)
 class Data:
+    """Training and validation images with their captions, on the device."""
+
     train: Captioned
     valid: Captioned
     tokenizer: Tokenizer
-    digest: str  # of images, captions and split: a checkpoint remembers what it was trained on
+    digest: str  # of images, captions and split; stored in checkpoints
 
     @staticmethod
     def of(pictures: Pictures, valid_images: int, device: torch.device | str, say: Say) -> "Data":
@@ -95,7 +99,7 @@ def content_of(images: Tensor) -> str:
 
 
 def _tell(captions: Sequence[Sequence[str]], tokenizer: Tokenizer, say: Say) -> None:
-    """What a person should know of captions that are neither wrong nor quite right."""
+    """Reports captions that are usable only in part: too long, or of unknown words."""
     # A word takes two characters with its space: a shorter caption has no more than LONGEST of them.
     long = [c for c in chain.from_iterable(captions) if len(c) >= 2 * LONGEST and len(words(c)) > LONGEST]
     if long:

@@ -48,7 +48,7 @@ def listing(root: Path, problems: list[Problem], say: Say) -> Listing:
 
 
 def _items(root: Path, path: Path, problems: list[Problem]) -> list[Item]:
-    """What one captions file lists, each image with all its usable captions."""
+    """The images of one captions file, each with all its usable captions."""
     where = str(path.relative_to(root))
     images, annotations = _tables(path)
     names: dict[Any, str] = {}
@@ -108,7 +108,9 @@ def _tables(path: Path) -> tuple[list[Any], list[Any]]:
     tables = [content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations")]
     for key, table in zip(("images", "annotations"), tables, strict=True):
         if not isinstance(table, list):
-            there = f"its keys are {', '.join(content)}" if isinstance(content, dict) else "it is no object"
+            there = (
+                f"its keys are {', '.join(content)}" if isinstance(content, dict) else "it is not an object"
+            )
             raise ValueError(f'{path} has no list "{key}" as COCO\'s captions have; {there}')
     return tables[0], tables[1]  # type: ignore[return-value]
 
@@ -127,9 +129,9 @@ def _entries(
 
 def _error(entry: Any, keys: tuple[str, str]) -> str | None:
     if not isinstance(entry, dict):
-        return "is no object"
+        return "is not an object"
     number, text = keys
-    # `type` and not `isinstance`: COCO has 700,000 entries, and True is no id.
+    # `type` and not `isinstance`: COCO has 700,000 entries, and True is not an id.
     if type(entry.get(number)) in (int, str) and type(entry.get(text)) is str:
         return None if type(entry.get("id", 0)) in (int, str) else f'"id" is {entry["id"]!r}, no id'
     for key in keys:

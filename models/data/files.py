@@ -1,4 +1,4 @@
-"""The user's own images: listed, split, decoded once, and what is wrong with them settled as they ask."""
+"""The user's own images: listed, split, decoded once, with problems handled as configured."""
 
 from pathlib import Path
 

@@ -117,12 +117,12 @@ def _rows(root: Path, path: Path, problems: list[Problem]) -> Iterator[Row]:
             try:
                 row = json.loads(line.decode("utf-8-sig")) if line.strip() else None
             except (ValueError, RecursionError) as e:
-                problems.append(Problem(Kind.MALFORMED, f"{where}:{n}", f"is no JSON: {e}"))
+                problems.append(Problem(Kind.MALFORMED, f"{where}:{n}", f"is not JSON: {e}"))
                 continue
             if isinstance(row, dict):
                 yield n, row
             elif line.strip():
-                problems.append(Problem(Kind.MALFORMED, f"{where}:{n}", "is no JSON object"))
+                problems.append(Problem(Kind.MALFORMED, f"{where}:{n}", "is not a JSON object"))
 
 
 def _csv_rows(path: Path, where: Path, problems: list[Problem]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What a folder has to offer before an image is opened: files, what is said of each, and what is wrong."""
+"""The contents of a folder before any image is opened: files, captions and problems."""
 
 import os
 from collections.abc import Sequence
@@ -19,8 +19,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
+    """The images of a folder with their captions, split as its metadata splits them."""
+
     train: Sequence[Item]
-    valid: Sequence[Item] | None  # None: nobody has said, so some of train are to be held out
+    valid: Sequence[Item] | None  # None: no split is given, so some of train are to be held out
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -37,7 +39,7 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def is_file(path: Path) -> bool:
-    """False, too, for what no file can be called: a caption in the wrong column is soon too long for a name."""
+    """Whether it is a file; False also for impossible names, such as a caption in the wrong column."""
     try:
         return path.is_file()
     except OSError:

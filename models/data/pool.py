@@ -17,7 +17,7 @@ from models.data.captioned import Say
 from models.data.decode import square
 from models.data.progress import Progress, duration
 
-TASK = 32  # files a thread takes at a time: some tens of milliseconds of work
+TASK = 32  # files per task of a thread: some tens of milliseconds of work
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Bad:
 
 @dataclass(frozen=True)
 class Decoded:
+    """The images that could be decoded, and why the others could not."""
+
     images: np.ndarray  # [N, 3, S, S] uint8, of the files that could be decoded, in their order
     bad: tuple[Bad, ...]
 
@@ -67,6 +69,7 @@ def decode(files: Sequence[Path], side: int, say: Say) -> Decoded:
 
 
 def cpus_allowed() -> int:
+    """The number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -74,5 +77,5 @@ def _why(error: Exception) -> str:
     """An error without the path that some of Pillow's repeat, on one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if text.startswith("cannot identify image file"):
-        text = "it is no image that can be read"
+        text = "it is not a readable image"
     return " ".join(text.split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What is wrong with a user's images and captions: counted, named, and refused or left out as they ask.
+"""Problems with a user's images and captions: counted, named, and refused or skipped as configured.
 
 Nothing is ever left out in silence: a model that learned from half of the images would look like one that
 learned badly from all of them.
@@ -14,6 +14,8 @@ NAMED = 5  # of each kind; more would bury the other kinds
 
 
 class Kind(StrEnum):
+    """The kinds of problems, in the order of the report."""
+
     MISSING = "missing files"
     CORRUPT = "images that can't be decoded"
     UNREADABLE = "files that can't be read"
@@ -27,13 +29,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
+    """One thing that is wrong with a folder of images."""
+
     kind: Kind
     where: str  # a file, with its line or entry where it has any: "metadata.jsonl:17"
-    what: str = ""  # what is wrong there, where the kind does not say it all
+    what: str = ""  # details, where the kind alone is not enough
 
 
 def settle(problems: Sequence[Problem], source: object, bad: str, say: Say) -> None:
-    """Refuses them when `bad` is "refuse", with a ValueError; tells them when it is "skip"."""
+    """Raises ValueError with the list when `bad` is "refuse"; passes the list to `say` when it is "skip"."""
     if not problems:
         return
     if bad == "refuse":

@@ -1,4 +1,4 @@
-"""How far a long job is: a bar that redraws itself on a terminal, a line every few seconds in a log."""
+"""Progress of a long job: a bar on a terminal, a line every few seconds in a log."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ WIDTH = 30  # columns of the bar; with its words it fits into 80
 
 
 class Progress:
-    """Tell it how much is done with `at`. Only the thread that made it may."""
+    """Call `at` with the amount done, from the thread that created it."""
 
     def __init__(self, what: str, total: int, say: Callable[[str], None]):
         self.what, self.total, self.say = what, total, say
@@ -18,6 +18,7 @@ class Progress:
         self.started = self.told = time.monotonic()
 
     def at(self, done: int) -> None:
+        """Shows that `done` of the total are done, unless the last report is too recent."""
         now = time.monotonic()
         if now - self.told < (REDRAWN if self.bar else EVERY):
             return
@@ -32,7 +33,7 @@ class Progress:
             self.say(f"{done:,} of {self.total:,} {self.what} ({100 * done // self.total}%), {left}")
 
     def end(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self.bar:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

@@ -74,6 +74,7 @@ def held_out(seed: int) -> list[int]:
 
 
 def caption(size: int, colour: int, shape: int, place: int, ground: int) -> str:
+    """The caption of a picture, from the indices of its attributes."""
     names = tuple(COLOURS)
     return f"a {tuple(SIZES)[size]} {names[colour]} {SHAPES[shape]} {PLACES[place]} on {names[ground]}"
 

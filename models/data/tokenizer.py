@@ -1,8 +1,8 @@
 """Words to numbers: a vocabulary built from the training captions alone.
 
-Padding is 0, the unknown word 1, and 2 is the whole caption of someone who said nothing. Every word that
-the training captions have fewer than twice is unknown. So the unknown word is met, and learned, in
-training: a held-out caption is full of them.
+Padding is 0, the unknown word 1, and 2 stands for an empty caption. A word that occurs fewer than twice in
+the training captions is unknown. So the unknown word occurs in training, and its embedding is learned:
+held-out captions contain many.
 """
 
 import re
@@ -18,8 +18,8 @@ from torch import Tensor
 
 PAD, UNKNOWN, EMPTY = 0, 1, 2
 WORDS = 3  # the first word's number
-SEEN = 2  # times a word must be seen to have a number of its own; once teaches its one picture by heart
-LONGEST = 64  # words read of a caption: sentences have fewer, and one essay would pad all to its length
+SEEN = 2  # occurrences for a number of its own; a word with one picture would only be memorised
+LONGEST = 64  # words of a caption that are read: longer ones would pad all others to their length
 
 
 def words(caption: str) -> list[str]:
@@ -34,10 +34,13 @@ def says_something(caption: str) -> bool:
 
 @dataclass(frozen=True)
 class Tokenizer:
+    """Maps captions to numbers by a vocabulary."""
+
     vocabulary: tuple[str, ...]  # word n has number n + 3
 
     @staticmethod
     def of(captions: Iterable[str], seen: int = SEEN) -> "Tokenizer":
+        """The vocabulary of these captions: all words that occur at least `seen` times, in alphabetical order."""
         # A word with its comma is counted as it stands and taken apart once: 600,000 captions in a second.
         counts: Counter[str] = Counter()
         for written, n in Counter(chain.from_iterable(map(str.split, captions))).items():
@@ -61,12 +64,12 @@ class Tokenizer:
 
     @staticmethod
     def empty(n: int, device: torch.device | str = "cpu") -> Tensor:
-        """[n, 1] int64: n captions of people who said nothing."""
+        """n empty captions: [n, 1] int64."""
         return torch.full((n, 1), EMPTY, device=device)
 
 
 class _Numbers(dict[str, list[int]]):
-    """What is written between two spaces -> the numbers of its words, worked out when it is first met."""
+    """Text between two spaces -> the numbers of its words, computed on first use."""
 
     def __init__(self, vocabulary: Iterable[str]):
         self._of_word = {w: n for n, w in enumerate(vocabulary, WORDS)}

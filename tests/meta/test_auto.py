@@ -7,12 +7,12 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from meta import Hypers, Problem, Result, hypergradient
-from meta.auto import METHODS, WAYS
-from meta.inner import Inner
+from meta.inner.steps import Inner
+from meta.inner.ties import constant
+from meta.methods.choice import METHODS, WAYS
 from meta.methods.method import Method
 from meta.methods.tape import Tape
 from meta.problems.nets import Examples, network
-from meta.ties import constant
 
 STEPS = 100  # enough for the methods to differ: a tape takes 6 kB
 
@@ -128,9 +128,9 @@ def test_what_is_asked_for_and_far_too_large_is_refused_before_any_step():
 
 
 def test_by_default_half_of_what_is_free_may_be_taken(monkeypatch):
-    monkeypatch.setattr("meta.memory.available", lambda device: 2 * needs("tape") - 2)
+    monkeypatch.setattr("meta.inner.memory.available", lambda device: 2 * needs("tape") - 2)
     assert found(None).method == "checkpoint"
-    monkeypatch.setattr("meta.memory.available", lambda device: 2 * needs("tape"))
+    monkeypatch.setattr("meta.inner.memory.available", lambda device: 2 * needs("tape"))
     assert found(None).method == "tape"
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from meta import Hypers, hypergradient
-from meta.chaos import ACTIONS, Diverged, Guards, Sight, Verdict, Watch, sight, signs
 from meta.problems.digits import digits
 from meta.problems.nets import network
 from meta.train import train
+from meta.train.chaos import ACTIONS, Diverged, Guards, Sight, Verdict, Watch, sight, signs
 
 FINE = Sight(value=1.0, norm=1.0, steps=100, growth=0.5, agreement=0.8, foretold=-0.1, came=-0.1)
 WILD = replace(FINE, growth=9.0)

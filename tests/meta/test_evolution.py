@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from meta import Hypers, Problem, hypergradient
 from meta.dynamics import HeavyBall
-from meta.inner import Inner
+from meta.inner.steps import Inner
+from meta.inner.ties import constant
 from meta.methods.evolution import Estimate, Evolution
 from meta.problems.nets import Examples, network
 from meta.problems.quadratic import rotated
-from meta.ties import constant
 
 T = 8
 BOWL = rotated(torch.tensor([0.2, 1.0, 3.0]), T, seed=3)  # its outer loss is quadratic in the target

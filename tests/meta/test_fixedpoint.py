@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from meta.fixedpoint import (
+from meta.inner.fixedpoint import (
     LARGEST_BASE,
     LIMIT,
     NARROW,

@@ -9,9 +9,9 @@ from support.trainings import DYNAMICS, NETS, Counted, apart, every_part, severa
 from meta import Hypers, Problem, Result, hypergradient
 from meta.dynamics import exact_fraction
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
+from meta.inner.ties import constant, piecewise
 from meta.methods.forward import Forward, tangent
-from meta.ties import constant, piecewise
 
 
 def gradient(problem: Problem, hypers: Hypers, method: str | Forward, **options) -> Result:

@@ -12,10 +12,10 @@ from torch.nn.functional import cross_entropy
 
 from meta import Hypers, Layout, Piece, Problem, hypergradient
 from meta.dynamics import Adam, HeavyBall
-from meta.inner import Inner
+from meta.inner.steps import Inner
+from meta.inner.ties import Tie
 from meta.methods import implicit
 from meta.methods.implicit import Implicit, conjugate_gradient, neumann
-from meta.ties import Tie
 
 N, D, C = 24, 4, 3
 P = D * C + C

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from support.trainings import apart, every_part, several, training
 
 from meta import Hypers, hypergradient
+from meta.inner.ties import Tie, constant, linear, per_epoch, piecewise
 from meta.methods.evolution import Evolution
 from meta.methods.truncated import Truncated
-from meta.ties import Tie, constant, linear, per_epoch, piecewise
 
 PROBLEM = training()
 T, G, P = PROBLEM.steps, PROBLEM.layout.G, PROBLEM.layout.P

@@ -8,11 +8,11 @@ import math
 import pytest
 import torch
 
-from meta.auto import METHODS
 from meta.ladder import RUNGS, climb, slopes
 from meta.ladder.cases import DYNAMICS, Case, convex, kinds, tanh_network
 from meta.ladder.check import above, at_most, refusal, relative_error, within
 from meta.ladder.differences import STEPS, central, order
+from meta.methods.choice import METHODS
 from meta.methods.tape import Tape
 from meta.verify import WHAT
 

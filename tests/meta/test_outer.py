@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meta import Hypers, hypergradient
-from meta.caps import MARGIN, TRUST, capped, l2_limit
 from meta.dynamics import Adam as InnerAdam
 from meta.dynamics import HeavyBall
-from meta.outer import RULES, Adam, Outer, RmsProp, Sgd, Sign, clipped, outer
+from meta.inner.ties import constant
 from meta.problems.nets import Examples, network
-from meta.ties import constant
+from meta.train.caps import MARGIN, TRUST, capped, l2_limit
+from meta.train.optimisers import RULES, Adam, Outer, RmsProp, Sgd, Sign, clipped, outer
 
 FREE: dict[str, float] = {}  # no trust
 

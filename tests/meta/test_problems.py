@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from meta import Hypers, hypergradient
 from meta.dynamics import HeavyBall
+from meta.inner.ties import constant
 from meta.problems.digits import digits, mnist
 from meta.problems.nets import Examples, network
 from meta.problems.quadratic import Quadratic, rotated
-from meta.ties import constant
 
 T = 17
 METHODS = ("unroll", "tape")
@@ -280,9 +280,9 @@ def test_idx_files_are_read_plain_and_packed(folder, tmp_path):
             "t10k-labels-idx1-ubyte",
             b"<html>not found",
             ValueError,
-            "begins with 3c 68 74 6d, which is no IDX file",
+            "begins with 3c 68 74 6d, which is not an IDX file",
         ),
-        ("t10k-labels-idx1-ubyte", b"", ValueError, "which is no IDX file"),
+        ("t10k-labels-idx1-ubyte", b"", ValueError, "which is not an IDX file"),
         (
             "train-labels-idx1-ubyte",
             idx(np.zeros(12, np.uint8))[:-3],

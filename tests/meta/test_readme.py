@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from meta import Hypers, Result, command
-from meta.auto import METHODS
-from meta.config import Config
+from meta import Hypers, Result
+from meta.methods.choice import METHODS
+from meta.train import __main__ as command
+from meta.train.config import Config
 from tuner_tui.search.builtin import find_search
 from tuner_tui.search.file import load_search
 

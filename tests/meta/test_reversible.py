@@ -8,9 +8,9 @@ import torch
 
 from meta import Hypers, Layout, Piece, Problem, hypergradient
 from meta import dynamics as dynamics_module
-from meta import exact as exact_module
 from meta.dynamics import Adam, HeavyBall
-from meta.exact import LARGE_GROUP, cut
+from meta.inner import integers as exact_module
+from meta.inner.integers import LARGE_GROUP, cut
 from meta.methods.reversible import Reversible
 from meta.problems.nets import Examples, network
 
@@ -150,7 +150,7 @@ def test_bits_of_adam_are_those_of_both_averages():
 
 
 def test_memory_grows_with_the_bits_and_not_with_the_states():
-    from meta.inner import Inner
+    from meta.inner.steps import Inner
     from meta.methods.tape import Tape
 
     problem = tanh_network(steps=2000)
@@ -342,7 +342,7 @@ def test_a_dropped_dv_term_shows(monkeypatch):
 
 def test_a_word_left_in_a_buffer_shows(monkeypatch):
     """Weights and velocity alone would come back if the spilled bits were dropped where they are zero."""
-    from meta.fixedpoint import InfoBuffer
+    from meta.inner.fixedpoint import InfoBuffer
 
     problem = tanh_network(HeavyBall(0.1, 0.5), steps=60)
     hypers = Hypers(log_init_scale=torch.zeros(problem.layout.G))

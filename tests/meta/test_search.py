@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from support.sabotage import study, tuner
 
-from meta.config import Config
 from meta.train import train
+from meta.train.config import Config
 from tuner_tui.engine.sampler import make_sampler
 from tuner_tui.search.builtin import find_search
 from tuner_tui.search.file import load_search

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch.func import hessian, vmap
 
 from meta import Hypers, Layout, Piece, hypergradient
+from meta.inner.first_weights import first_weights, normal_bins, quantiles, through_quantiles
 from meta.problems.nets import Examples, network
-from meta.start import first_weights, normal_bins, quantiles, through_quantiles
 
 modest = settings(max_examples=40, deadline=None)
 bins_of = st.lists(st.floats(-20, 20), min_size=2, max_size=9).map(

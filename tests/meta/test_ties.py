@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meta import Hypers, hypergradient
+from meta.inner.ties import Tie, constant, linear, per_epoch, piecewise
 from meta.problems.quadratic import rotated
-from meta.ties import Tie, constant, linear, per_epoch, piecewise
 
 modest = settings(max_examples=50, deadline=None)
 
@@ -76,7 +76,7 @@ def test_linear_meets_its_knots_and_is_straight_between(n, data):
     [
         (lambda: piecewise(10, 0), "0 pieces of 10 steps; give 1 to 10"),
         (lambda: piecewise(10, 11), "11 pieces of 10 steps; give 1 to 10"),
-        (lambda: per_epoch(10, 0), "0 steps an epoch; give 1 or more"),
+        (lambda: per_epoch(10, 0), "0 steps per epoch; give 1 or more"),
         (lambda: linear(10, 1), "1 knots on 10 steps; give 2 to 10"),
         (lambda: constant(10).spread(torch.zeros(2, 3)), "has 2 rows; its tie takes 1"),
     ],

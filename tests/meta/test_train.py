@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from meta import Hypers, hypergradient
-from meta.begin import Setup, begin
-from meta.command import main
-from meta.config import LEARNABLE, Config
-from meta.start import first_weights
-from meta.ties import piecewise
+from meta.inner.first_weights import first_weights
+from meta.inner.ties import piecewise
 from meta.train import train
+from meta.train.__main__ import main
+from meta.train.config import LEARNABLE, Config
+from meta.train.setup import Setup, begin
 
 SMALL = {
     "train_examples": 200, "valid_examples": 100, "batch": 50, "hidden": 20, "steps": 20, "seeds": 2,
@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not():
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused_with_a_sentence_that_names_them(hypers, words, monkeypatch):
-    monkeypatch.setattr("meta.inner.Inner.advance", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr("meta.inner.steps.Inner.advance", lambda *_: pytest.fail("it trained"))
     with pytest.raises(ValueError) as caught:
         next(train(**hypers))
     assert all(word in str(caught.value) for word in words), str(caught.value)
@@ -157,7 +157,7 @@ def test_bad_settings_are_refused_with_a_sentence_that_names_them(hypers, words,
 def test_a_missing_folder_or_device_is_refused():
     with pytest.raises(FileNotFoundError, match="MNIST"):
         next(train(data="/no/such/folder"))
-    with pytest.raises(ValueError, match="no device"):
+    with pytest.raises(ValueError, match="is not a device"):
         next(train(device="gpuu"))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="give cpu"):
@@ -237,7 +237,7 @@ def test_sigterm_saves_what_was_learned(tmp_path, capsys, monkeypatch, undisturb
         if len(said) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("meta.command._say", killed)
+    monkeypatch.setattr("meta.train.__main__._say", killed)
     endless = [word.replace("iterations=2", "iterations=100000") for word in WORDS]
     assert main([*endless, "--out", str(tmp_path)]) == 143
     assert len(said) == 3 and not capsys.readouterr().out

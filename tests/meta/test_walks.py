@@ -11,7 +11,7 @@ from support.trainings import DYNAMICS, GRANULARITIES, NETS, Counted, apart, eve
 from meta import Hypers, Problem, Result, hypergradient
 from meta.dynamics import Adam, HeavyBall
 from meta.hypers import Parts
-from meta.inner import Inner
+from meta.inner.steps import Inner
 from meta.methods.checkpoint import Checkpoint
 from meta.methods.method import Method
 from meta.methods.tape import Tape

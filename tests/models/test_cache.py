@@ -64,7 +64,7 @@ def test_what_is_kept_can_be_read_by_anyone(home, tmp_path):
     (npy,), (facts,) = home.glob("*.npy"), home.glob("*.json")
     assert (np.load(npy) == decoded.images).all() and len(decoded.images) == 3
     facts = json.loads(facts.read_text())["facts"]
-    assert facts["bad"] == [{"number": 3, "why": "it is no image that can be read", "unreadable": False}]
+    assert facts["bad"] == [{"number": 3, "why": "it is not a readable image", "unreadable": False}]
     assert facts["content"] == cache.content_of(decoded.images)
 
 

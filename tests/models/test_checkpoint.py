@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models import checkpoint
-from models.checkpoint import LAST, CheckpointError, Identity, load, read, save
 from models.config import Config
+from models.train import checkpoint
+from models.train.checkpoint import LAST, CheckpointError, Identity, load, read, save
 
 OF = Identity(Config(), "c0ffee", seed=3)
 
@@ -107,7 +107,7 @@ def test_what_could_not_be_loaded_is_not_saved(path, value):
 SAVER = """
 import os, sys, torch
 from pathlib import Path
-from models.checkpoint import Identity, save
+from models.train.checkpoint import Identity, save
 from models.config import Config
 torch.set_num_threads(1)
 for line in sys.stdin:  # each a step from which a fresh process saves on
@@ -236,7 +236,7 @@ def test_nothing_hidden_in_a_file_is_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path.parent.mkdir(parents=True)
     torch.save({"version": 1, "state": Intruder()}, path)
-    assert refusal(path) == "is no checkpoint of the caption model; give a checkpoint.pt that it wrote"
+    assert refusal(path) == "is not a checkpoint of the caption model; give a checkpoint.pt that it wrote"
     path.write_bytes(pickle.dumps(Intruder()))
     assert refusal(path) == DAMAGED
     assert not Path("intruded").exists()
@@ -245,7 +245,7 @@ def test_nothing_hidden_in_a_file_is_run(path, tmp_path, monkeypatch):
 def test_another_programs_file_is_no_checkpoint(path):
     path.parent.mkdir(parents=True)
     torch.save(nn.Linear(2, 2).state_dict(), path)
-    assert refusal(path) == "is no checkpoint of the caption model; give a checkpoint.pt that it wrote"
+    assert refusal(path) == "is not a checkpoint of the caption model; give a checkpoint.pt that it wrote"
 
 
 # --- which training it is

@@ -122,7 +122,7 @@ def test_everything_that_can_be_wrong_is_counted_and_named(root):
         f"{where}: id 5001, file_name 000000000001.jpg",
         "malformed entries: 6",
         f'{where} images[13]: has no "file_name", only id',
-        f"{where} images[14]: is no object",
+        f"{where} images[14]: is not an object",
         f'{where} images[15]: "id" is [1], no id',
         f'{where} images[16]: "file_name" is None, no text',
         f'{where} annotations[54]: has no "caption", only id, image_id, text',
@@ -139,7 +139,11 @@ def test_everything_that_can_be_wrong_is_counted_and_named(root):
         assert line in str(error.value), line
     said = []
     data = loaded(root, said.append, **{"data.bad": "skip"})
-    for line in [*listed, "images that can't be decoded: 1", f"train2017/{9:012}.jpg: it is no image"]:
+    for line in [
+        *listed,
+        "images that can't be decoded: 1",
+        f"train2017/{9:012}.jpg: it is not a readable image",
+    ]:
         assert line in "\n".join(said), line
     both = captions_of_greys(data.train) | captions_of_greys(data.valid)
     wanted = all_of(range(9))
@@ -152,7 +156,7 @@ def test_files_that_are_not_coco(root):
     path = root / "annotations" / "captions_train2017.json"
     for content, error in (
         ("{", "can't be read as JSON"),
-        ("[]", 'has no list "images" as COCO\'s captions have; it is no object'),
+        ("[]", 'has no list "images" as COCO\'s captions have; it is not an object'),
         ('{"images": [], "info": 1}', 'has no list "annotations" .*its keys are images, info'),
         ('{"images": [], "annotations": []}', "at least one of each is needed"),
     ):

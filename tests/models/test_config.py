@@ -44,14 +44,14 @@ def test_hypers_and_of_are_inverse():
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("convnet.kind", "strait", "is no known kind; did you mean 'straight'? choose straight, "),
-        ("convnet.kind", 3, "is no known kind"),
+        ("convnet.kind", "strait", "is not a known kind; did you mean 'straight'? choose straight, "),
+        ("convnet.kind", 3, "is not a known kind"),
         (
             "convnet.dept",
             3,
-            "'convnet.dept' is no hyperparameter of the caption model; did you mean 'convnet.depth'",
+            "'convnet.dept' is not a hyperparameter of the caption model; did you mean 'convnet.depth'",
         ),
-        ("learning", 3, "is no hyperparameter of the caption model; "),
+        ("learning", 3, "is not a hyperparameter of the caption model; "),
         ("batch_size", 0, "batch_size = 0 is out of range; give a whole number from 1 "),
         ("batch_size", 8.0, "is not a whole number"),
         ("batch_size", True, "is not a whole number"),
@@ -96,7 +96,7 @@ def test_all_that_is_wrong_is_said_at_once():
     assert len(str(e.value).splitlines()) == 3
 
 
-@pytest.mark.parametrize(("device", "says"), [("gpu!", "is no device"), ("cuda:99", "cuda:99")])
+@pytest.mark.parametrize(("device", "says"), [("gpu!", "is not a device"), ("cuda:99", "cuda:99")])
 def test_a_wrong_device_is_said_before_data_is_loaded(device, says, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_: pytest.fail("data was loaded"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

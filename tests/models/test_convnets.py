@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.config import Config
-from models.convnets import Convnet, Same, dilations, widths
+from models.network.convnets import Convnet, Same, dilations, widths
+from models.network.norms import ImageNorm
+from models.network.reader import Caption
 from models.noise import Noise
-from models.norms import ImageNorm
-from models.reader import Caption
 
 TAPERS = ("tapered", "expanding", "bottlenecked")
 KINDS = ("straight", "straight_dilated", "straight_residual", *TAPERS)

@@ -9,14 +9,11 @@ import pytest
 import torch
 
 from models import data
-from models.asking import choose
 from models.config import Config
-from models.exam import CURVE, Exam, answer
-from models.model import LEVELS, pixels
+from models.network.model import LEVELS, pixels
 from models.noise import Noise
-from models.speed import Plan
-
-EAGER = Plan(bf16=False, compile=False, graph=False)
+from models.task.asking import choose
+from models.task.exam import CURVE, Exam, answer
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +83,9 @@ def test_constant_answers_score_what_arithmetic_says(exam, shapes):
 
 
 def test_a_model_that_knows_scores_nothing_and_one_that_does_not_scores_uniform(exam):
-    knowing = answer(Knowing(exam.curve.images, 200.0), exam.curve, exam.tokens, EAGER)  # type: ignore[arg-type]
+    knowing = answer(Knowing(exam.curve.images, 200.0), exam.curve, exam.tokens)  # type: ignore[arg-type]
     assert knowing.emd2 < 1e-6 and knowing.bits < 1e-6 and knowing.psnr > 80
-    clueless = answer(Knowing(exam.curve.images, 0.0), exam.curve, exam.tokens, EAGER)  # type: ignore[arg-type]
+    clueless = answer(Knowing(exam.curve.images, 0.0), exam.curve, exam.tokens)  # type: ignore[arg-type]
     assert clueless.emd2 == pytest.approx(exam.uniform, rel=1e-4)
     assert clueless.bits == pytest.approx(8)
     assert len(clueless.curve) == len(CURVE) and all(math.isfinite(loss) for loss in clueless.curve)
@@ -133,9 +130,9 @@ def test_the_masks_are_on_the_device_of_the_images(monkeypatch):
     """One that stayed on the CPU ended every training on a GPU before its first step. "meta" stands for the GPU."""
     devices = []
     monkeypatch.setattr(
-        "models.exam._questions", lambda images, given, *_: devices.append((images.device, given.device))
+        "models.task.exam._questions", lambda images, given, *_: devices.append((images.device, given.device))
     )
-    monkeypatch.setattr("models.exam._baselines", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr("models.task.exam._baselines", lambda *_: (0.0, 0.0))
     images = torch.empty(8, 3, 16, 16, dtype=torch.uint8, device="meta")
     captioned = SimpleNamespace(images=images, one_each=lambda: (None, (None, None)))
     Exam.draw(captioned, captioned, seed=0)

@@ -3,7 +3,7 @@
 import pytest
 
 from models.config import Config
-from models.flops import PEAKS, forward_image, mfu, peak, training_image, training_step
+from models.train.flops import PEAKS, forward_image, mfu, peak, training_image, training_step
 
 VOCABULARY = 2000
 ALL = 64 * 64  # pixels

@@ -246,16 +246,16 @@ LISTED = [
     r"images without a caption: 1",
     r"unlisted.png: it is not in metadata.jsonl",
     r"malformed entries: 5",
-    r"metadata.jsonl:28: is no JSON: Expecting property name",
-    r"metadata.jsonl:30: is no JSON object",
+    r"metadata.jsonl:28: is not JSON: Expecting property name",
+    r"metadata.jsonl:30: is not a JSON object",
     r"metadata.jsonl:31: has no 'text', only file_name",
     r"metadata.jsonl:32: file_name is 7, no file's name",
     r"metadata.jsonl:33: text is 7, no text",
 ]
 DECODED = [
     r"images that can't be decoded: 4",
-    r"text.png: it is no image that can be read",
-    r"empty.png: it is no image that can be read",
+    r"text.png: it is not a readable image",
+    r"empty.png: it is not a readable image",
     r"cut.jpg: .*truncated",
     r"float.tif: its intensities are floating-point numbers of unknown range; save it with 8 bits",
 ]
@@ -285,7 +285,7 @@ def test_corrupt_images_are_refused_also_when_they_come_from_the_cache(root):
     (root / "bad.png").write_text("no image")
     assert len(loaded(root, **{"data.bad": "skip"}).train) == 2
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"can't be decoded: 1\n +bad.png: it is no image"):
+        with pytest.raises(ValueError, match=r"can't be decoded: 1\n +bad.png: it is not a readable image"):
             loaded(root)
     paint(root / "bad.png")
     assert len(loaded(root).train) + len(loaded(root).valid) == 5

@@ -11,21 +11,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import losses
-from models.losses import level_loss
+from models.task import losses
+from models.task.losses import level_loss
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed: it comes with torch for CUDA"
 )
+pytestmark = pytest.mark.xdist_group("fused")  # the interpreter runs once, in one process
 MIXTURES = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.3), (0.5, 2.0, 1.5)]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 INTERPRETED = """
 import json, sys, torch
-from models import fused, losses
+from models.task import fused, losses
 
 def worst(ours, exact):
     return ((ours.double() - exact.double()).abs() / (1 + exact.double().abs())).max().item()
+
+def kernel(z, y, emd2, emd, xent, wanted):
+    loss, dz = losses.outputs(z, wanted)
+    fused.fill(z, y, emd2, emd, xent, loss, dz)
+    return loss, dz
 
 torch.manual_seed(0)
 told = []
@@ -38,15 +44,15 @@ for mixture in json.loads(sys.argv[1]):
         z = z.to(dtype)
         y = torch.randint(256, (19,), dtype=torch.uint8)
         y[:2] = torch.tensor([0, 255])
-        loss, dz = fused.loss_and_gradient(z, y, *mixture, True)
+        loss, dz = kernel(z, y, *mixture, True)
         exact, gradient = losses._reference(z.double(), y, *mixture, True)
-        alone, none = fused.loss_and_gradient(z, y.long(), *mixture, False)
+        alone, none = kernel(z, y.long(), *mixture, False)
         told.append([name, worst(loss, exact), worst(dz, gradient), worst(alone, exact), none.numel(), str(dz.dtype)])
 
 bad = torch.tensor([0, 256, -1, 255])
-loss, dz = fused.loss_and_gradient(torch.zeros(4, 256), bad, 1.0, 0.0, 1.0, True)
-empty = fused.loss_and_gradient(torch.zeros(0, 256), bad[:0], 1.0, 0.0, 1.0, True)
-narrow = fused.loss_and_gradient(torch.zeros(3, 64), torch.tensor([0, 32, 63]), 1.0, 0.0, 0.0, False)[0]
+loss, dz = kernel(torch.zeros(4, 256), bad, 1.0, 0.0, 1.0, True)
+empty = kernel(torch.zeros(0, 256), bad[:0], 1.0, 0.0, 1.0, True)
+narrow = kernel(torch.zeros(3, 64), torch.tensor([0, 32, 63]), 1.0, 0.0, 0.0, False)[0]
 wide = losses._reference(torch.zeros(3, 64), torch.tensor([0, 32, 63]), 1.0, 0.0, 0.0, False)[0]
 print(json.dumps({
     "told": told, "nan loss": loss.isnan().tolist(), "nan gradient": dz.isnan().all(1).tolist(),
@@ -105,7 +111,7 @@ def test_it_compiles_for_the_gpu_without_one_and_spills_nothing(capability, tmp_
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from models import fused
+    from models.task import fused
 
     pointers = {"z_at": "*bf16", "y_at": "*u8", "loss_at": "*fp32", "dz_at": "*bf16"}
     numbers = {"rows": "i32", "emd2": "fp32", "emd": "fp32", "xent": "fp32"}
@@ -141,14 +147,14 @@ def test_it_compiles_for_the_gpu_without_one_and_spills_nothing(capability, tmp_
 
 
 def test_triton_is_imported_by_nobody_before_a_gpu_needs_it():
-    code = "import sys; from models import losses, maskers; sys.exit('triton' in sys.modules)"
+    code = "import sys; from models.task import losses, maskers; sys.exit('triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_without_triton_the_reference_is_used_and_one_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)  # importing it now raises ImportError
-    monkeypatch.delitem(sys.modules, "models.fused", raising=False)
-    monkeypatch.delattr("models.fused", raising=False)
+    monkeypatch.delitem(sys.modules, "models.task.fused", raising=False)
+    monkeypatch.delattr("models.task.fused", raising=False)
     losses._fused.cache_clear()
     try:
         z, y = torch.randn(5, 256), torch.arange(5)

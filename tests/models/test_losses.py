@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from models.config import Config
-from models.losses import ROWS, asked_mean, bits, level_loss, loss_and_gradient, squared_emd, weights
+from models.task.losses import ROWS, asked_mean, bits, level_loss, loss_and_gradient, squared_emd, weights
 
 MIXTURES = [
     {"emd2": 1.0},

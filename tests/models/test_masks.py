@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models import maskers
 from models.config import Config, Masker
 from models.noise import Noise
+from models.task import maskers
 
 KINDS = ("orderless", "contiguish", "contiguous", "center")
 

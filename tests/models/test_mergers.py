@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from models import mergers
 from models.config import Config
-from models.reader import Caption
+from models.network import mergers
+from models.network.reader import Caption
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 

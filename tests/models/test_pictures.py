@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from models import pictures
 from models.config import Config
-from models.model import CaptionModel
+from models.drawing import pictures
+from models.network.model import CaptionModel
 from models.noise import Noise
 
 CAPTIONS = tuple(f"a picture number {n}" for n in range(9))

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models import config
-from models.cells import CELLS, FORGET, scan_by_doubling, scan_by_loop
+from models.network.cells import CELLS, FORGET, scan_by_doubling, scan_by_loop
+from models.network.reader import Reader
 from models.noise import Noise
-from models.reader import Reader
 
 KINDS = tuple(CELLS)
 

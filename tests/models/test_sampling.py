@@ -5,16 +5,16 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor, nn
 
 from models.config import Config
-from models.model import CaptionModel
+from models.drawing.orders import Ancestral, Chunked, Gibbs, Median
+from models.drawing.sampling import complete, passes, quantile
+from models.network.model import CaptionModel
 from models.noise import Noise
-from models.samplers import Ancestral, Chunked, Gibbs, Median
-from models.sampling import complete, passes, quantile
 
 SIX = torch.tensor(
     [*itertools.product((0, 1), repeat=6)], dtype=torch.uint8
@@ -278,6 +278,7 @@ def test_the_given_stays_and_all_that_is_asked_is_drawn(how, known, shared, seed
 ordinary = st.floats(-30, 30, width=32, allow_subnormal=False)
 
 
+@example(logits=[-(2.0**-126), 0.0], luck=0)
 @given(logits=st.lists(ordinary, min_size=2, max_size=8), luck=st.integers(0, 2**24 - 1))
 def test_no_temperature_takes_the_likeliest(logits, luck):
     z, luck_ = torch.tensor([logits]), torch.tensor([luck * 2**-24])
@@ -335,7 +336,7 @@ def test_a_batch_in_parts_is_the_same_batch(monkeypatch):
     images, nothing, tokens = holes(11)
     nothing[3] = True
     whole = [complete(correlated(), images, nothing, tokens, how) for how in (Ancestral("greedy"), Gibbs(4))]
-    monkeypatch.setattr("models.sampling.PIXELS", 5)  # two images a part
+    monkeypatch.setattr("models.drawing.sampling.PIXELS", 5)  # two images a part
     parts = [complete(correlated(), images, nothing, tokens, how) for how in (Ancestral("greedy"), Gibbs(4))]
     assert all(a.equal(b) for a, b in zip(whole, parts, strict=True))
 
@@ -375,12 +376,12 @@ def test_no_gradient_is_kept():
     ("make", "says"),
     [
         (lambda: Ancestral("gready"), "order = 'gready' is none; choose random, greedy, antigreedy"),
-        (lambda: Chunked(0), "passes = 0 is no number of passes; give a whole number from 1"),
-        (lambda: Chunked(2.5), "passes = 2.5 is no number"),
+        (lambda: Chunked(0), "passes = 0 is not a number of passes; give a whole number from 1"),
+        (lambda: Chunked(2.5), "passes = 2.5 is not a number"),
         (lambda: Chunked(temperature=-1.0), "temperature = -1.0 is out of range"),
         (lambda: Gibbs(temperature=math.nan), "temperature = nan is out of range"),
         (lambda: Gibbs(least=0.9, most=0.1), "least = 0.9 and most = 0.1"),
-        (lambda: Gibbs(eta=0.0), "eta = 0.0 is no share"),
+        (lambda: Gibbs(eta=0.0), "eta = 0.0 is not a share"),
     ],
 )
 def test_impossible_samplers_are_refused(make, says):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, LRScheduler, OneCycleLR
 
 from models.config import Config
-from models.schedules import batch_size, depends_on_steps, learning_rate, momentum
+from models.train.schedules import batch_size, depends_on_steps, learning_rate, momentum
 
 LR = 0.02
 KINDS = ("constant", "cosine", "one_cycle", "triangular", "plateau")

@@ -12,10 +12,9 @@ import pytest
 import torch
 from support import captions
 
-from models import speed
 from models.config import Config
-from models.learner import Learner
-from models.train import prepare
+from models.train import prepare, speed
+from models.train.learner import Learner
 
 SMALL = captions.SMALL | {"valid_images": 7}
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
@@ -99,7 +98,7 @@ def test_auto_compiles_nothing_that_would_not_repeat_or_not_compile(pretended, m
 
 def test_what_can_not_be_is_refused_with_a_sentence(pretended, monkeypatch):
     with pytest.raises(
-        ValueError, match=r"speed\.graph = 'on' needs a GPU .* cpu is no CUDA device; give auto"
+        ValueError, match=r"speed\.graph = 'on' needs a GPU .* cpu is not a CUDA device; give auto"
     ):
         plan(CPU, **{"speed.graph": "on"})
     pretended("H100 80GB HBM3", (9, 0))
@@ -150,7 +149,7 @@ def test_convolutions_are_told_to_repeat_exactly():
 
 COMPILED = """
 import sys, torch
-from models.learner import Learner
+from models.train.learner import Learner
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from test_speed import learner, losses

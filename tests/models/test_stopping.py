@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.config import Config
-from models.stopping import Divergence, EarlyStop, Plateau, Rules, diverged
+from models.train.stopping import Divergence, EarlyStop, Plateau, Rules, diverged
 
 UNIFORM = 42.7
 

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from support import captions
 
-from models import checkpoint, losses, lrfind
-from models.exam import CURVE
-from models.learner import OutOfMemory
-from models.stopping import Diverged
-from models.train import train
+from models import lrfind
+from models.task import losses
+from models.task.exam import CURVE
+from models.train import checkpoint, train
+from models.train.learner import OutOfMemory
+from models.train.stopping import Diverged
 
 QUICK = captions.SMALL | {"valid_images": 14}
 ALWAYS = {
@@ -169,28 +170,24 @@ def test_worse_than_uniform_after_warm_up_is_divergence():
     ],
     ids=lambda h: " ".join(map(str, h.values())),
 )
-@pytest.mark.parametrize("n", [5, 6])
-def test_2n_steps_are_n_steps_and_n_more_bit_for_bit(n, hypers, tmp_path):
+def test_2n_steps_are_n_steps_and_n_more_bit_for_bit(hypers, tmp_path):
     given = {**QUICK, **hypers, "steps": 12, "report_every": 3, "seed": 5}
     whole = [m for m in train(**given, out=str(tmp_path / "whole")) if m]
+    for n in (5, 6):
+        parts = tmp_path / f"parts {n}"
+        first = train(**given, out=str(parts), checkpoint_every=n)
+        done = 0  # the last step that was measured before the stop
+        while not (parts / "checkpoint.pt").exists():
+            done = (next(first) or {"step": done})["step"]
+        first.close()  # as a stop would
+        after = [m for m in train(**given, resume=str(parts / "checkpoint.pt"), out=str(parts)) if m]
 
-    first = train(**given, out=str(tmp_path / "parts"), checkpoint_every=n)
-    done = 0  # the last step that was measured before the stop
-    while not (tmp_path / "parts" / "checkpoint.pt").exists():
-        done = (next(first) or {"step": done})["step"]
-    first.close()  # as a stop would
-    after = [
-        m
-        for m in train(**given, resume=str(tmp_path / "parts" / "checkpoint.pt"), out=str(tmp_path / "parts"))
-        if m
-    ]
+        def numbers(m):
+            return {k: v for k, v in m.items() if k != "images_per_second"}
 
-    def numbers(m):
-        return {k: v for k, v in m.items() if k != "images_per_second"}
-
-    assert [numbers(m) for m in whole if m["step"] > done] == [numbers(m) for m in after]
-    one, two = (checkpoint.read(tmp_path / name / "checkpoint.pt").state for name in ("whole", "parts"))
-    assert_same(one, two)
+        assert [numbers(m) for m in whole if m["step"] > done] == [numbers(m) for m in after]
+        one, two = (checkpoint.read(out / "checkpoint.pt").state for out in (tmp_path / "whole", parts))
+        assert_same(one, two)
 
 
 def assert_same(one: Any, two: Any) -> None:
@@ -221,12 +218,12 @@ def test_too_big_a_model_says_so_before_the_first_step():
     """Real memory, really refused: the address space is limited first, so no machine is brought down."""
     code = """
 import resource, torch, models.train
-from models.learner import OutOfMemory
+from models.train.learner import OutOfMemory
 torch.set_num_threads(1)
 limit = 3 << 30
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    next(models.train.train(**{"data": "shapes", "size": 64, "batch_size": 4096, "convnet.depth": 512}))
+    next(models.train.train(**{"data": "shapes", "size": 32, "batch_size": 4096, "convnet.depth": 512}))
 except OutOfMemory as error:
     print("typed:", error)
 """
