@@ -233,11 +233,10 @@ def plot(
     color = not no_color and wants_color(sys.stdout)
     print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:
-        from .view.picture import save_picture
+        from .report.picture import write_picture
 
         for path in save:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_picture(snapshot, path)
+            write_picture(snapshot, path)
             print(path, file=sys.stderr)
 
 
@@ -275,20 +274,15 @@ def report(
 def list_(root: Root = _HERE) -> None:
     """List the studies: state, counts, best, newest first."""
     from .study.folder import list_studies
-    from .view.words import number
+    from .view.words import best_words, count_words
 
     for folder in list_studies(root):
         snapshot = folder.snapshot()
         counts, best = snapshot.counts, snapshot.best
-        value = (
-            f"best {number(best.value)} (trial {best.number})"
-            if best and best.value is not None
-            else "no best yet"
-        )
+        ends = ", ".join(words for outcome, words in count_words(counts) if outcome is not None)
         print(
-            f"{folder.name:<28} {folder.state(snapshot):<12} {counts.ended}/{counts.planned} ended: "
-            f"{counts.finished} finished, {counts.unfinished} unfinished, {counts.no_start} never started; "
-            f"{value}"
+            f"{folder.name:<28} {folder.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
+            f"{f'best {best_words(best)}' if best else 'no best yet'}"
         )
 
 

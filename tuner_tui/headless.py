@@ -34,12 +34,15 @@ def report_writers(
 
     Raises BadInput for a suffix without a writer.
     """
-    try:
-        by_suffix = [(writer_for(path), path) for path in reports]
-    except ValueError as error:
-        raise BadInput(f"--report {error}") from error
     named = ((json, ".json"), (junit, ".xml"), (markdown, ".md"))
-    return by_suffix + [(writer_for(Path(suffix[1:] + suffix)), path) for path, suffix in named if path]
+    wanted = [(path, path.suffix) for path in reports] + [(path, suffix) for path, suffix in named if path]
+    writers: list[tuple[Writer, Path]] = []
+    for path, suffix in wanted:
+        try:
+            writers.append((writer_for(suffix), path))
+        except ValueError as error:
+            raise BadInput(f"{path}: {error}") from error
+    return writers
 
 
 def run_headless(

@@ -196,14 +196,12 @@ def run_here(
     note: Callable[[str], None] = lambda text: None,
 ) -> Ran:
     """Run or resume the study in this process; see `engine.run.run_study` for what it returns and raises."""
-    from .engine.run import python_path, run_study
+    from .engine.run import run_study
     from .report.summary_folder import write_summary
 
-    resources, search = Resources.load(folder), folder.snapshot().search
+    resources = Resources.load(folder)
     return run_study(
         folder,
-        search,
-        path=python_path(search),
         gpus=resources.gpus,
         publisher=publisher_command(folder, resources.tracking_uri),
         on_change=on_change,

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from support.search_files import CAPTION, TARGET
 from support.search_strategies import searches
 
+from tuner_tui.engine import sampler
 from tuner_tui.engine.sampler import make_sampler
 from tuner_tui.search.file import parse_search
-from tuner_tui.search.search import Search
+from tuner_tui.search.search import SAMPLERS, Search
 from tuner_tui.search.space import Choice, Distribution, Float, Int, frozen
 from tuner_tui.study.outcomes import Outcome
 from tuner_tui.study.snapshot import Trial
@@ -270,3 +271,7 @@ def test_tpe_takes_crashes_repeats_and_trials_from_another_space() -> None:
     assert sampler.ask(20) == params
     sampler.tell(0, past[0].params, 0.1, Outcome.FINISHED)  # asked of an earlier sampler
     sampler.ask(21)
+
+
+def test_a_search_file_may_name_the_samplers_there_are():
+    assert tuple(sampler.SAMPLERS) == SAMPLERS

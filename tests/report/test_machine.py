@@ -16,9 +16,9 @@ from support import studies
 from support.studies import SMALL_SPACE, Made, large_snapshot, seed_snapshot, small_snapshot, study_of
 
 from tuner_tui.report.atomic import ReportNotWritten, write_text
-from tuner_tui.report.junit import junit
-from tuner_tui.report.machine import to_json, write_json, write_junit, write_markdown
-from tuner_tui.report.markdown import markdown
+from tuner_tui.report.junit import junit, write_junit
+from tuner_tui.report.machine import to_json, write_json
+from tuner_tui.report.markdown import markdown, write_markdown
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Reason
 from tuner_tui.study.text import one_line

@@ -20,12 +20,16 @@ _CUT_OFF = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
 class Pace:
     """Durations of ended trials, kept sorted: adding one costs microseconds also among thousands."""
 
-    def __init__(self) -> None:
+    def __init__(self, trials: Iterable[Trial] = ()) -> None:
         self._durations: dict[Outcome, list[float]] = {outcome: [] for outcome in Outcome}
+        for trial in trials:
+            if (seconds := _whole_seconds(trial)) is not None and trial.outcome is not None:
+                self._durations[trial.outcome].append(seconds)
+        for durations in self._durations.values():
+            durations.sort()
 
     def add(self, trial: Trial) -> None:
-        seconds = trial_seconds(trial)
-        if seconds is not None and trial.outcome is not None and trial.reason not in _CUT_OFF:
+        if (seconds := _whole_seconds(trial)) is not None and trial.outcome is not None:
             insort(self._durations[trial.outcome], seconds)
 
     def typical(self) -> float | None:
@@ -58,6 +62,11 @@ def _median(ordered: list[float]) -> float:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
+def _whole_seconds(trial: Trial) -> float | None:
+    """How long a trial took that nobody cut off."""
+    return None if trial.reason in _CUT_OFF else trial_seconds(trial)
+
+
 def trial_seconds(trial: Trial) -> float | None:
     """How long an ended trial ran; None while it runs."""
     return None if trial.ended_at is None else trial.seconds(trial.ended_at)
@@ -65,13 +74,18 @@ def trial_seconds(trial: Trial) -> float | None:
 
 def remaining(snapshot: Snapshot, now: float) -> float | None:
     """Seconds until every planned trial has ended; None when there is no telling, or no new ones start."""
+    trials = snapshot.trials.values()
+    running = [trial for trial in trials if trial.running]
+    return time_left(Pace(trials), snapshot, running, snapshot.counts.waiting, now)
+
+
+def time_left(
+    pace: Pace, snapshot: Snapshot, running: Iterable[Trial], waiting: int, now: float
+) -> float | None:
+    """As `remaining`, for a viewer that has kept count and need not look at every trial again."""
     if snapshot.paused or snapshot.stopping:
         return None
-    pace = Pace()
-    for trial in snapshot.trials.values():
-        pace.add(trial)
-    running = [trial for trial in snapshot.trials.values() if trial.running]
-    return pace.remaining(running, snapshot.counts.waiting, snapshot.search.parallel, now)
+    return pace.remaining(running, waiting, snapshot.search.parallel, now)
 
 
 def last_event_at(snapshot: Snapshot) -> float | None:

@@ -42,27 +42,30 @@ class Ran:
 
 def run_study(
     folder: StudyFolder,
-    search: Search,
+    search: Search | None = None,
     *,
-    path: list[str],
+    path: list[str] | None = None,
     gpus: str = "auto",
     publisher: Sequence[str] | None = None,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
     summarise: Callable[[StudyFolder, Snapshot], object] = lambda folder, snapshot: None,
 ) -> Ran:
-    """Run `search` in `folder` until it is done or told to stop; go on where an earlier engine left off.
+    """Run a study until it is done or told to stop; go on where an earlier engine left off.
 
-    `gpus` is what `--gpus` says. `publisher` is the command that copies the journal to MLflow; it lives as
-    long as its standard input is open. Raises StudyBusy when another engine has the study, NewerFormat when a
-    newer version wrote its journal, BadTarget when the target can't be run (the study is then closed as
-    failed).
+    `search`: None for the one that the journal holds. `path`: where targets are looked up first, by default
+    what `python_path` says. `gpus` is what `--gpus` says. `publisher` is the command that copies the journal
+    to MLflow; it lives as long as its standard input is open. Raises StudyBusy when another engine has the
+    study, NewerFormat when a newer version wrote its journal, BadTarget when the target can't be run (the
+    study is then closed as failed).
     """
     lock = StudyLock(folder)
     signals = _Signals(note)
     try:
         bury(folder, lock)
         before = folder.snapshot()
+        search = search or before.search
+        path = path or python_path(search)
         opened = _opened(folder, search, resumed=before.opened_at is not None)
         requests = RequestReader(folder.requests)
         journal = JournalWriter(folder.journal)

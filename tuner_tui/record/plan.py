@@ -164,12 +164,7 @@ class _Tally:
     """The parent's metrics, one row for each trial that ends: the count of its kind, and a new best."""
 
     def __init__(self, before: Snapshot) -> None:
-        counts = before.counts
-        self._ended = {
-            Outcome.FINISHED: counts.finished,
-            Outcome.UNFINISHED: counts.unfinished,
-            Outcome.NO_START: counts.no_start,
-        }
+        self._ended = {outcome: n for outcome, n in before.counts.tally.items() if outcome is not None}
         self._best = before.best
         self._rank = before.rank
         self.changed = False

@@ -21,9 +21,13 @@ def write_text(path: Path | str, text: str) -> None:
 
     Raises ReportNotWritten.
     """
-    path = Path(path)
     # A lone surrogate (a file name of undecodable bytes, say) has no UTF-8; it must not cost the report.
-    data = text.encode("utf-8", "replace")
+    write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """As `write_text`."""
+    path = Path(path)
     try:
         if _is_special(path):
             path.write_bytes(data)

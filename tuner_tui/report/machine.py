@@ -1,4 +1,4 @@
-"""The reports other programs read: JSON for scripts, and the doors to JUnit and Markdown.
+"""The report that scripts read: JSON.
 
 The JSON is strict (no NaN, no Infinity) and its shape is a promise:
 
@@ -19,11 +19,7 @@ from typing import Any
 from ..analysis.pace import trial_seconds
 from ..study.events import encode_number
 from ..study.snapshot import Snapshot, Trial
-from .atomic import ReportNotWritten, write_text
-from .junit import write_junit
-from .markdown import write_markdown
-
-__all__ = ["ReportNotWritten", "to_json", "write_json", "write_junit", "write_markdown"]
+from .atomic import write_text
 
 
 def to_json(snapshot: Snapshot) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ..analysis.failures import failure_groups
 from ..study.snapshot import Snapshot
 from ..study.text import one_line
 from ..view.signs import OUTCOME_SIGNS
-from ..view.words import OUTCOME_WORDS, direction_words, ended_words, number, plural, trial_list
+from ..view.words import OUTCOME_WORDS, best_words, direction_words, ended_words, plural, trial_list
 from .atomic import write_text
 from .text import BEST, beaten_words, best_table
 
@@ -79,7 +79,7 @@ def _headline(snapshot: Snapshot) -> str:
     best = snapshot.best
     if best is None:
         return "no trial finished"
-    return f"best {_code(one_line(snapshot.objective) or 'value')} {number(best.value)} (trial {best.number})"
+    return f"best {_code(one_line(snapshot.objective) or 'value')} {best_words(best)}"
 
 
 def _plots(snapshot: Snapshot) -> str:

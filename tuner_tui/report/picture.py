@@ -1,25 +1,24 @@
-"""The scatterplots as a PNG or SVG file, written so that a reader never sees half of it."""
+"""The scatterplots as the bytes of a PNG or SVG file."""
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 from ..study.snapshot import Snapshot
-from .atomic import ReportNotWritten
+from .atomic import write_bytes
 
 
 def write_picture(snapshot: Snapshot, path: Path) -> None:
-    """Raises ReportNotWritten."""
+    """Write the kind of picture that the suffix of `path` says. Raises ReportNotWritten."""
+    write_bytes(path, picture_bytes(snapshot, path.suffix))
+
+
+def picture_bytes(snapshot: Snapshot, suffix: str) -> bytes:
+    """The picture as a file of that suffix, .png or .svg, would hold it."""
     from ..view.picture import save_picture
 
-    # Drawn outside a summary folder that is published, under a name whose ending still says which format.
-    beside = path.absolute().parent.parent / f".{os.getpid()}-{path.name}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_picture(snapshot, beside)
-        beside.replace(path)
-    except OSError as error:
-        raise ReportNotWritten(f"{path}: this report could not be written ({error.strerror})") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"picture{suffix}"
+        save_picture(snapshot, path)
+        return path.read_bytes()

@@ -10,13 +10,23 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-from ..analysis.pace import Pace, trial_seconds
+from ..analysis.pace import Pace, time_left, trial_seconds
 from ..analysis.varied import varied
 from ..study.outcomes import Outcome
 from ..study.snapshot import Counts, Snapshot, Trial
 from ..study.text import one_line
 from ..view.signs import OUTCOME_SIGNS
-from ..view.words import OUTCOME_WORDS, brief_params, counts_parts, duration, ended_words, number, plural, why
+from ..view.words import (
+    OUTCOME_WORDS,
+    best_words,
+    brief_params,
+    counts_parts,
+    duration,
+    ended_words,
+    number,
+    plural,
+    why,
+)
 from .bar import bar_line
 from .output import Output, is_terminal, paint, wants_color
 
@@ -126,11 +136,8 @@ class Printer:
         )
 
     def _remaining(self, snapshot: Snapshot, now: float) -> float | None:
-        if snapshot.paused or snapshot.stopping:
-            return None
         running = [snapshot.trials[n] for n in self._running]
-        waiting = self._counts(snapshot).waiting
-        return self._pace.remaining(running, waiting, snapshot.search.parallel, now)
+        return time_left(self._pace, snapshot, running, self._counts(snapshot).waiting, now)
 
     # --- how it is said
 
@@ -182,7 +189,7 @@ class Printer:
         return paint(f"{text:<{width}}", OUTCOME_SIGNS[trial.outcome].style, self._color)
 
     def _best_words(self) -> str:
-        return "–" if self._best is None else f"{number(self._best.value)} (trial {self._best.number})"
+        return best_words(self._best)
 
     def _state_words(self, snapshot: Snapshot, now: float) -> str:
         counts = self._counts(snapshot)

@@ -7,18 +7,18 @@ import math
 from pathlib import Path
 from typing import TextIO
 
+from ..analysis.rate import RateCurve
 from ..study.events import encode_number
 from ..study.folder import StudyFolder
 from ..study.snapshot import Snapshot
 from ..study.text import one_line
 from ..view.page import as_text
-from ..view.rate import RateCurve, rate_panel, rate_words
+from ..view.rate import RATE_HEIGHT, rate_panel, rate_words
 from ..view.words import number, why
 from .atomic import write_text
 from .output import Output
 
 A_LINE = 1 / 3  # of a decade: a range of six decades is two dozen lines
-HEIGHT = 18  # rows of the picture: what a terminal of 24 has beside the sentence
 
 
 class RatePrinter:
@@ -44,7 +44,7 @@ def rate_report(folder: StudyFolder, snapshot: Snapshot, curve: RateCurve, *, wi
     """The picture and what to make of it; for a finder that failed, why, and where its log is."""
     parts = []
     if len(curve.finite) > 1:
-        parts.append(as_text(rate_panel(curve, width, HEIGHT, color=color), color=color))
+        parts.append(as_text(rate_panel(curve, width, RATE_HEIGHT, color=color), color=color))
     for trial in snapshot.trials.values():
         if trial.reason is not None:
             parts.append(f"the finder did not finish: {why(trial)}\nlog {folder.log(trial.number)}")

@@ -16,10 +16,8 @@ from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
 from .draw import Line, Run
 from .page import as_text, page_lines
-from .rate import rate_panel, rate_words
+from .rate import RATE_HEIGHT, rate_panel, rate_words
 from .signs import TITLE
-
-RATE_HEIGHT = 18  # rows of a finder's curve: what a terminal of 24 has beside the sentence
 
 
 @dataclass(frozen=True)

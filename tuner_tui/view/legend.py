@@ -10,23 +10,16 @@ from ..study.snapshot import Snapshot
 from . import signs
 from .draw import Line, Run
 from .loss import Edges, edges
-from .words import number
+from .words import best_words, count_words
 
 
 def legend(snapshot: Snapshot, *, color: bool = True) -> Line:
     """`● 17 finished  ▲ 4 unfinished  │ 3 never started  ○ 2 running  ★ best 0.42 (trial 7)`."""
-    counts = snapshot.counts
-    entries = [
-        (signs.FINISHED, f"{counts.finished} finished"),
-        (signs.UNFINISHED, f"{counts.unfinished} unfinished"),
-        (signs.LINES[-3], f"{counts.no_start} never started"),
-    ]
-    if counts.running:
-        entries.append((signs.RUNNING, f"{counts.running} running"))
+    entries = [(signs.OUTCOME_SIGNS[outcome], words) for outcome, words in count_words(snapshot.counts)]
     if diverged := edges(snapshot).diverged:
         entries.append((signs.DIVERGED, f"{diverged} diverged"))
-    if (best := snapshot.best) and best.value is not None:
-        entries.append((signs.BEST, f"best {number(best.value)} (trial {best.number})"))
+    if best := snapshot.best:
+        entries.append((signs.BEST, f"best {best_words(best)}"))
     runs: list[Run] = []
     for sign, words in entries:
         runs.append(Run(sign.glyph, sign.style if color else ""))

@@ -15,6 +15,7 @@ from .draw import Line, Run, draw_panel
 from .labels import fit
 from .legend import legend, notes
 from .signs import TEXT
+from .words import direction_words
 
 PANEL_WIDTH = 34  # at least: 27 integers side by side, and the numbers of the y axis
 WIDEST = 60  # a lone panel wider than that only spreads its points thin
@@ -73,8 +74,11 @@ def page_lines(
 
 
 def _headline(snapshot: Snapshot, width: int, color: bool) -> Line:
-    direction = "larger is better" if snapshot.direction == "maximize" else "smaller is better"
-    text = f"{snapshot.study}  {snapshot.objective}, {direction}" if snapshot.objective else snapshot.study
+    text = (
+        f"{snapshot.study}  {snapshot.objective}, {direction_words(snapshot)}"
+        if snapshot.objective
+        else snapshot.study
+    )
     name = fit(text, width).rstrip()
     cut = min(len(snapshot.study), len(name))
     return (Run(name[:cut], "bold" if color else ""), Run(name[cut:], TEXT if color else ""))

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot
 from . import signs
 from .charts import Axis, Mark, Scatter, scatters
@@ -18,7 +19,7 @@ from .labels import FILLER, clean, shorten
 from .legend import notes
 from .page import groups
 from .ticks import Tick
-from .words import number
+from .words import best_words, count_words, direction_words
 
 COLUMNS = 5  # as in the picture this project began with
 # In inches, from here to DPI.
@@ -59,9 +60,10 @@ def save_picture(snapshot: Snapshot, path: Path) -> None:
         figure = Figure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(figure)
         sheet = _Sheet(figure, width, height)
-        direction = "larger is better" if snapshot.direction == "maximize" else "smaller is better"
         sheet.text(EDGE, 0.22, _text(snapshot.study), fontsize=12, fontweight="bold")
-        sheet.text(width - EDGE, 0.22, _text(f"{snapshot.objective}, {direction}"), ha="right")
+        sheet.text(
+            width - EDGE, 0.22, _text(f"{snapshot.objective}, {direction_words(snapshot)}"), ha="right"
+        )
         top = HEAD
         for name, members in found:
             if name:
@@ -177,26 +179,20 @@ def _ticks(axis: Axis) -> list[Tick]:
     return [Tick(tick.position, label) for tick, label in zip(ticks, labels, strict=True)]
 
 
+_LEGEND: dict[Outcome | None, dict[str, Any]] = {
+    Outcome.FINISHED: {"marker": "o", "color": FINISHED},
+    Outcome.UNFINISHED: {"marker": "^", "color": UNFINISHED},
+    Outcome.NO_START: {"marker": "|", "color": LINE, "markersize": 11},
+    None: {"marker": "o", "color": RUNNING, "markerfacecolor": "none"},
+}
+
+
 def _legend(sheet: _Sheet, snapshot: Snapshot, top: float) -> None:
     from matplotlib.lines import Line2D
 
-    counts = snapshot.counts
-    entries: list[tuple[dict[str, Any], str]] = [
-        ({"marker": "o", "color": FINISHED}, f"{counts.finished} finished"),
-        ({"marker": "^", "color": UNFINISHED}, f"{counts.unfinished} unfinished"),
-        ({"marker": "|", "color": LINE, "markersize": 11}, f"{counts.no_start} never started"),
-    ]
-    if counts.running:
-        entries.append(
-            ({"marker": "o", "color": RUNNING, "markerfacecolor": "none"}, f"{counts.running} running")
-        )
-    if (best := snapshot.best) and best.value is not None:
-        entries.append(
-            (
-                {"marker": "*", "color": BEST, "markersize": 9},
-                f"best {number(best.value)} (trial {best.number})",
-            )
-        )
+    entries = [(_LEGEND[outcome], words) for outcome, words in count_words(snapshot.counts)]
+    if best := snapshot.best:
+        entries.append(({"marker": "*", "color": BEST, "markersize": 9}, f"best {best_words(best)}"))
     handles = [Line2D([], [], linestyle="none", label=label, **style) for style, label in entries]
     sheet.figure.legend(
         handles=handles, loc="center left", ncols=len(handles), frameon=False, borderaxespad=0, handletextpad=0.2,

@@ -129,13 +129,23 @@ def direction_words(snapshot: Snapshot) -> str:
     return "smaller is better" if snapshot.direction == "minimize" else "larger is better"
 
 
-def counts_parts(counts: Counts) -> list[tuple[Outcome | None, str]]:
-    """Each outcome with its words: `● 9 finished`, `▲ 2 unfinished`, `│ 1 never started`, `○ 2 running`."""
+def best_words(best: Trial | None) -> str:
+    """`0.0123 (trial 7)`; "–" when there is no best."""
+    return NOTHING if best is None else f"{number(best.value)} (trial {best.number})"
+
+
+def count_words(counts: Counts) -> list[tuple[Outcome | None, str]]:
+    """Each outcome with its count: `9 finished`, `2 unfinished`, `1 never started`, and `2 running` if any."""
     return [
-        (outcome, f"{OUTCOME_SIGNS[outcome].glyph} {n} {OUTCOME_WORDS[outcome]}")
+        (outcome, f"{n} {OUTCOME_WORDS[outcome]}")
         for outcome, n in counts.tally.items()
         if n or outcome is not None
     ]
+
+
+def counts_parts(counts: Counts) -> list[tuple[Outcome | None, str]]:
+    """Each outcome with its words: `● 9 finished`, `▲ 2 unfinished`, `│ 1 never started`, `○ 2 running`."""
+    return [(outcome, f"{OUTCOME_SIGNS[outcome].glyph} {words}") for outcome, words in count_words(counts)]
 
 
 def ended_words(counts: Counts) -> str:

@@ -22,8 +22,8 @@ def suffixes() -> tuple[str, ...]:
     return tuple(sorted(f".{module.name}" for module in pkgutil.iter_modules(__path__)))
 
 
-def writer_for(path: Path) -> Writer:
-    """The writer for a file's suffix. Raises ValueError with a sentence that names those there are."""
-    if path.suffix.lower() not in suffixes():
-        raise ValueError(f"{path}: no report has this suffix; use {', '.join(suffixes())}")
-    return import_module(f".{path.suffix.lower()[1:]}", __name__).write
+def writer_for(suffix: str) -> Writer:
+    """The writer for files of this suffix. Raises ValueError with a sentence that names those there are."""
+    if suffix.lower() not in suffixes():
+        raise ValueError(f"no report has this suffix; use {', '.join(suffixes())}")
+    return import_module(suffix.lower(), __name__).write

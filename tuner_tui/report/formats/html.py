@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -15,7 +14,7 @@ from ...view.findings import FINDINGS, SCATTERPLOTS
 from ...view.page import as_text
 from ...view.words import counts_parts, direction_words, ended_words, plural, trial_list
 from ..atomic import write_text
-from ..picture import write_picture
+from ..picture import picture_bytes
 from ..text import BEST, COLUMNS, beaten_words, best_table
 
 STYLE = """
@@ -70,10 +69,7 @@ def page(snapshot: Snapshot) -> str:
 
 
 def _svg(snapshot: Snapshot) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "plots.svg"
-        write_picture(snapshot, place)
-        text = place.read_text(encoding="utf-8")
+    text = picture_bytes(snapshot, ".svg").decode()
     return text[text.index("<svg") :]  # without the XML declaration, which HTML has no place for
 
 
