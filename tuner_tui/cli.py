@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from .study.folder import StudyFolder
+    from .sources.source import Source
 
 app = typer.Typer(
     name="tuner",
@@ -41,6 +41,18 @@ Root = Annotated[
 StudyName = Annotated[
     str | None,
     typer.Argument(metavar="[STUDY]", help="A study's name or its beginning; default: the last one."),
+]
+StudyHere = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A study's name or its beginning, or an address such as optuna:sqlite:///trials.db; "
+        "default: the last one.",
+    ),
+]
+StudyInside = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Which study, where the address has several; default: the newest."),
 ]
 Headless = Annotated[
     bool,
@@ -124,6 +136,7 @@ def sweep(
     from .launch import Resources, check_slots, new_study, run_detached
     from .search.builtin import find_search
     from .search.file import load_search
+    from .sources.journal import JournalSource
 
     overrides = list(settings or [])
     options = {"trials": trials, "parallel": parallel, "seed": seed}
@@ -138,7 +151,7 @@ def sweep(
     if headless or reports or conditions or not _terminal():
         raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
     run_detached(folder)
-    _open_screen(root, folder)
+    _open_screen(root, JournalSource(folder))
 
 
 @app.command("find-lr")
@@ -196,6 +209,7 @@ def resume(
     """
     from .headless import parse_conditions, report_writers, run_headless
     from .launch import find_study, prepare_resume, run_detached
+    from .sources.journal import JournalSource
 
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
@@ -204,12 +218,34 @@ def resume(
     if headless or reports or conditions or not _terminal():
         raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
     run_detached(folder)
-    _open_screen(root, folder)
+    _open_screen(root, JournalSource(folder))
+
+
+@app.command("open")
+def open_(study: StudyHere = None, name: StudyInside = None, root: Root = _HERE) -> None:
+    """Show a study on the screen, live: one of tuner's own, or, read-only, one in an Optuna storage.
+
+    \b
+      tuner open                                       the last study
+      tuner open optuna:sqlite:///trials.db digits     the study `digits` of a database
+      tuner open optuna:postgresql://box/db            ... the newest one of a server
+      tuner open optuna:journal.log                    ... of a JournalFileBackend
+    """
+    from .sources import find_source
+    from .sources.background import Background
+    from .sources.journal import JournalSource
+
+    source = find_source(root, study, name)
+    if not isinstance(source, JournalSource):
+        source.events()  # what can't be shown is refused before the screen opens
+        source = Background(source)
+    _open_screen(root, source)
 
 
 @app.command()
 def plot(
-    study: StudyName = None,
+    study: StudyHere = None,
+    name: StudyInside = None,
     save: Annotated[
         list[Path] | None,
         typer.Option("--save", help="Write the picture to this .png or .svg file. Repeatable."),
@@ -222,14 +258,15 @@ def plot(
 ) -> None:
     """Print a study's scatterplots, and whatever else was found in it; save the plots as PNG or SVG."""
     from .headless import terminal_width
-    from .launch import BadInput, find_study
+    from .launch import BadInput
     from .report.output import wants_color
+    from .sources import find_source
     from .view.findings import all_findings
 
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
-    snapshot = find_study(root, study).snapshot()
+    snapshot = find_source(root, study, name).snapshot()
     color = not no_color and wants_color(sys.stdout)
     print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:
@@ -242,7 +279,8 @@ def plot(
 
 @app.command()
 def report(
-    study: StudyName = None,
+    study: StudyHere = None,
+    name: StudyInside = None,
     to: Annotated[
         list[Path] | None,
         typer.Option("--to", help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable."),
@@ -255,33 +293,49 @@ def report(
     The suffix says which report: the scatterplots, the best trials, what failed and where in the space.
     """
     from .headless import report_writers, terminal_width
-    from .launch import find_study
     from .report.output import wants_color
     from .report.text import summary
+    from .sources import find_source
 
     writers = report_writers(to or [], None, None, None)
-    folder = find_study(root, study)
-    snapshot = folder.snapshot()
+    source = find_source(root, study, name)
+    snapshot = source.snapshot()
     for write, path in writers:
-        write(snapshot, path, folder)
+        write(snapshot, path, source.files)
         print(path, file=sys.stderr)
     if not writers:
         color = not no_color and wants_color(sys.stdout)
-        print(summary(snapshot, width=terminal_width(), color=color, folder=folder))
+        print(summary(snapshot, width=terminal_width(), color=color, files=source.files))
 
 
 @app.command("list")
-def list_(root: Root = _HERE) -> None:
+def list_(
+    address: Annotated[
+        str | None,
+        typer.Argument(
+            help="Where to look, such as optuna:sqlite:///trials.db; default: the studies of tuner."
+        ),
+    ] = None,
+    root: Root = _HERE,
+) -> None:
     """List the studies: state, counts, best, newest first."""
-    from .study.folder import list_studies
+    from .launch import BadInput
+    from .sources import is_address, schemes, studies_at
+    from .sources.source import SourceError
     from .view.words import best_words, count_words
 
-    for folder in list_studies(root):
-        snapshot = folder.snapshot()
+    if address is not None and not is_address(address):
+        raise BadInput(f"{address}: an address begins with one of {', '.join(f'{s}:' for s in schemes())}")
+    for source in studies_at(address or "", root):
+        try:
+            snapshot = source.snapshot()
+        except SourceError as error:
+            print(f"{source.name:<28} {error}", file=sys.stderr)
+            continue
         counts, best = snapshot.counts, snapshot.best
         ends = ", ".join(words for outcome, words in count_words(counts) if outcome is not None)
         print(
-            f"{folder.name:<28} {folder.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
+            f"{source.name:<28} {source.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
             f"{f'best {best_words(best)}' if best else 'no best yet'}"
         )
 
@@ -364,7 +418,7 @@ def engine(path: Path) -> None:
     run_here(StudyFolder(path), note=lambda text: print(text, flush=True))
 
 
-def _open_screen(root: Path, attach: StudyFolder | None) -> None:
+def _open_screen(root: Path, attach: Source | None) -> None:
     from .launch import BadInput, launch, launch_finder, resume
 
     if not _terminal():

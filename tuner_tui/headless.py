@@ -65,7 +65,7 @@ def run_headless(
     for write, path in reports:  # the files first: a script waits for these
         write(snapshot, path, folder)
     color = not no_color and wants_color(sys.stdout)
-    print(summary(snapshot, width=terminal_width(), color=color, folder=folder))
+    print(summary(snapshot, width=terminal_width(), color=color, files=folder))
     verdicts = [condition.holds(snapshot) for condition in conditions]
     for verdict in verdicts:
         print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)

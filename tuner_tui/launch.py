@@ -23,8 +23,11 @@ from .search.builtin import find_search
 from .search.file import load_search
 from .search.problems import Problem, SearchError
 from .search.search import UNKNOWN, Search, finder_search
+from .sources import find_source
+from .sources.journal import JournalSource
+from .sources.source import Source, SourceError
 from .study.events import StudyAsked
-from .study.folder import StudyBusy, StudyFolder, StudyLock, create_study, list_studies
+from .study.folder import StudyBusy, StudyFolder, StudyLock, create_study
 from .study.journal import JournalNotWritten, JournalWriter, NewerFormat, check_writable
 from .study.snapshot import Snapshot
 
@@ -37,7 +40,9 @@ class BadInput(Exception):
 
 
 # What ends a command with a sentence and exit code 2 instead of a traceback.
-REFUSALS = (BadInput, SearchError, BadTarget, StudyBusy, NewerFormat, ReportNotWritten, JournalNotWritten)
+REFUSALS = (
+    BadInput, SearchError, BadTarget, StudyBusy, NewerFormat, ReportNotWritten, JournalNotWritten, SourceError,
+)  # fmt: skip
 
 # A killed engine's trials are buried under its lock, in milliseconds; a resume that comes just then waits.
 BURIAL_S = 2.0
@@ -91,20 +96,18 @@ def _ask(folder: StudyFolder, search: Search) -> None:
 
 
 def find_study(root: Path, name: str | None) -> StudyFolder:
-    """The study called `name`, or the only one that begins so, or the newest."""
-    found = list_studies(root)
-    if not found:
-        raise BadInput(f"no studies in {root}; `tuner sweep` starts one")
-    if name is None:
-        return found[0]
-    exact = [folder for folder in found if folder.name == name]
-    begins = exact or [folder for folder in found if folder.name.startswith(name)]
-    if len(begins) == 1:
-        return begins[0]
-    names = ", ".join(folder.name for folder in (begins or found)[:8])
-    raise BadInput(
-        f"{name!r} is {'more than one study' if begins else 'no study'} in {root}; there is {names}"
-    )
+    """The folder of the study called `name`, or of the only one that begins so, or of the newest.
+
+    Raises SourceError when there is none, BadInput for a study that another program runs.
+    """
+    return own_folder(find_source(root, name))
+
+
+def own_folder(source: Source) -> StudyFolder:
+    """The folder of a study that tuner can run. Raises BadInput for one that another program runs."""
+    if not isinstance(source, JournalSource):
+        raise BadInput(f"{source.address} can only be looked at: another program runs it")
+    return source.folder
 
 
 def prepare_resume(
@@ -235,8 +238,9 @@ def launch_finder(root: Path, text: str) -> StudyFolder:
     return folder
 
 
-def resume(folder: StudyFolder) -> None:
+def resume(source: Source) -> None:
     """Go on with a study, detached. Raises BadInput when it runs, or has nothing left to do."""
+    folder = own_folder(source)
     prepare_resume(folder)
     run_detached(folder)
 

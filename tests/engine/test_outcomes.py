@@ -16,6 +16,7 @@ from tuner_tui.search.space import Choice, Hyperparameter, Space
 from tuner_tui.study.folder import StudyFolder, create_study
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.state import State
+from tuner_tui.study.text import last_lines
 
 
 def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:
@@ -63,7 +64,7 @@ def test_how_it_ended_is_judged_and_said(tmp_path, how, outcome, reason, sentenc
     if reason is Reason.EXCEPTION:
         assert "Traceback" in folder.traceback(0).read_text()
     if how == "segfault":
-        assert any("ways_to_end.py" in line for line in folder.log_tail(0, 60))  # where it crashed
+        assert any("ways_to_end.py" in line for line in last_lines(folder.log(0), 60))  # where it crashed
     if how == "leaves_files":
         assert (folder.out(0) / "weights.bin").stat().st_size == 1000
 
@@ -93,7 +94,7 @@ def test_a_generator_that_is_stopped_runs_its_finally(tmp_path):
     limits = replace(LIMITS, trial_seconds=1.0, grace_seconds=PATIENCE_S)
     folder, trials = run(tmp_path, a_search(function="forever", limits=limits))
     assert trials[0].reason is Reason.TIMEOUT
-    assert folder.log_tail(0) == ["finally ran"]
+    assert last_lines(folder.log(0), 20) == ["finally ran"]
 
 
 def test_a_yield_of_nothing_is_a_place_to_stop_and_no_measurement(tmp_path):
@@ -102,7 +103,7 @@ def test_a_yield_of_nothing_is_a_place_to_stop_and_no_measurement(tmp_path):
     )  # a kill would come too late to be it
     folder, trials = run(tmp_path, a_search(function="quiet", limits=limits))
     assert (trials[0].reason, trials[0].steps) == (Reason.TIMEOUT, 1)
-    assert folder.log_tail(0) == ["finally ran"]
+    assert last_lines(folder.log(0), 20) == ["finally ran"]
 
 
 def test_yields_of_nothing_are_silence(tmp_path):

@@ -122,7 +122,7 @@ def test_a_log_that_cannot_be_read_is_said_not_raised(tmp_path):
     folder = StudyFolder(tmp_path)
     folder.log(18).mkdir(parents=True)  # a folder where the log should be
     out = junit(small_snapshot(), folder).findall(".//testcase[@name='trial 18']/system-out")
-    assert "this log could not be read (Is a directory)" in (out[0].text or "")
+    assert "this file could not be read (Is a directory)" in (out[0].text or "")
 
 
 # --- Markdown

@@ -23,7 +23,7 @@ LOGS = StudyFolder(Path("mlruns/small-1"))
 
 def below_the_plots(snapshot: Snapshot, width: int, folder: StudyFolder | None = None) -> str:
     """The summary without the scatterplots and other findings, which it must begin with."""
-    text = summary(snapshot, width=width, color=False, folder=folder)
+    text = summary(snapshot, width=width, color=False, files=folder)
     plots = all_findings(snapshot, width, color=False).rstrip("\n")
     assert text.startswith(plots + "\n\n")
     return text[len(plots) + 2 :]
@@ -43,7 +43,7 @@ snapshots = studies.ODD | {"small": small_snapshot, "seed": seed_snapshot}
 @pytest.mark.parametrize("name", snapshots)
 @pytest.mark.parametrize("width", [1, 40, 80, 200])
 def test_no_study_is_too_odd_and_no_line_too_long(name, width):
-    text = summary(snapshots[name](), width=width, color=False, folder=None)
+    text = summary(snapshots[name](), width=width, color=False, files=None)
     assert max(cell_len(line) for line in text.splitlines()) <= max(width, NARROWEST)
     assert "\x1b" not in text and text.endswith(" ended\n")
 

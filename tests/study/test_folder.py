@@ -33,10 +33,10 @@ from tuner_tui.study.folder import (
     StudyLock,
     create_study,
     list_studies,
-    printable,
 )
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.study.text import last_lines, printable
 
 HOLD = """
 import sys, time
@@ -221,8 +221,8 @@ def test_plain_text_is_shown_as_it_is() -> None:
 
 
 def test_the_tail_of_a_log_survives_binary_rubbish_and_length(folder: StudyFolder) -> None:
-    assert folder.log_tail(0) == []
+    assert last_lines(folder.log(0), 20) == []
     folder.trial(0).mkdir(parents=True)
     folder.log(0).write_bytes(b"\xff\xfe\x00\x1b[2J" * 50_000 + b"\nepoch 1\nepoch 2\n")
-    assert folder.log_tail(0, lines=2) == ["epoch 1", "epoch 2"]
-    assert all(line.isprintable() for line in folder.log_tail(0))
+    assert last_lines(folder.log(0), 2) == ["epoch 1", "epoch 2"]
+    assert all(line.isprintable() for line in last_lines(folder.log(0), 20))

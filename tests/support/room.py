@@ -18,6 +18,8 @@ from textual.css.query import NoMatches
 from support import studies
 from support.patience import PATIENCE_S
 from support.studies import START
+from tuner_tui.sources.journal import JournalSource
+from tuner_tui.sources.source import Source
 from tuner_tui.study.events import Event, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.folder import StudyFolder, StudyLock
 from tuner_tui.study.journal import JournalWriter
@@ -68,9 +70,10 @@ class Room:
         lines = [json.loads(line) for line in folder.requests.read_text().splitlines()]
         return [(line["request"], line["number"]) for line in lines]
 
-    def app(self, attach: StudyFolder | None = None) -> TunerApp:
+    def app(self, attach: StudyFolder | Source | None = None) -> TunerApp:
+        source = JournalSource(attach) if isinstance(attach, StudyFolder) else attach
         return TunerApp(
-            self.root, launch=self._launch, find_lr=self._find_lr, resume=self._resume, attach=attach,
+            self.root, launch=self._launch, find_lr=self._find_lr, resume=self._resume, attach=source,
             clock=lambda: self.now,
         )  # fmt: skip
 
@@ -86,11 +89,12 @@ class Room:
         self.launched.append(f"finder of {text}")
         return self.study(f"{Path(text).stem}-lr-1", studies.finder_events(), alive=True)
 
-    def _resume(self, folder: StudyFolder) -> None:
+    def _resume(self, source: Source) -> None:
         if self.problem:
             raise RuntimeError(self.problem)
-        self.resumed.append(folder.name)
-        self.engine_starts(folder)
+        self.resumed.append(source.name)
+        assert isinstance(source, JournalSource)
+        self.engine_starts(source.folder)
 
     def close(self) -> None:
         for lock in self._locks.values():

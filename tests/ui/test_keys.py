@@ -261,7 +261,7 @@ async def test_a_new_study_is_started_and_looked_at(room):
         await pilot.press("enter")
         await until(pilot, lambda: room.launched == ["my/search.toml"])
         assert isinstance(pilot.app.screen, StudyScreen)
-        assert pilot.app.screen.folder.name == "search-1"
+        assert pilot.app.screen.source.name == "search-1"
 
 
 async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):

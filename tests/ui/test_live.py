@@ -194,7 +194,7 @@ async def test_a_folder_deleted_under_the_screen(room):
     async with room.app(folder).run_test(size=WIDE) as pilot:
         await settle(pilot)
         shutil.rmtree(folder.path)
-        await until(pilot, lambda: "its folder is gone" in head(pilot.app))
+        await until(pilot, lambda: "the study was deleted" in head(pilot.app))
         await pilot.press("G", "l", "escape", "p", "r")
         await pilot.press("escape")
         await until(

@@ -12,6 +12,7 @@ from support.room import NOW
 
 from tuner_tui.analysis.order import Order, Show, arrange, neighbour
 from tuner_tui.analysis.pace import Pace, elapsed, remaining
+from tuner_tui.sources.journal import JournalSource
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.outcomes import Outcome
@@ -133,7 +134,7 @@ def test_a_tail_reads_in_bites_and_ends_at_the_same_snapshot(tmp_path):
     folder.path.mkdir()
     writer = JournalWriter(folder.journal)
     writer.append(studies.seed_events())
-    tail = StudyTail(folder)
+    tail = StudyTail(JournalSource(folder))
     slices = 0
     while tail.advance(0.0) or not tail.caught_up:
         slices += 1
@@ -149,7 +150,7 @@ def test_a_new_study_under_an_old_name_is_read_afresh(tmp_path):
     folder = StudyFolder(tmp_path / "s-1")
     folder.path.mkdir()
     JournalWriter(folder.journal).append(studies.seed_events())
-    tail = StudyTail(folder)
+    tail = StudyTail(JournalSource(folder))
     while not tail.caught_up or tail.advance():
         tail.advance()
     folder.journal.write_bytes(b"")

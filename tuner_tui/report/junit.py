@@ -12,10 +12,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ..analysis.pace import trial_seconds
-from ..study.folder import StudyFolder
+from ..sources.source import Files
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
-from ..study.text import one_line
+from ..study.text import last_lines, one_line
 from ..view.words import brief_params, number, why
 from .atomic import write_text
 
@@ -24,15 +24,15 @@ LOG_LINES = 20  # what fits a CI service's pop-up; the log itself is kept in the
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(snapshot: Snapshot, path: Path | str, folder: StudyFolder | None = None) -> None:
-    """With `folder`, trials that did not finish have the end of their log. Raises ReportNotWritten."""
-    root = junit(snapshot, folder)
+def write_junit(snapshot: Snapshot, path: Path | str, files: Files | None = None) -> None:
+    """With `files`, trials that did not finish have the end of their log. Raises ReportNotWritten."""
+    root = junit(snapshot, files)
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
 
 
-def junit(snapshot: Snapshot, folder: StudyFolder | None = None) -> ElementTree.Element:
+def junit(snapshot: Snapshot, files: Files | None = None) -> ElementTree.Element:
     counts = snapshot.counts
     trials = sorted(snapshot.trials.values(), key=lambda t: t.number)
     sums = {
@@ -49,11 +49,11 @@ def junit(snapshot: Snapshot, folder: StudyFolder | None = None) -> ElementTree.
         root, "testsuite", sums | {"timestamp": started, "hostname": _clean(snapshot.host) or "localhost"}
     )
     for trial in trials:
-        suite.append(_case(snapshot, trial, folder))
+        suite.append(_case(snapshot, trial, files))
     return root
 
 
-def _case(snapshot: Snapshot, trial: Trial, folder: StudyFolder | None) -> ElementTree.Element:
+def _case(snapshot: Snapshot, trial: Trial, files: Files | None) -> ElementTree.Element:
     # The name holds no parameters: a CI service follows a test over time by its name.
     case = ElementTree.Element(
         "testcase",
@@ -71,18 +71,11 @@ def _case(snapshot: Snapshot, trial: Trial, folder: StudyFolder | None) -> Eleme
             case, tag, type=str(trial.reason or "unknown"), message=one_line(trial.message, 300)
         )
         failed.text = _clean(f"{trial.message or why(trial)}\n\n{value}\nparameters: {params}\n")
-        if folder is not None and (tail := _log_tail(folder, trial.number)):
-            ElementTree.SubElement(case, "system-out").text = _clean(tail)
+        if files is not None and (tail := last_lines(files.log(trial.number), LOG_LINES)):
+            ElementTree.SubElement(case, "system-out").text = _clean("\n".join(tail))
         return case
     ElementTree.SubElement(case, "system-out").text = _clean(f"{value}\nparameters: {params}\n")
     return case
-
-
-def _log_tail(folder: StudyFolder, trial: int) -> str:
-    try:
-        return "\n".join(folder.log_tail(trial, LOG_LINES))
-    except OSError as error:
-        return f"{folder.log(trial)}: this log could not be read ({error.strerror})"
 
 
 def _clean(text: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from ..analysis.rate import RateCurve
+from ..sources.source import Files
 from ..study.events import encode_number
-from ..study.folder import StudyFolder
 from ..study.snapshot import Snapshot
 from ..study.text import one_line
 from ..view.page import as_text
@@ -40,14 +40,14 @@ class RatePrinter:
         self._out.write(one_line(text, 1000) + "\n")
 
 
-def rate_report(folder: StudyFolder, snapshot: Snapshot, curve: RateCurve, *, width: int, color: bool) -> str:
+def rate_report(files: Files, snapshot: Snapshot, curve: RateCurve, *, width: int, color: bool) -> str:
     """The picture and what to make of it; for a finder that failed, why, and where its log is."""
     parts = []
     if len(curve.finite) > 1:
         parts.append(as_text(rate_panel(curve, width, RATE_HEIGHT, color=color), color=color))
     for trial in snapshot.trials.values():
         if trial.reason is not None:
-            parts.append(f"the finder did not finish: {why(trial)}\nlog {folder.log(trial.number)}")
+            parts.append(f"the finder did not finish: {why(trial)}\nlog {files.log(trial.number)}")
     if curve.readings:
         parts.append(rate_words(curve, snapshot.search.rate))
     return "\n".join(parts)

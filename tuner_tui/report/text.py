@@ -14,7 +14,7 @@ from ..analysis.best import best_trials, better_but_unfinished
 from ..analysis.failures import FailureGroup, failure_groups
 from ..analysis.pace import trial_seconds
 from ..analysis.varied import varied
-from ..study.folder import StudyFolder
+from ..sources.source import Files
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from ..study.text import one_line
@@ -51,15 +51,15 @@ class Table:
         return sum(max(map(cell_len, column)) + 2 for column in columns) - 2
 
 
-def summary(snapshot: Snapshot, *, width: int, color: bool, folder: StudyFolder | None = None) -> str:
-    """The report as text that ends with a line end. With `folder`, failures name the log to read."""
+def summary(snapshot: Snapshot, *, width: int, color: bool, files: Files | None = None) -> str:
+    """The report as text that ends with a line end. With `files`, failures name the log to read."""
     from ..view.findings import all_findings
 
     width = max(width, NARROWEST)
     parts = [all_findings(snapshot, width, color=color).rstrip("\n")]
     parts.append(_best(snapshot, width, color))
     if groups := failure_groups(snapshot):
-        parts.append(_failures(groups, width, color, folder))
+        parts.append(_failures(groups, width, color, files))
     parts.append(counts_lines(snapshot, width, color=color))
     return "\n\n".join(parts) + "\n"
 
@@ -125,7 +125,7 @@ def _best(snapshot: Snapshot, width: int, color: bool) -> str:
     return f"{text}\n{beaten}" if beaten else text
 
 
-def _failures(groups: list[FailureGroup], width: int, color: bool, folder: StudyFolder | None) -> str:
+def _failures(groups: list[FailureGroup], width: int, color: bool, files: Files | None) -> str:
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -143,8 +143,8 @@ def _failures(groups: list[FailureGroup], width: int, color: bool, folder: Study
         said = Text((group.message or "no message") + others)
         where = "trial" if len(group.trials) == 1 else "trials"
         said.append(f"\n{where} {trial_list(group.trials)}", style="dim")
-        if folder is not None:
-            said.append(f"\nlog {one_line(str(folder.log(group.example.number)), 1000)}", style="dim")
+        if files is not None:
+            said.append(f"\nlog {one_line(str(files.log(group.example.number)), 1000)}", style="dim")
         grid.add_row(Text(group.name, "bold"), Text(str(len(group.trials))), signs, said)
     total = sum(len(group.trials) for group in groups)
     title = paint(f"{plural(total, 'trial')} did not finish", "bold", color)

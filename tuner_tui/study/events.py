@@ -57,7 +57,7 @@ class TrialStarted:
     at: float
     trial: int  # the trial's number, from 0
     params: Params
-    seed: int
+    seed: int | None  # None where another program ran the trial
     device: str = "cpu"
     pid: int | None = None
     process_started: float | None = None  # kernel ticks after boot; with host and pid it names one process

@@ -27,10 +27,8 @@ from pathlib import Path
 from .journal import JournalReader
 from .snapshot import Snapshot, fold_all
 from .state import State
-from .text import printable
 
 _PROBE_S = 1.0  # a viewer's probe holds the lock for microseconds; an engine waits this long for it
-_TAIL_BYTES = 65536
 _LONGEST_STEM = 100  # file systems take names of 255 bytes; a number and MLflow's own prefixes join it
 
 
@@ -81,17 +79,6 @@ class StudyFolder:
 
     def out(self, number: int) -> Path:
         return self.trial(number) / "out"
-
-    def log_tail(self, number: int, lines: int = 20) -> list[str]:
-        """The last lines a trial printed, safe for a terminal: no control characters, no bad bytes."""
-        try:
-            with self.log(number).open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - _TAIL_BYTES))
-                text = file.read().decode("utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        return [printable(line) for line in text.splitlines()[-lines:]]
 
     def snapshot(self) -> Snapshot:
         return fold_all(Snapshot(study=self.name), JournalReader(self.journal).read_all())

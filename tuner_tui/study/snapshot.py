@@ -32,7 +32,7 @@ from .outcomes import Outcome, Reason
 class Trial:
     number: int
     params: Params
-    seed: int = 0
+    seed: int | None = 0
     device: str = "cpu"
     pid: int | None = None
     process_started: float | None = None
@@ -122,6 +122,11 @@ class Snapshot:
         return self.search.objective
 
     @property
+    def open_ended(self) -> bool:
+        """Whether nobody has said how many trials there will be: `planned` is then how many there are."""
+        return self.search.trials == 0
+
+    @property
     def direction(self) -> str:
         """`minimize` or `maximize`."""
         return self.search.direction
@@ -169,7 +174,12 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
             case TrialMeasured() if event.trial in trials:
                 readings.setdefault(event.trial, []).append(event)
             case TrialStarted():
-                if event.trial not in trials:
+                known = trials.get(event.trial)
+                if known is not None:
+                    # Another program's trial may draw its parameters one by one, while it runs.
+                    if known.running and len(event.params) > len(known.params):
+                        trials[event.trial] = replace(known, params=event.params)
+                else:
                     trials[event.trial] = Trial(
                         number=event.trial,
                         params=event.params,

@@ -12,6 +12,7 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"  # the engine was killed; `tuner resume` goes on
     FAILED = "failed"  # the engine could not run it at all: Snapshot.closed_message says why
     EMPTY = "empty"  # no engine ever opened it
+    IDLE = "idle"  # no trial runs; whether more will come, only another program knows
 
     @property
     def resumable(self) -> bool:

@@ -15,8 +15,9 @@ from typing import Any
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from ..sources.source import Source
 from ..study.folder import StudyFolder
-from .keys import KEYS, LIST, STUDY
+from .keys import LIST, STUDY, keys_for
 from .screens.studies import StudiesScreen
 from .screens.study import StudyScreen
 from .tail import StudyTail
@@ -25,7 +26,7 @@ from .theme import GREYS, OUTCOME_COLOURS, TUNER_DARK, TUNER_LIGHT
 LINE_S = 1.0  # how long a screen may outlive its terminal; without a look it would spin on the dead line
 
 Launch = Callable[[str], StudyFolder]
-Resume = Callable[[StudyFolder], None]
+Resume = Callable[[Source], None]
 
 
 class NoTerminal(Exception):
@@ -45,7 +46,7 @@ class TunerApp(App[None]):
         launch: Launch,
         find_lr: Launch,
         resume: Resume,
-        attach: StudyFolder | None = None,
+        attach: Source | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
@@ -56,7 +57,9 @@ class TunerApp(App[None]):
         self._resume = resume
         self._clock = clock
         self._attached = attach
-        self._list = StudiesScreen(root, launch=launch, find_lr=find_lr, resume=resume, clock=clock)
+        self._list = StudiesScreen(
+            root, launch=launch, find_lr=find_lr, resume=resume, clock=clock, opened=attach
+        )
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The outcomes' colours for every theme that doesn't bring its own."""
@@ -98,21 +101,21 @@ class TunerApp(App[None]):
         place = (
             STUDY if isinstance(screen, StudyScreen) else LIST if isinstance(screen, StudiesScreen) else ""
         )
-        for key in KEYS:
-            if place in key.places:
-                action = f"screen.{key.action or key.id}"
-                yield SystemCommand(
-                    key.tooltip, f"key {key.shown}", lambda action=action: screen.run_action(action)
-                )
+        possible = screen.possible if isinstance(screen, StudyScreen) else None
+        for key in keys_for(place, possible):
+            action = f"screen.{key.act}"
+            yield SystemCommand(
+                key.tooltip, f"key {key.shown}", lambda action=action: screen.run_action(action)
+            )
         for command in super().get_system_commands(screen):
             if command.title in ("Theme", "Screenshot"):
                 yield command
 
 
 def run_tui(
-    root: Path, *, launch: Launch, find_lr: Launch, resume: Resume, attach: StudyFolder | None = None
+    root: Path, *, launch: Launch, find_lr: Launch, resume: Resume, attach: Source | None = None
 ) -> None:
-    """Show the studies under `root`, or one of them, until the person leaves.
+    """Show the studies under `root`, or one study of any source, until the person leaves.
 
     `launch` starts a built-in search's name or a search file's path as a process of its own and returns its
     folder; its exceptions are shown to the person as they read. `find_lr` does so with the learning-rate

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from ..analysis.failures import failure_groups
-from ..search.search import UNKNOWN
 from ..study.snapshot import Snapshot, Trial
 from ..study.state import State
 from ..study.text import printable
@@ -19,10 +18,10 @@ from ..view.words import (
     parameter,
     plural,
     reason_word,
-    state_sentence,
     state_word,
 )
 from .curve import braille_curve
+from .keys import advice
 
 _CURVE_ROWS = 5
 
@@ -53,7 +52,8 @@ def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float) -> 
     facts = [plural(trial.steps, "measurement")]
     if alive or not trial.running:
         facts.insert(0, duration(trial.seconds(now)))
-    facts += [trial.device, f"seed {trial.seed}"]
+    facts += [trial.device] if trial.device else []
+    facts += [f"seed {trial.seed}"] if trial.seed is not None else []
     if trial.exit_code:
         facts.append(f"signal {-trial.exit_code}" if trial.exit_code < 0 else f"exit code {trial.exit_code}")
     lines.append(Content.styled(" · ".join(facts), "$quiet"))
@@ -66,9 +66,9 @@ def trial_text(
     *,
     width: int,
     traceback: Sequence[str] = (),
-    log: Sequence[str] = (),
+    log: Sequence[str] | None = (),
 ) -> Content:
-    """A trial's settings, curve and last words, for a pane `width` cells wide."""
+    """A trial's settings, curve and last words, for a pane `width` cells wide. `log` None: none is kept."""
     parts = [_settings(trial, snapshot, width)]
     if curve := _curve(trial, snapshot, width):
         parts.append(curve)
@@ -78,24 +78,24 @@ def trial_text(
         parts.append(_section("traceback", _verbatim(traceback, width)))
     if log:
         parts.append(_section("log", _verbatim(log, width)))
-    elif not traceback:
+    elif log is not None and not traceback:
         parts.append(_section("log", Content.styled("nothing printed", "$faint")))
     return Content("\n\n").join(parts)
 
 
 def study_text(name: str, snapshot: Snapshot, state: State, *, width: int) -> Content:
     """The study itself: what is searched, how, and what failed why."""
-    search, asked = snapshot.search, snapshot.search != UNKNOWN
+    search, planned = snapshot.search, not snapshot.open_ended
     parts = [Content.assemble((printable(name), "bold $foreground"), "  ",
                               (state_word(state, snapshot), "$quiet"))]  # fmt: skip
-    if sentence := state_sentence(state, snapshot):
+    if sentence := advice(state, snapshot):
         parts[0] = Content("\n").join([parts[0], Content.styled(sentence, "$text-warning")])
     facts = [
         ("target", search.target),
         ("objective", f"{snapshot.objective}, {snapshot.direction}d" if snapshot.objective else None),
-        ("sampler", search.sampler if asked else None),
-        ("seed", search.seed if asked else None),
-        ("trials", f"{snapshot.planned}, {search.parallel} at a time" if asked else None),
+        ("sampler", search.sampler if planned else None),
+        ("seed", search.seed if planned else None),
+        ("trials", f"{snapshot.planned}, {search.parallel} at a time" if planned else None),
         ("host", snapshot.host),
         ("commit", (snapshot.git_commit or "")[:10]),
     ]

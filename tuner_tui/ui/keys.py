@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
+from ..sources.source import Source
+from ..study.snapshot import Snapshot
+from ..study.state import State
+from ..view.words import state_sentence
+
 LIST = "studies"
 STUDY = "study"
-ENGINE = "engine"
-RESUMABLE = "resumable"
+# What a key can need of the study. Only a study with a desk has an engine to ask or can be resumed.
+ENGINE = "engine"  # an engine runs it
+RESUMABLE = "resumable"  # no engine runs it, and there is something left to do
+FILES = "files"  # logs are kept
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,17 @@ class Key:
     action: str = ""  # defaults to the id
     footer: bool = True
     heading: str = "Move"  # where help lists it
-    needs: str = ""  # ENGINE, RESUMABLE: the footer names it only while the study is that
+    needs: str = ""  # ENGINE, RESUMABLE, FILES: the footer names it only while the study has that
+
+    @property
+    def act(self) -> str:
+        """The screen's action."""
+        return self.action or self.id
 
     def binding(self) -> Binding:
         return Binding(
             self.keys,
-            self.action or self.id,
+            self.act,
             self.label,
             key_display=self.shown,
             tooltip=self.tooltip,
@@ -61,7 +74,9 @@ KEYS: tuple[Key, ...] = (
     Key("overview", "o", "o", "overview", "Select no trial: the study as a whole", (STUDY,), footer=False),
     Key("show", "f", "f", "filter", "All trials, failed only, running ones", (STUDY,), heading="List"),
     Key("sort", "s", "s", "sort", "By number, best first, by reason", (STUDY,), heading="List"),
-    Key("log", "l", "l", "log", "Log and traceback; the engine's log", (STUDY,), heading="List"),
+    Key(
+        "log", "l", "l", "log", "Log and traceback; the engine's log", (STUDY,), heading="List", needs=FILES
+    ),
     Key(
         "resume", "r", "r", "resume", "Go on with an interrupted or stopped study", (LIST, STUDY),
         heading="Sweep", needs=RESUMABLE,
@@ -80,8 +95,32 @@ KEYS: tuple[Key, ...] = (
 )  # fmt: skip
 
 
-def keys_for(place: str) -> tuple[Key, ...]:
-    return tuple(key for key in KEYS if place in key.places)
+def keys_for(place: str, possible: Collection[str] | None = None) -> tuple[Key, ...]:
+    """The keys of the screen at `place`; without those that need what is not `possible` (None: all is)."""
+    return tuple(
+        key
+        for key in KEYS
+        if place in key.places and (possible is None or not key.needs or key.needs in possible)
+    )
+
+
+def possible_for(source: Source) -> frozenset[str]:
+    """What the keys of a study can ever need and get, however it stands."""
+    desk = {ENGINE, RESUMABLE} if source.desk is not None else set()
+    return frozenset(desk | ({FILES} if source.files is not None else set()))
+
+
+def advice(state: State, snapshot: Snapshot) -> str:
+    """What a state means, and which key does something about it; "" where nothing needs saying."""
+    hint = {
+        State.INTERRUPTED: "press r to resume",
+        State.STOPPED: "press r to go on",
+        State.FAILED: "r tries again",
+        State.EMPTY: "l shows what one said",
+    }.get(state, "")
+    if state is State.RUNNING and snapshot.paused and not snapshot.stopping:
+        hint = "press p to go on"
+    return "; ".join(part for part in (state_sentence(state, snapshot), hint) if part)
 
 
 def bindings(place: str) -> list[BindingType]:

@@ -93,4 +93,5 @@ STATE_TONES = {
     State.INTERRUPTED: "no-start",
     State.FAILED: "no-start",
     State.EMPTY: "quiet",
+    State.IDLE: "quiet",
 }

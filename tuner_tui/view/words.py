@@ -171,20 +171,20 @@ def state_word(state: State, snapshot: Snapshot) -> str:
 
 
 def state_sentence(state: State, snapshot: Snapshot) -> str:
-    """What the state means and what a person can do about it; "" where nothing needs saying."""
+    """What the state means; "" where the word says it all. What can be done about it depends on the face."""
     if state is State.INTERRUPTED:
-        return "the engine was killed; press r to resume"
-    if state is State.STOPPED:
-        return "press r to go on"
+        return "the engine was killed"
     if state is State.FAILED:
-        return f"{' '.join(printable(snapshot.closed_message).split())}; r tries again"
+        return " ".join(printable(snapshot.closed_message).split())
     if state is State.EMPTY:
-        return "no engine has opened it; l shows what one said"
+        return "no engine has opened it"
+    if state is State.IDLE:
+        return "no trial is running"
     if state is State.RUNNING and snapshot.opened_at is not None:
         if snapshot.stopping:
             return "no new trials; running ones end first"
         if snapshot.paused:
-            return "no new trials until you press p"
+            return "no new trials"
     return ""
 
 

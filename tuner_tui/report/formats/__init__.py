@@ -11,10 +11,10 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from ...study.folder import StudyFolder
+from ...sources.source import Files
 from ...study.snapshot import Snapshot
 
-Writer = Callable[[Snapshot, Path, StudyFolder | None], None]
+Writer = Callable[[Snapshot, Path, Files | None], None]
 
 
 def suffixes() -> tuple[str, ...]:

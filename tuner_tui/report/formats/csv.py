@@ -7,14 +7,14 @@ import io
 from pathlib import Path
 
 from ...analysis.pace import trial_seconds
-from ...study.folder import StudyFolder
+from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ..atomic import write_text
 
 COLUMNS = ("number", "outcome", "reason", "value", "steps", "seconds", "device", "seed", "message")
 
 
-def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
     """Raises ReportNotWritten."""
     trials = sorted(snapshot.trials.values(), key=lambda trial: trial.number)
     names = dict.fromkeys(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...analysis.best import best_trials
 from ...analysis.failures import failure_groups
-from ...study.folder import StudyFolder
+from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ...view.findings import FINDINGS, SCATTERPLOTS
 from ...view.page import as_text
@@ -25,7 +25,7 @@ svg { max-width: 100%; height: auto } pre { overflow-x: auto }
 """
 
 
-def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
     """Raises ReportNotWritten."""
     write_text(path, page(snapshot))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...study.folder import StudyFolder
+from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ..markdown import write_markdown
 
 
-def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
     """Raises ReportNotWritten."""
     write_markdown(snapshot, path)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...study.folder import StudyFolder
+from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ..picture import write_picture
 
 
-def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
     """Raises ReportNotWritten."""
     write_picture(snapshot, path)

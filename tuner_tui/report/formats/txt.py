@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...study.folder import StudyFolder
+from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ..atomic import write_text
 from ..text import COLUMNS, summary
 
 
-def write(snapshot: Snapshot, path: Path, files: StudyFolder | None) -> None:
+def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
     """Raises ReportNotWritten."""
-    write_text(path, summary(snapshot, width=COLUMNS, color=False, folder=files))
+    write_text(path, summary(snapshot, width=COLUMNS, color=False, files=files))

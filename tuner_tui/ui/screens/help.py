@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import groupby
 
 from textual.app import ComposeResult
@@ -30,9 +31,9 @@ class Help(ModalScreen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide")]  # noqa: RUF012
     BINDINGS = [Binding("escape,q,question_mark,f1,enter", "close", "close")]  # noqa: RUF012
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, possible: Collection[str] | None = None) -> None:
         super().__init__()
-        self._place = place
+        self._for = keys_for(place, possible)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="dialog") as dialog:
@@ -47,7 +48,7 @@ class Help(ModalScreen[None]):
 
     def _keys(self) -> Content:
         headings = ("Move", "List", "Sweep", "Leave")
-        keys = sorted(keys_for(self._place), key=lambda key: headings.index(key.heading))
+        keys = sorted(self._for, key=lambda key: headings.index(key.heading))
         lines: list[Content] = []
         for heading, group in groupby(keys, key=lambda key: key.heading):
             lines.append(Content.styled(heading, "bold $secondary"))

@@ -11,13 +11,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from ...study.folder import StudyFolder
-from ...study.text import printable
-from ..widgets.detail import log_lines, traceback_lines
+from ...sources.source import Files
+from ...study.text import last_lines
 
 LINES = 500  # the end is what matters; the file itself holds the rest
 FOLLOW_S = 0.5
-_TAIL_BYTES = 65536
 
 
 class LogScreen(ModalScreen[None]):
@@ -31,14 +29,14 @@ class LogScreen(ModalScreen[None]):
         Binding("G", "end(1)", "end"),
     ]
 
-    def __init__(self, folder: StudyFolder, trial: int | None) -> None:
+    def __init__(self, files: Files, trial: int | None) -> None:
         super().__init__()
-        self._folder = folder
+        self._files = files
         self._trial = trial
         self._pages = ("log", "traceback", "engine") if trial is not None else ("engine",)
         self._page = 0
         self._lines: list[str] | None = None
-        if trial is not None and not log_lines(folder, trial, 1) and traceback_lines(folder, trial):
+        if trial is not None and not _there(files.log(trial)) and _there(files.traceback(trial)):
             self._page = 1  # it died before it could print: show what it died of
 
     def compose(self) -> ComposeResult:
@@ -70,10 +68,10 @@ class LogScreen(ModalScreen[None]):
     def _read(self) -> list[str]:
         page = self._pages[self._page]
         if page == "engine" or self._trial is None:
-            return engine_lines(self._folder.engine_log)
+            return last_lines(self._files.engine_log, LINES)
         if page == "traceback":
-            return traceback_lines(self._folder, self._trial)
-        return log_lines(self._folder, self._trial, LINES)
+            return last_lines(self._files.traceback(self._trial), LINES)
+        return last_lines(self._files.log(self._trial), LINES)
 
     def action_turn(self, by: int) -> None:
         self._page = (self._page + by) % len(self._pages)
@@ -94,12 +92,5 @@ class LogScreen(ModalScreen[None]):
         self.dismiss()
 
 
-def engine_lines(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    return [printable(line) for line in text.splitlines()[-LINES:]]
+def _there(path: Path) -> bool:
+    return bool(last_lines(path, 1))

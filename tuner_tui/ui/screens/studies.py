@@ -19,6 +19,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from ...sources.journal import JournalSource
+from ...sources.source import Source
 from ...study.folder import StudyFolder, list_studies
 from ...study.state import State
 from ..detail_text import study_text
@@ -71,16 +73,20 @@ class StudiesScreen(Screen[None]):
         *,
         launch: Callable[[str], StudyFolder],
         find_lr: Callable[[str], StudyFolder],
-        resume: Callable[[StudyFolder], None],
+        resume: Callable[[Source], None],
         clock: Callable[[], float],
+        opened: Source | None = None,
     ) -> None:
+        """`opened`: a study that the person named, listed first if it lies outside the root."""
         super().__init__()
         self._root = root
         self._launch = launch
         self._find_lr = find_lr
         self._resume = resume
         self._clock = clock
-        self.tails: dict[str, StudyTail] = {}
+        at_home = isinstance(opened, JournalSource) and opened.folder.path.parent == root
+        self._opened = None if at_home else opened
+        self.tails: dict[str, StudyTail] = {}  # by address
         self._previewed: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -98,33 +104,42 @@ class StudiesScreen(Screen[None]):
     def on_screen_resume(self) -> None:
         self._look()
 
-    def tail_of(self, folder: StudyFolder) -> StudyTail:
+    def tail_of(self, source: Source) -> StudyTail:
         """The one tail of a study: what the list has read the study's own screen need not read again."""
-        return self.tails.setdefault(folder.name, StudyTail(folder))
+        if source.address not in self.tails:
+            self.tails[source.address] = StudyTail(source)
+        return self.tails[source.address]
+
+    def _sources(self) -> list[Source]:
+        """What there is to list. Raises OSError when a study vanishes between two looks."""
+        found: list[Source] = [JournalSource(folder) for folder in list_studies(self._root)]
+        return [self._opened, *found] if self._opened is not None else found
 
     def _look(self) -> None:
         if self.app.screen is not self and self.studies:  # nobody sees it
             return
         try:
-            folders = list_studies(self._root)
+            sources = self._sources()
         except OSError:
-            return  # a study vanished between two looks; the next one will do
-        for name in set(self.tails) - {folder.name for folder in folders}:
-            del self.tails[name]
+            return  # the next look will do
+        for address in set(self.tails) - {source.address for source in sources}:
+            del self.tails[address]
         deadline = time.monotonic() + SLICE_S
         behind = False
         rows: list[StudyRow] = []
-        for folder in folders:
-            tail = self.tail_of(folder)
+        for source in sources:
+            tail = self.tail_of(source)
             if time.monotonic() < deadline:
                 tail.advance(deadline - time.monotonic())
             else:
                 tail.glance()
             behind = behind or not tail.caught_up
             share = 1.0 if tail.caught_up else tail.share_read
-            rows.append(StudyRow(folder.name, tail.state(), tail.snapshot, tail.touched, share))
+            rows.append(
+                StudyRow(source.name, source.address, tail.state(), tail.snapshot, tail.extent.touched, share)
+            )
         self.now = self._clock()
-        chosen = self._chosen_name()
+        chosen = self._chosen_address()
         self.studies = tuple(rows)
         self._keep_cursor(chosen)
         self._head()
@@ -153,22 +168,22 @@ class StudiesScreen(Screen[None]):
             return
         preview.display = True
         row = self.studies[cursor]
-        shown = (row.name, row.state, row.snapshot.version, self.size.width)
+        shown = (row.address, row.state, row.snapshot.version, self.size.width)
         if shown != self._previewed:
             self._previewed = shown
             preview.update(study_text(row.name, row.snapshot, row.state, width=self.size.width - 2))
 
     # ---- the cursor
 
-    def _chosen_name(self) -> str | None:
+    def _chosen_address(self) -> str | None:
         cursor = self.query_one(StudyList).cursor
-        return self.studies[cursor].name if cursor is not None and cursor < len(self.studies) else None
+        return self.studies[cursor].address if cursor is not None and cursor < len(self.studies) else None
 
-    def _keep_cursor(self, name: str | None) -> None:
+    def _keep_cursor(self, address: str | None) -> None:
         """Studies change places as they are worked on; the cursor stays with its study."""
-        names = [row.name for row in self.studies]
-        if name in names:
-            self.query_one(StudyList).move_cursor(names.index(name))
+        addresses = [row.address for row in self.studies]
+        if address in addresses:
+            self.query_one(StudyList).move_cursor(addresses.index(address))
 
     def action_move(self, by: int) -> None:
         rows = self.query_one(StudyList)
@@ -186,8 +201,8 @@ class StudiesScreen(Screen[None]):
         self.action_move(len(self.studies))
 
     def _chosen(self) -> StudyTail | None:
-        name = self._chosen_name()
-        return self.tails.get(name) if name else None
+        address = self._chosen_address()
+        return self.tails.get(address) if address else None
 
     # ---- what can be done
 
@@ -206,23 +221,26 @@ class StudiesScreen(Screen[None]):
 
     def _started(self, folder: StudyFolder | None) -> None:
         if folder is not None:
-            self.post_message(self.Chosen(self.tail_of(folder)))
+            self.post_message(self.Chosen(self.tail_of(JournalSource(folder))))
 
     def action_resume(self) -> None:
         tail = self._chosen()
         if tail is None:
             return
-        state = tail.state()
+        name, state = tail.source.name, tail.state()
+        if tail.source.desk is None:
+            self.notify(f"{name} can only be looked at: another program runs it.")
+            return
         if not state.resumable:
             why = "an engine runs it already" if state is State.RUNNING else "every planned trial has ended"
-            self.notify(f"Nothing to resume in {tail.folder.name}: {why}.")
+            self.notify(f"Nothing to resume in {name}: {why}.")
             return
-        self.notify(f"Resuming {tail.folder.name}.")
-        self.run_worker(lambda: self._resume_in_thread(tail.folder), thread=True, exit_on_error=False)
+        self.notify(f"Resuming {name}.")
+        self.run_worker(lambda: self._resume_in_thread(tail.source), thread=True, exit_on_error=False)
 
-    def _resume_in_thread(self, folder: StudyFolder) -> None:
+    def _resume_in_thread(self, source: Source) -> None:
         try:
-            self._resume(folder)
+            self._resume(source)
         except Exception as error:
             self.post_message(self.ResumeFailed(str(error)))
 
@@ -236,7 +254,8 @@ class StudiesScreen(Screen[None]):
         self.app.exit(message=self.parting_words())
 
     def parting_words(self) -> str | None:
-        running = [row.name for row in self.studies if row.state is State.RUNNING]
+        outside = self._opened.address if self._opened and self._opened.desk is None else None
+        running = [row.name for row in self.studies if row.state is State.RUNNING and row.address != outside]
         if not running:
             return None
         goes = "goes on" if len(running) == 1 else "go on"

@@ -17,13 +17,13 @@ from textual.widget import Widget
 
 from ...analysis.order import Order, Show, arrange, following, neighbour
 from ...search.search import RATE_FINDER
-from ...study.folder import StudyFolder
+from ...sources.source import Copy, Source
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...view.charts import Scatter, scatters
 from ...view.findings import FINDINGS, RATE, SCATTERPLOTS, Finding
-from ..keys import ENGINE, RESUMABLE, STUDY, bindings
-from ..tail import Publishing, StudyTail
+from ..keys import ENGINE, FILES, RESUMABLE, STUDY, bindings, keys_for, possible_for
+from ..tail import StudyTail
 from ..widgets.counts import Counts
 from ..widgets.detail import Detail
 from ..widgets.finding_pane import FindingPane
@@ -43,6 +43,7 @@ POLL_S = 0.25  # four looks a second at the journal's size: a person sees no del
 REST = 4.0
 CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can wait for that
 NARROW = 110  # cells; below, only one pane fits beside itself
+_NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
 
 
 class StudyScreen(SweepScreen):
@@ -54,9 +55,9 @@ class StudyScreen(SweepScreen):
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
     rows: reactive[tuple[int, ...]] = reactive((), repaint=False)
     alive: reactive[bool] = reactive(True, repaint=False)
-    standing: reactive[str | None] = reactive(None, repaint=False)
+    standing: reactive[frozenset[str] | None] = reactive(None, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
-    publishing: reactive[Publishing | None] = reactive(None, repaint=False)
+    copy: reactive[Copy | None] = reactive(None, repaint=False)
     finding: reactive[Finding | None] = reactive(None, init=False, repaint=False)  # None: not known yet
     front: reactive[str] = reactive("grid", init=False, repaint=False)
     show_only: reactive[Show] = reactive(Show.ALL, init=False, repaint=False)
@@ -66,9 +67,11 @@ class StudyScreen(SweepScreen):
         """A person wants the list of studies back."""
 
     def __init__(
-        self, tail: StudyTail, *, resume: Callable[[StudyFolder], None], clock: Callable[[], float]
+        self, tail: StudyTail, *, resume: Callable[[Source], None], clock: Callable[[], float]
     ) -> None:
         super().__init__(tail, resume=resume)
+        self.possible = possible_for(tail.source)
+        self._offered = {key.act for key in keys_for(STUDY, self.possible)}
         self._clock = clock
         self._rest_until = 0.0
         self._charting = False
@@ -77,8 +80,8 @@ class StudyScreen(SweepScreen):
 
     def compose(self) -> ComposeResult:
         cls = StudyScreen
-        yield Counts(self.folder.name, id="counts").data_bind(
-            cls.snapshot, cls.state, cls.now, cls.publishing, cls.note
+        yield Counts(self.source.name, id="counts").data_bind(
+            cls.snapshot, cls.state, cls.now, cls.copy, cls.note
         )
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
@@ -88,7 +91,7 @@ class StudyScreen(SweepScreen):
                 yield TrialTable(id="table", classes="pane").data_bind(
                     cls.snapshot, cls.rows, cls.selected, cls.now, cls.alive
                 )
-                yield Detail(self.folder, id="detail", classes="pane").data_bind(
+                yield Detail(self.source.name, self.source.files, id="detail", classes="pane").data_bind(
                     cls.snapshot, cls.selected, cls.state, cls.now
                 )
         yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
@@ -117,7 +120,8 @@ class StudyScreen(SweepScreen):
     def _take(self, snapshot: Snapshot) -> None:
         self.state = self.tail.state()
         self.alive = self.state is State.RUNNING
-        self.standing = ENGINE if self.alive else "" if self.state is State.DONE else RESUMABLE
+        now = ENGINE if self.alive else "" if self.state is State.DONE else RESUMABLE
+        self.standing = self.possible & {FILES, now}
         now = self._clock()
         if self.alive or not self.now:
             self.now = float(
@@ -126,7 +130,7 @@ class StudyScreen(SweepScreen):
         if self._resuming_until is not None and time.monotonic() > self._resuming_until:
             self._resuming_until = None
             self.notify("No engine came up. l shows what it said.", severity="error", timeout=10)
-        self.publishing = self.tail.publishing()
+        self.copy = self.tail.copy()
         self.note = self._note()
         if snapshot.version == self.snapshot.version and snapshot.opened_at == self.snapshot.opened_at:
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
@@ -307,10 +311,15 @@ class StudyScreen(SweepScreen):
             self.notify(f"Trials: {self.show_only.value}, {self.order.value}.", timeout=2)
 
     def action_log(self) -> None:
-        self.app.push_screen(LogScreen(self.folder, self.selected))
+        if self.source.files is not None:
+            self.app.push_screen(LogScreen(self.source.files, self.selected))
 
     def action_help(self) -> None:
-        self.app.push_screen(Help(STUDY))
+        self.app.push_screen(Help(STUDY, self.possible))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Keys that can do nothing for this study, such as `stop` where another program runs it, are off."""
+        return action not in _NEEDY or action in self._offered
 
     # ---- leaving
 
@@ -322,6 +331,6 @@ class StudyScreen(SweepScreen):
 
     def parting_words(self) -> str | None:
         """What stands in the terminal after leaving: the sweep does not end with its screen."""
-        if self.folder.engine_alive():
-            return f"{self.folder.name} goes on; `tuner` attaches again"
+        if self._staffed():
+            return f"{self.source.name} goes on; `tuner` attaches again"
         return None

@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from ...study.folder import StudyFolder
-from ...study.requests import Request, ask
+from ...sources.source import Source
+from ...study.requests import Request
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ..tail import StudyTail
@@ -30,21 +30,26 @@ class SweepScreen(Screen[None]):
     selected: reactive[int | None] = reactive(None, repaint=False)
     note: reactive[str] = reactive("", repaint=False)
 
-    def __init__(self, tail: StudyTail, *, resume: Callable[[StudyFolder], None]) -> None:
+    def __init__(self, tail: StudyTail, *, resume: Callable[[Source], None]) -> None:
         super().__init__()
         self.tail = tail
-        self.folder = tail.folder
+        self.source = tail.source
         self._resume = resume
         self._resuming_until: float | None = None  # while we wait for an engine we started
 
+    def _staffed(self) -> bool:
+        """Whether there is an engine to ask."""
+        return self.source.desk is not None and self.source.desk.staffed()
+
     def _ask(self, request: Request, said: str) -> bool:
         """Ask the engine, if there is one; say what will happen."""
-        if not self.folder.engine_alive():
+        desk = self.source.desk
+        if desk is None or not desk.staffed():
             hint = "press r to go on with it" if self.state.resumable else "it is over"
             self.notify(f"No engine runs this study: {hint}.", severity="warning")
             return False
         try:
-            ask(self.folder.requests, request)
+            desk.ask(request)
         except OSError as error:
             self.notify(f"The engine cannot be asked: {error.strerror}.", severity="error")
             return False
@@ -58,7 +63,7 @@ class SweepScreen(Screen[None]):
             self._ask(Request("pause"), "Pausing: running trials end, no new ones start.")
 
     def action_stop(self) -> None:
-        if not self.folder.engine_alive():
+        if not self._staffed():
             self._ask(Request("stop"), "")
             return
         running = self.snapshot.counts.running
@@ -67,7 +72,7 @@ class SweepScreen(Screen[None]):
             Option("stop", "e", "end", "No new trials; those that run end by themselves."),
             Option("stop_now", "s", "stop now", f"Also stop what runs now ({running})."),
         )
-        title = f"Stop {self.folder.name}?"
+        title = f"Stop {self.source.name}?"
         sentence = "It can be taken up again with r. Leaving this screen (q) does not stop it."
         self.app.push_screen(ChoiceDialog(title, sentence, options), self._stop)
 
@@ -82,7 +87,7 @@ class SweepScreen(Screen[None]):
             self.notify("Select a running trial to stop it.", severity="warning")
             return
         number = trial.number
-        if not self.folder.engine_alive():
+        if not self._staffed():
             self._ask(Request("kill_trial", number), "")
             return
         options = (
@@ -97,7 +102,7 @@ class SweepScreen(Screen[None]):
         self._ask(Request("kill_trial", number), f"Stopping trial {number}.")
 
     def action_add_trials(self) -> None:
-        if not self.folder.engine_alive():
+        if not self._staffed():
             self._ask(Request("add_trials", 0), "")
             return
         self.app.push_screen(AddTrials(self.snapshot.planned), self._add)
@@ -124,7 +129,7 @@ class SweepScreen(Screen[None]):
     def _resume_in_thread(self) -> None:
         """Starting a process takes a while; posting is all a thread may do here."""
         try:
-            self._resume(self.folder)
+            self._resume(self.source)
         except Exception as error:
             self.post_message(self.ResumeFailed(str(error)))
 
@@ -134,7 +139,7 @@ class SweepScreen(Screen[None]):
 
     def _note(self) -> str:
         if self.tail.gone:
-            return "its folder is gone from the disk; this is the last that was read"
+            return "the study was deleted; this is the last that was read"
         if not self.tail.caught_up:
-            return f"reading the journal, {self.tail.share_read:.0%}"
-        return "resuming …" if self._resuming_until is not None else ""
+            return f"reading, {self.tail.share_read:.0%}" if self.tail.extent.size else self.tail.trouble
+        return "resuming …" if self._resuming_until is not None else self.tail.trouble

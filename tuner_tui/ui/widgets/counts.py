@@ -14,20 +14,21 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from ...analysis.pace import elapsed, remaining
+from ...sources.source import Copy
 from ...study.outcomes import Outcome
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...study.text import printable
 from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES, STATE_TONES
-from ...view.words import BRIEF_WORDS, OUTCOME_WORDS, duration, number, state_sentence, state_word
-from ..tail import Publishing
+from ...view.words import BRIEF_WORDS, OUTCOME_WORDS, duration, number, state_word
+from ..keys import advice
 
 
 class Counts(Widget):
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True)
     state: reactive[State] = reactive(State.EMPTY)
     now: reactive[float] = reactive(0.0)
-    publishing: reactive[Publishing | None] = reactive(None)
+    copy: reactive[Copy | None] = reactive(None)
     note: reactive[str] = reactive("")  # what else must be known: the journal is still being read, it is gone
 
     def __init__(self, study: str, *, id: str | None = None) -> None:
@@ -46,7 +47,7 @@ class Counts(Widget):
         tone = f"${STATE_TONES[state]}"
         name = Content.assemble((printable(self._study), "bold $foreground"), "  ",
                                 (f"◆ {state_word(state, snapshot)}", tone))  # fmt: skip
-        sentence = self.note or state_sentence(state, snapshot)
+        sentence = self.note or advice(state, snapshot)
         right = Content.styled(self._times(), "$quiet")
         room = width - name.cell_length - right.cell_length - 2
         if sentence and room > 12:
@@ -61,7 +62,8 @@ class Counts(Widget):
             return ""
         times = duration(float(int(spent)))
         counts = self.snapshot.counts
-        if self.state is State.RUNNING and counts.waiting + counts.running and not self.snapshot.stopping:
+        unended = counts.waiting + counts.running if not self.snapshot.open_ended else 0
+        if self.state is State.RUNNING and unended and not self.snapshot.stopping:
             left = remaining(self.snapshot, self.now)
             times += f" · {duration(left)} left" if left is not None else " · no estimate yet"
         return times
@@ -108,7 +110,7 @@ class Counts(Widget):
                                 (f" ★{best.number}", "$quiet"))  # fmt: skip
 
     def _mlflow(self) -> str:
-        note = self.publishing
+        note = self.copy
         if note is None:
             return ""
         if note.error:

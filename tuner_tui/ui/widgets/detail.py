@@ -14,10 +14,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from ...study.folder import StudyFolder
+from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ...study.state import State
-from ...study.text import printable
+from ...study.text import last_lines
 from ..detail_text import study_text, trial_head, trial_text
 from ..preview import NAME
 from .preview import Preview
@@ -31,9 +31,12 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     state: reactive[State] = reactive(State.EMPTY, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
 
-    def __init__(self, folder: StudyFolder, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, study: str, files: Files | None, *, id: str | None = None, classes: str | None = None
+    ) -> None:
         super().__init__(id=id, classes=classes)
-        self._folder = folder
+        self._study = study
+        self._files = files
         self._shown_for: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -71,7 +74,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
             shown_for = ("study", self.snapshot.version, self.state, width)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
-                about = study_text(self._folder.name, self.snapshot, self.state, width=width)
+                about = study_text(self._study, self.snapshot, self.state, width=width)
                 hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
                 text.update(Content("\n\n").join([about, hint]))
                 more.display = False
@@ -80,11 +83,12 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         # As if the scroll bar showed: a picture that fits without one and not with one would come and go.
         across = self.content_region.width - 3
         room = self.content_region.height - head.get_height({}, max(1, across)) - 1  # a line between
-        preview.look(self._folder.out(trial.number) / NAME, across, max(1, room))
+        files = self._files
+        preview.look(files.out(trial.number) / NAME if files else None, across, max(1, room))
         clock = int(self.now) if trial.running and alive else 0
         best = self.snapshot.best
         is_best = best is not None and best.number == trial.number
-        shown_for = (trial, is_best, alive, width, clock, _stamp(self._folder.log(trial.number)))
+        shown_for = (trial, is_best, alive, width, clock, files and _stamp(files.log(trial.number)))
         if shown_for == self._shown_for:
             return
         self._shown_for = shown_for
@@ -95,26 +99,10 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
                 trial,
                 self.snapshot,
                 width=width,
-                traceback=traceback_lines(self._folder, trial.number)[-TAIL_LINES:],
-                log=log_lines(self._folder, trial.number, TAIL_LINES),
+                traceback=last_lines(files.traceback(trial.number), TAIL_LINES) if files else (),
+                log=last_lines(files.log(trial.number), TAIL_LINES) if files else None,
             )
         )
-
-
-def log_lines(folder: StudyFolder, number: int, lines: int) -> list[str]:
-    """The end of a trial's log; empty when it cannot be read (it may vanish at any time)."""
-    try:
-        return folder.log_tail(number, lines)
-    except OSError:
-        return []
-
-
-def traceback_lines(folder: StudyFolder, number: int) -> list[str]:
-    try:
-        text = folder.traceback(number).read_text(errors="replace")
-    except OSError:
-        return []
-    return [printable(line) for line in text.splitlines()]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from ..keys import Key, keys_for
 class KeyLine(Widget):
     """Draws the keys of a place (see `keys.KEYS`); a click on one is the key."""
 
-    standing: reactive[str | None] = reactive(None)  # ENGINE, RESUMABLE, "" for neither; None: not known
+    standing: reactive[frozenset[str] | None] = reactive(None)  # what the study has now; None: not known
 
     def __init__(self, place: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -23,7 +23,7 @@ class KeyLine(Widget):
 
     def render(self) -> Content:
         width = self.content_size.width
-        *others, last = [key for key in keys_for(self._place) if self._named(key)]
+        *others, last = [key for key in keys_for(self._place, self.standing) if key.footer]
         shown: list[Key] = []
         room = width - _width(last)
         for key in others:
@@ -33,11 +33,6 @@ class KeyLine(Widget):
             room -= _width(key)
         return Content("  ").join(_key(key) for key in (*shown, last))
 
-    def _named(self, key: Key) -> bool:
-        if not key.footer:
-            return False
-        return self.standing is None or not key.needs or key.needs == self.standing
-
     async def on_click(self, event: events.Click) -> None:
         if action := event.style.meta.get("act"):
             await self.screen.run_action(action)
@@ -45,7 +40,7 @@ class KeyLine(Widget):
 
 def _key(key: Key) -> Content:
     text = Content.assemble((key.shown, "$primary"), (f" {key.label}", "$quiet"))
-    return text.stylize(Style.from_meta({"act": key.action or key.id}))
+    return text.stylize(Style.from_meta({"act": key.act}))
 
 
 def _width(key: Key) -> int:

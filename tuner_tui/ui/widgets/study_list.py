@@ -17,9 +17,10 @@ from .rows import Cell, Column, Rows
 
 @dataclass(frozen=True)
 class StudyRow:
-    """What the list knows of one study. `touched` is when its journal last grew (seconds since the epoch)."""
+    """What the list knows of one study. `touched` is when it last grew (seconds since the epoch)."""
 
     name: str
+    address: str
     state: State
     snapshot: Snapshot
     touched: float

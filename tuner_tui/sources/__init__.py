@@ -1,0 +1,69 @@
+"""Where studies are: each module here reads one kind of place and is named after the scheme of its addresses.
+
+`tuner open optuna:sqlite:///trials.db` is read by `optuna.py`. To add a source: one file with a subclass of
+`Source` and a function `studies(place)` that gives the studies found there, the newest first. It raises
+SourceError when the place can't be read. A text without a scheme is the name of a study of our own.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from .source import Source, SourceError
+
+_NOT_SCHEMES = ("source", "background")  # what the sources share
+
+
+def schemes() -> tuple[str, ...]:
+    """`journal`, `optuna`, ...: what an address can begin with."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_SCHEMES))
+
+
+def is_address(text: str) -> bool:
+    """Whether a text says where studies are, as `optuna:sqlite:///trials.db` does, and is not a study's name."""
+    scheme, colon, place = text.partition(":")
+    return bool(colon and place) and scheme in schemes()
+
+
+def studies_at(text: str, root: Path) -> Sequence[Source]:
+    """The studies at an address, or, for a text without a scheme, those under `root`; the newest first.
+
+    Raises SourceError when they can't be read.
+    """
+    scheme, place = text.split(":", 1) if is_address(text) else ("journal", str(root))
+    return import_module(f".{scheme}", __name__).studies(place)
+
+
+def find_source(root: Path, study: str | None, inside: str | None = None) -> Source:
+    """One study: by address, and by name where the address has several; else by its name under `root`.
+
+    A name may be the beginning of one; no name means the newest. Raises SourceError when there is none.
+    """
+    if study is not None and is_address(study):
+        return pick(studies_at(study, root), inside, study)
+    if inside is not None:
+        known = ", ".join(f"{scheme}:" for scheme in schemes())
+        raise SourceError(
+            f"{study}: only an address has studies inside, and this begins with none of {known}; "
+            f"leave {inside!r} out"
+        )
+    return pick(studies_at("", root), study, str(root))
+
+
+def pick(found: Sequence[Source], name: str | None, where: str) -> Source:
+    """The study called `name`, or the only one that begins so, or the newest. Raises SourceError."""
+    if not found:
+        raise SourceError(f"no studies in {where}; `tuner sweep` starts one")
+    if name is None:
+        return found[0]
+    exact = [source for source in found if source.name == name]
+    begins = exact or [source for source in found if source.name.startswith(name)]
+    if len(begins) == 1:
+        return begins[0]
+    names = ", ".join(source.name for source in (begins or found)[:8])
+    raise SourceError(
+        f"{name!r} is {'more than one study' if begins else 'no study'} in {where}; there is {names}"
+    )

@@ -1,0 +1,82 @@
+"""The studies that tuner ran itself: one folder each, with a journal of events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..study.folder import StudyFolder, list_studies
+from ..study.journal import JournalReader
+from ..study.requests import Request, ask
+from ..study.snapshot import Snapshot
+from ..study.state import State
+from .source import Batch, Copy, Extent, Source
+
+BITE_BYTES = 48_000  # about 400 events: 5 ms to decode and fold
+
+
+def studies(place: str) -> Sequence[Source]:
+    """The studies under a folder such as `mlruns`, the one touched last first."""
+    return [JournalSource(folder) for folder in list_studies(Path(place))]
+
+
+class JournalSource(Source):
+    """A study folder. Its desk is the file of requests that the engine reads."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.folder = folder
+        self.files = folder
+        self.desk = FolderDesk(folder)
+        self._reader = JournalReader(folder.journal)  # kept for its count of damaged lines
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def address(self) -> str:
+        return str(self.folder.path)
+
+    def events(self, since: Any = None) -> Batch:
+        """The events behind byte `since`, about BITE_BYTES of them; a torn last line is not there yet."""
+        if since is None:
+            self._reader = JournalReader(self.folder.journal)
+        self._reader.offset = since or 0
+        events = self._reader.read(BITE_BYTES)
+        return Batch(events, self._reader.offset, self._reader.offset)
+
+    def state(self, snapshot: Snapshot) -> State:
+        return self.folder.state(snapshot)
+
+    def extent(self) -> Extent:
+        try:
+            stat = self.folder.journal.stat()
+        except OSError:
+            return Extent(size=0, gone=not self.folder.path.is_dir())
+        damaged = self._reader.damaged
+        trouble = f"{damaged} damaged lines of the journal are passed over" if damaged else ""
+        return Extent(stat.st_size, stat.st_mtime, trouble=trouble)
+
+    def copy(self) -> Copy | None:
+        """From the publisher's own note; None when no publisher ever wrote one."""
+        try:
+            note = json.loads(self.folder.publisher_state.read_text())
+            size = self.folder.journal.stat().st_size
+            return Copy(max(0, size - int(note.get("offset", 0))), str(note.get("error") or ""))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+
+
+class FolderDesk:
+    """Requests in `requests.jsonl`, for the engine that holds the folder's lock."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+
+    def staffed(self) -> bool:
+        return self._folder.engine_alive()
+
+    def ask(self, request: Request) -> None:
+        ask(self._folder.requests, request)
