@@ -107,6 +107,13 @@ class TunerApp(App[None]):
             yield SystemCommand(
                 key.tooltip, f"key {key.shown}", lambda action=action: screen.run_action(action)
             )
+        if isinstance(screen, StudyScreen):
+            for finding in screen.there:
+                yield SystemCommand(
+                    f"Show {finding.title.lower()}",
+                    "key v turns to the next",
+                    lambda id=finding.id: screen.action_look_at(id),
+                )
         for command in super().get_system_commands(screen):
             if command.title in ("Theme", "Screenshot"):
                 yield command

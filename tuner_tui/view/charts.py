@@ -65,6 +65,7 @@ class Scatter:
     y: Axis
     marks: tuple[Mark, ...]
     absent: int = 0  # trials in which this hyperparameter had no value it could be drawn at
+    crowds: tuple[tuple[Outcome, str], ...] = ()  # failures that crowd, and a sign of where (view/panels.py)
 
     @property
     def counts(self) -> dict[Kind, int]:

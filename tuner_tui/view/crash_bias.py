@@ -10,12 +10,22 @@ Names and options come from files and journals; they are made safe for a termina
 
 from __future__ import annotations
 
-from ..analysis.crash_bias import Bias, CrashBias, FailureBias, Region, Side, Verdict
+from ..analysis.crash_bias import Bias, CrashBias, FailureBias, Region, Side, Verdict, crash_bias
 from ..study.outcomes import Outcome
+from ..study.snapshot import Snapshot
 from .words import OUTCOME_WORDS, one_line, parameter, plural
 
 MARKS = {Side.ABOVE: "▸", Side.BELOW: "◂", Side.IS: "!"}
 DID = {Outcome.NO_START: "never started", Outcome.UNFINISHED: "ended unfinished"}
+
+
+def find(snapshot: Snapshot) -> CrashBias | None:
+    """None where no trial has failed, or nothing was varied: there is no question then."""
+    counts = snapshot.counts
+    if not (counts.no_start or counts.unfinished) or not len(snapshot.search.space):
+        return None
+    found = crash_bias(snapshot)
+    return found if any(kind.failed for kind in found.kinds) else None
 
 
 def sentences(found: CrashBias) -> list[str]:

@@ -17,7 +17,18 @@ from . import fitting
 from .cells import place, reduce
 from .charts import Scatter
 from .labels import FILLER, clean, cut
-from .signs import FRAME, LINES, PLAIN_LINES, SELECTED, SELECTED_LINE, TEXT, TITLE, Sign, line_level
+from .signs import (
+    FRAME,
+    LINES,
+    OUTCOME_SIGNS,
+    PLAIN_LINES,
+    SELECTED,
+    SELECTED_LINE,
+    TEXT,
+    TITLE,
+    Sign,
+    line_level,
+)
 
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
 LEAST_HEIGHT = 6
@@ -138,15 +149,21 @@ def _title(scatter: Scatter, area: Canvas, width: int, color: bool) -> Line:
     """The name, above the axis rather than above its numbers, and how many trials had no value for it."""
     indent = area.left if area.numbers else 0
     name = cut(clean(scatter.name), width - indent)
+    room = width - indent - len(name)
+    crowds = [
+        Run(f" {OUTCOME_SIGNS[outcome].glyph}{where}", OUTCOME_SIGNS[outcome].style if color else "")
+        for outcome, where in scatter.crowds
+    ][: room // 3]
+    room -= 3 * len(crowds)
     note = f"  {scatter.absent} without" if scatter.absent else ""
-    if len(name) + len(note) > width - indent:
+    if len(note) > room:
         note = ""
-    blank = " " * (width - indent - len(name) - len(note))
     runs = (
         Run(" " * indent, ""),
         Run(name.replace(FILLER, ""), TITLE if color else ""),
+        *crowds,
         Run(note, TEXT if color else ""),
-        Run(blank, ""),
+        Run(" " * (room - len(note)), ""),
     )
     return tuple(run for run in runs if run.text)
 

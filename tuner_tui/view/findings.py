@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..analysis.rate import RateCurve, rate_curve
 from ..search.search import RATE_FINDER
@@ -18,6 +18,9 @@ from .draw import Line, Run
 from .page import as_text, page_lines
 from .rate import RATE_HEIGHT, rate_panel, rate_words
 from .signs import TITLE
+
+if TYPE_CHECKING:
+    from ..analysis.crash_bias import CrashBias
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,16 @@ def _draw_rate(found: tuple[RateCurve, str], width: int, color: bool) -> tuple[L
     return (*drawn, *text_lines((rate_words(*found),), width))
 
 
-def _crashes(snapshot: Snapshot) -> tuple[str, ...] | None:
-    """None where no trial has failed: there is no question then."""
-    counts = snapshot.counts
-    if not (counts.no_start or counts.unfinished) or not len(snapshot.search.space):
-        return None
-    from ..analysis.crash_bias import crash_bias  # late: it brings numpy, and the first paint needs none
+def _crashes(snapshot: Snapshot) -> CrashBias | None:
+    from .crash_bias import find  # late: it brings numpy, and the first paint needs none
+
+    return find(snapshot)
+
+
+def _say_crashes(found: CrashBias) -> tuple[str, ...]:
     from .crash_bias import sentences
 
-    return tuple(sentences(crash_bias(snapshot))) or None
+    return tuple(sentences(found))
 
 
 def text_lines(texts: tuple[str, ...], width: int) -> tuple[Line, ...]:
@@ -81,8 +85,8 @@ CRASH_BIAS = Finding(
     "crash-bias",
     "Crash bias",
     _crashes,
-    lambda found, width, color: text_lines(found, width),
-    lambda found: found,
+    lambda found, width, color: text_lines(_say_crashes(found), width),
+    _say_crashes,
 )
 
 FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS)

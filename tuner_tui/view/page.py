@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..study.snapshot import Snapshot
-from .charts import Scatter, scatters
+from .charts import Scatter
 from .draw import Line, Run, draw_panel
 from .labels import fit
 from .legend import legend, notes
+from .panels import CROWD_NOTE, panels
 from .signs import TEXT
 from .words import direction_words
 
@@ -60,7 +61,8 @@ def page_lines(
 ) -> tuple[Line, ...]:
     """The same as lines of runs, for a screen or a picture of one."""
     lines: list[Line] = [_headline(snapshot, width, color)]
-    found = groups(scatters(snapshot))
+    shown = panels(snapshot)
+    found = groups(shown)
     columns = columns_for(width, max((len(members) for _, members in found), default=1))
     for name, members in found:
         if name:
@@ -68,7 +70,8 @@ def page_lines(
         lines += _rows(members, columns, panel_width_for(width, columns), height or PANEL_HEIGHT, color)
     lines.append(())
     lines += _wrap(legend(snapshot, color=color), width)
-    for note in notes(snapshot):
+    crowds = (CROWD_NOTE,) if any(scatter.crowds for scatter in shown) else ()
+    for note in (*notes(snapshot), *crowds):
         lines.append((Run(fit(note, width).rstrip(), TEXT if color else ""),))
     return tuple(lines)
 

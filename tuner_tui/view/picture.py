@@ -14,10 +14,11 @@ from typing import Any
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot
 from . import signs
-from .charts import Axis, Mark, Scatter, scatters
+from .charts import Axis, Mark, Scatter
 from .labels import FILLER, clean, shorten
 from .legend import notes
 from .page import groups
+from .panels import panels
 from .ticks import Tick
 from .words import best_words, count_words, direction_words
 
@@ -46,7 +47,7 @@ def save_picture(snapshot: Snapshot, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    found = groups(scatters(snapshot))
+    found = groups(panels(snapshot))
     columns = min(COLUMNS, max((len(members) for _, members in found), default=1))
     rows = sum(-(-len(members) // columns) for _, members in found)
     width = max(columns * PANEL[0] + EDGE, LEAST_WIDTH)
@@ -103,7 +104,8 @@ class _Sheet:
 
 
 def _panel(ax: Any, scatter: Scatter) -> None:
-    ax.set_title(_text(scatter.name), fontsize=9, color=INK)
+    crowds = "".join(f"  {signs.OUTCOME_SIGNS[outcome].glyph}{where}" for outcome, where in scatter.crowds)
+    ax.set_title(_text(scatter.name) + crowds, fontsize=9, color=INK)
     ax.set_xlim(scatter.x.low, scatter.x.high)
     ax.set_ylim(scatter.y.low, scatter.y.high)
     ax.spines[["top", "right"]].set_visible(False)

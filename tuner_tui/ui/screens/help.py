@@ -24,6 +24,7 @@ SIGNS = (
     (signs.BEST, "the best of the finished"),
     (signs.DIVERGED, "diverged: the last finite loss"),
     (signs.SELECTED, "the selected trial, in every plot"),
+    (signs.Sign("▸", "bold", 0), "behind a name: failures crowd there"),
 )
 
 

@@ -7,7 +7,8 @@ is in `sweep.py`, which this screen extends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -21,7 +22,8 @@ from ...sources.source import Copy, Source
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...view.charts import Scatter, scatters
-from ...view.findings import FINDINGS, RATE, SCATTERPLOTS, Finding
+from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
+from ...view.panels import Marks, marked, marks_of
 from ..keys import ENGINE, FILES, RESUMABLE, STUDY, bindings, keys_for, possible_for
 from ..tail import StudyTail
 from ..widgets.counts import Counts
@@ -59,6 +61,7 @@ class StudyScreen(SweepScreen):
     now: reactive[float] = reactive(0.0, repaint=False)
     copy: reactive[Copy | None] = reactive(None, repaint=False)
     finding: reactive[Finding | None] = reactive(None, init=False, repaint=False)  # None: not known yet
+    found: reactive[Mapping[str, Any]] = reactive(dict, init=False, repaint=False)  # by the finding's id
     front: reactive[str] = reactive("grid", init=False, repaint=False)
     show_only: reactive[Show] = reactive(Show.ALL, init=False, repaint=False)
     order: reactive[Order] = reactive(Order.NUMBER, init=False, repaint=False)
@@ -75,6 +78,11 @@ class StudyScreen(SweepScreen):
         self._clock = clock
         self._rest_until = 0.0
         self._charting = False
+        self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
+        self._marks: Marks = {}
+        self._found_in = -1  # the version of the snapshot that was searched for findings
+        self._finding_out = False
+        self._find_after = 0.0
 
     # ---- what is on it
 
@@ -86,7 +94,7 @@ class StudyScreen(SweepScreen):
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
             yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected)
-            yield FindingPane(id="finding", classes="pane -off").data_bind(cls.snapshot)
+            yield FindingPane(id="finding", classes="pane -off").data_bind(cls.found)
             with Vertical(id="side"):
                 yield TrialTable(id="table", classes="pane").data_bind(
                     cls.snapshot, cls.rows, cls.selected, cls.now, cls.alive
@@ -114,6 +122,7 @@ class StudyScreen(SweepScreen):
             began = time.monotonic()
             self._take(self.tail.snapshot)
             self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
+        self._find_out()
         if not self.tail.caught_up:
             self.set_timer(0.001, self._look)
 
@@ -145,7 +154,8 @@ class StudyScreen(SweepScreen):
     def _chart(self, snapshot: Snapshot) -> None:
         """Points and axes of a snapshot: at once for most studies, in a thread for the very long ones."""
         if len(snapshot.trials) <= CHART_HERE:
-            self.scatters = scatters(snapshot)
+            self._plain = scatters(snapshot)
+            self._mark()
         elif not self._charting:
             self._charting = True
             self.run_worker(lambda: self._chart_in_thread(snapshot), thread=True)
@@ -162,15 +172,56 @@ class StudyScreen(SweepScreen):
     def on_study_screen_charted(self, event: Charted) -> None:
         """A newer snapshot takes the place of any that waited meanwhile."""
         self._charting = False
-        self.scatters = event.scatters
+        self._plain = event.scatters
+        self._mark()
         if event.snapshot.version != self.snapshot.version:
             self._chart(self.snapshot)
+
+    # ---- what is found in it
+
+    class Found(Message):
+        def __init__(self, version: int, found: Mapping[str, Any], marks: Marks) -> None:
+            super().__init__()
+            self.version = version
+            self.found = found
+            self.marks = marks
+
+    def _find_out(self) -> None:
+        """Look for findings in the newest snapshot: in a thread, and for at most a fifth of the time."""
+        if (
+            self._finding_out
+            or self._found_in == self.snapshot.version
+            or time.monotonic() < self._find_after
+        ):
+            return
+        self._finding_out = True
+        snapshot = self.snapshot
+        self.run_worker(lambda: self._find_in_thread(snapshot), thread=True)
+
+    def _find_in_thread(self, snapshot: Snapshot) -> None:
+        began = time.monotonic()
+        found = {f.id: f.find(snapshot) for f in FINDINGS if f is not SCATTERPLOTS}
+        self._find_after = time.monotonic() + REST * (time.monotonic() - began)
+        self.post_message(self.Found(snapshot.version, found, marks_of(found[CRASH_BIAS.id])))
+
+    def on_study_screen_found(self, event: Found) -> None:
+        self._finding_out = False
+        self._found_in = event.version
+        self.found = event.found
+        if event.marks != self._marks:
+            self._marks = event.marks
+            self._mark()
+
+    def _mark(self) -> None:
+        """Hand the panels on, with the marks of the last findings."""
+        self.scatters = marked(self._plain, self._marks)
 
     @property
     def settled(self) -> bool:
         """Whether all that was read is on the screen."""
         drawn = self.query_one(ScatterGrid).settled and self.query_one(Preview).settled
-        return self.tail.caught_up and not self._charting and drawn
+        found = not self._finding_out and self._found_in == self.snapshot.version
+        return self.tail.caught_up and not self._charting and found and drawn
 
     def _why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.opened_at is None:
@@ -201,11 +252,27 @@ class StudyScreen(SweepScreen):
     def watch_front(self, front: str) -> None:
         for pane, title in PANES:
             widget = self._pane(pane)
-            widget.border_title = self.finding.title if pane == "grid" and self.finding else title
+            if pane != "grid":
+                widget.border_title = title
             widget.set_class(pane == front, "-front")
+        self._title_findings()
         self.query_one("#side").set_class(front != "grid", "-front")
         self.query_one(TrialLine).set_class(front == "detail", "-said")
         self._pane(front).focus()
+
+    def watch_found(self) -> None:
+        self._title_findings()
+
+    def _title_findings(self) -> None:
+        """Name the findings there are where they can be clicked: over their pane, or in the tabs."""
+        tabs = [(f.id, f.title, f is self.finding) for f in self.there or (SCATTERPLOTS,)]
+        self.query_one(PaneTabs).findings = tuple(tabs)
+        self._pane("grid").border_title = "  ".join(
+            title
+            if shown or len(tabs) == 1
+            else f"[$quiet not bold][@click=screen.look_at('{id}')]{title}[/][/]"
+            for id, title, shown in tabs
+        )
 
     def _pane(self, name: str) -> Widget:
         """The widget of a pane; that of the plots shows whichever finding is chosen."""
@@ -223,19 +290,37 @@ class StudyScreen(SweepScreen):
 
     def action_finding(self) -> None:
         """The next of the findings that this study has."""
-        there = [f for f in FINDINGS if f is SCATTERPLOTS or f.find(self.snapshot) is not None]
-        if self.snapshot.search.kind == RATE_FINDER:
-            there.remove(SCATTERPLOTS)
+        there = self.there
         if not there:
             return
         at = there.index(self.finding) if self.finding in there else -1
-        self.finding = there[(at + 1) % len(there)]
-        self.front = "grid"
+        self.action_look_at(there[(at + 1) % len(there)].id)
         if len(there) == 1:
             self.notify(f"{there[0].title} is all there is to see so far.")
 
+    def action_look_at(self, finding: str) -> None:
+        """Show the finding of this id."""
+        self.finding = next(f for f in FINDINGS if f.id == finding)
+        self.front = "grid"
+
+    @property
+    def there(self) -> tuple[Finding, ...]:
+        """The findings that this study has, in their order."""
+        return tuple(
+            f
+            for f in FINDINGS
+            if (
+                self.snapshot.search.kind != RATE_FINDER
+                if f is SCATTERPLOTS
+                else self.found.get(f.id) is not None
+            )
+        )
+
     def on_pane_tabs_picked(self, event: PaneTabs.Picked) -> None:
-        self.front = event.pane
+        if event.pane in dict(PANES):
+            self.front = event.pane
+        else:
+            self.action_look_at(event.pane)
 
     def action_next_pane(self, by: int = 1) -> None:
         names = [pane for pane, _ in PANES]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -10,7 +13,6 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ...study.snapshot import Snapshot
 from ...view.findings import FINDINGS, Finding
 
 NOTHING = {"crash-bias": "no trial has failed", "rate": "the finder has measured nothing yet"}
@@ -18,7 +20,7 @@ NOTHING = {"crash-bias": "no trial has failed", "rate": "the finder has measured
 
 class FindingPane(ScrollView, can_focus=True, inherit_bindings=False):
     finding: reactive[Finding] = reactive(FINDINGS[0], repaint=False)
-    snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
+    found: reactive[Mapping[str, Any]] = reactive(dict, always_update=True, repaint=False)  # by id
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -28,7 +30,7 @@ class FindingPane(ScrollView, can_focus=True, inherit_bindings=False):
     def watch_finding(self) -> None:
         self._draw()
 
-    def watch_snapshot(self) -> None:
+    def watch_found(self) -> None:
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -41,12 +43,13 @@ class FindingPane(ScrollView, can_focus=True, inherit_bindings=False):
     def _draw(self) -> None:
         """Only while it is looked at, and only when something has changed."""
         width = self.size.width - 1  # the scroll bar's column
-        drawn_for = (self.finding.id, self.snapshot.study, self.snapshot.version, width)
+        value = self.found.get(self.finding.id)
+        drawn_for = (self.finding.id, value, width)
         if not self.is_mounted or not self.display or width < 1 or drawn_for == self._drawn_for:
             return
         self._drawn_for = drawn_for
         base = self.rich_style
-        lines = self.finding.lines(self.snapshot, width, color=not self.app.no_color)
+        lines = () if value is None else self.finding.draw(value, width, not self.app.no_color)
         self._strips = [
             Strip([Segment(run.text, base + Style.parse(run.style)) for run in line]) for line in lines
         ] or [Strip([Segment(NOTHING.get(self.finding.id, "nothing to show yet"), base)])]

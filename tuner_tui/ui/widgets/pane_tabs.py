@@ -1,4 +1,4 @@
-"""Which pane is in front, where there is room for only one at a time."""
+"""Which pane is in front, where there is room for only one at a time: a finding, the trials or the detail."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from textual.style import Style
 from textual.widget import Widget
 
 PANES = (("grid", "Plots"), ("table", "Trials"), ("detail", "Detail"))
+Tab = tuple[str, str, bool]  # a finding's id and title, and whether the first pane shows it
 
 
 class PaneTabs(Widget):
     front: reactive[str] = reactive("grid")
+    findings: reactive[tuple[Tab, ...]] = reactive(())
     about: reactive[str] = reactive("")  # how the table is filtered and sorted
 
     @dataclass
@@ -23,11 +25,14 @@ class PaneTabs(Widget):
         pane: str
 
     def render(self) -> Content:
+        front = self.front
+        named = [(id, title, shown and front == "grid") for id, title, shown in self.findings]
+        named += [(pane, title, pane == front) for pane, title in PANES if pane != "grid"]
         tabs = Content("   ").join(
-            Content.styled(title, "bold underline $primary" if pane == self.front else "$quiet").stylize(
-                Style.from_meta({"pane": pane})
+            Content.styled(title, "bold underline $primary" if shown else "$quiet").stylize(
+                Style.from_meta({"pane": id})
             )
-            for pane, title in PANES
+            for id, title, shown in named
         )
         return Content.assemble(tabs, (f"   {self.about}", "$faint")) if self.about else tabs
 
