@@ -367,3 +367,27 @@ async def test_v_goes_from_the_plots_to_the_other_findings_and_back(room):
         await pilot.press("v")
         await settle(pilot)
         assert grid.region and not pane.region
+
+
+async def test_findings_are_tabs_titles_and_palette_commands(room):
+    """`v` turns to the next; on a wide screen the pane's title names them, on a narrow one the tabs do."""
+    from tuner_tui.ui.widgets.finding_pane import FindingPane
+    from tuner_tui.ui.widgets.pane_tabs import PaneTabs
+
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        titles = [command.title for command in pilot.app.get_system_commands(screen)]
+        assert "Show plots" in titles and "Show crash bias" in titles
+        assert "Crash bias" in str(screen.query_one("#grid").border_title)
+        next(c for c in pilot.app.get_system_commands(screen) if c.title == "Show crash bias").callback()
+        await settle(pilot)
+        assert screen.query_one(FindingPane).display and not screen.query_one("#grid").display
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        tabs = screen.query_one(PaneTabs)
+        assert str(tabs.render()).split() == ["Plots", "Crash", "bias", "Trials", "Detail"]
+        await pilot.click(PaneTabs, offset=(2, 0))
+        await settle(pilot)
+        assert screen.query_one("#grid").display and screen.finding.id == "scatterplots"
