@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from support.patience import PATIENCE_S, wait_until
 
-from tuner_tui.record.progress import publication
 from tuner_tui.record.ui import open_mlflow_ui
 from tuner_tui.record.uri import shown, sqlite_path, tracking_uri
 from tuner_tui.study.folder import StudyFolder
+from tuner_tui.study.publication import publication
 
 
 def test_the_store_is_chosen_by_argument_then_environment_then_default(
@@ -38,8 +38,8 @@ def test_passwords_are_not_shown() -> None:
 
 def test_viewers_pay_nothing_for_asking() -> None:
     code = (
-        "import sys, tuner_tui.record.uri, tuner_tui.record.progress, tuner_tui.record.publisher\n"
-        "import tuner_tui.record.ui, tuner_tui.record.reader, tuner_tui.study.bury\n"
+        "import sys, tuner_tui.record.uri, tuner_tui.study.publication, tuner_tui.record.publisher\n"
+        "import tuner_tui.record.ui, tuner_tui.study.bury\n"
         "print([name for name in ('mlflow', 'sqlalchemy', 'torch', 'optuna', 'textual') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,9 +16,9 @@ from support.patience import PATIENCE_S, wait_until
 from support.publisher_processes import Follower, start_command, start_publish, start_publish_on_a_full_disk
 from support.record_tools import Diary, assert_agrees, read, uri_of
 
-from tuner_tui.record.progress import Notebook, publication
 from tuner_tui.study.folder import StudyLock
 from tuner_tui.study.outcomes import Reason
+from tuner_tui.study.publication import Notebook, publication
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -11,10 +11,10 @@ from support.patience import PATIENCE_S
 from support.publisher_processes import Follower
 from support.record_tools import Diary, assert_agrees, read
 
-from tuner_tui.record.progress import publication
 from tuner_tui.record.publisher import publish
 from tuner_tui.study.folder import StudyLock
 from tuner_tui.study.outcomes import Reason
+from tuner_tui.study.publication import publication
 
 pytestmark = pytest.mark.xdist_group("mlflow-server")  # one server, however many workers
 

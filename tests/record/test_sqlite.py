@@ -12,10 +12,10 @@ import pytest
 from support.record_tools import LOSS, START, Diary, assert_agrees, history, read, uri_of
 
 from tuner_tui.record import store as store_module
-from tuner_tui.record.progress import Notebook, publication
 from tuner_tui.record.publisher import publish
 from tuner_tui.study.folder import StudyLock
 from tuner_tui.study.outcomes import Reason
+from tuner_tui.study.publication import Notebook, publication
 
 
 def bring(diary: Diary) -> int:
@@ -337,7 +337,7 @@ def test_more_runs_than_one_page(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         diary.trial(number, losses=1)
     diary.close()
     monkeypatch.setattr(store_module, "PAGE", 25)
-    monkeypatch.setattr("tuner_tui.record.reader.PAGE", 25)
+    monkeypatch.setattr("support.recorded.PAGE", 25)
     bring(diary)
     diary.folder.publisher_state.unlink()
     bring(diary)  # finds every run again

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from support.questions import opened
+from support.recorded import RecordedStudy, recorded_study
 from tuner_tui.record.plan import mlflow_status
-from tuner_tui.record.reader import RecordedStudy, recorded_study
 from tuner_tui.record.uri import tracking_uri
 from tuner_tui.study.events import StudyClosed, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.folder import StudyFolder

@@ -24,7 +24,7 @@ memory_gb = 0.3
 
 def agrees_with_mlflow(folder: StudyFolder, uri: str) -> None:
     """Every trial of the journal has one run in MLflow, which tells the same of it."""
-    from tuner_tui.record.reader import recorded_study
+    from support.recorded import recorded_study
 
     trials = folder.snapshot().trials
     recorded = recorded_study(uri, folder.name, folder.path.parent)

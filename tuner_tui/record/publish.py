@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from ..study.folder import StudyFolder
 from ..study.journal import JournalReader
+from ..study.publication import Notebook
 from .errors import Away, Refused, Vanished
 from .plan import Plan, RunWrite, Story, StudyWrite, before_anything, closing_tags
-from .progress import Notebook
 from .store import Store
 from .uploads import SEARCH, SUMMARY, upload_study, upload_trial
 from .uri import shown

@@ -23,9 +23,9 @@ from pathlib import Path
 from ..study.bury import bury
 from ..study.folder import StudyBusy, StudyFolder, StudyLock
 from ..study.journal import NewerFormat
+from ..study.publication import publisher_lock
 from .errors import Away
 from .lifeline import Lifeline
-from .progress import publisher_lock
 from .publish import Publisher
 from .uri import shown
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..study.folder import StudyFolder, list_studies
 from ..study.journal import JournalReader
+from ..study.publication import Publication, publication
 from ..study.requests import Request, ask
 from ..study.snapshot import Snapshot
 from ..study.state import State
-from .source import Batch, Copy, Extent, Source
+from .source import Batch, Extent, Source
 
 BITE_BYTES = 48_000  # about 400 events: 5 ms to decode and fold
 
@@ -59,14 +59,9 @@ class JournalSource(Source):
         trouble = f"{damaged} damaged lines of the journal are passed over" if damaged else ""
         return Extent(stat.st_size, stat.st_mtime, trouble=trouble)
 
-    def copy(self) -> Copy | None:
-        """From the publisher's own note; None when no publisher ever wrote one."""
-        try:
-            note = json.loads(self.folder.publisher_state.read_text())
-            size = self.folder.journal.stat().st_size
-            return Copy(max(0, size - int(note.get("offset", 0))), str(note.get("error") or ""))
-        except (OSError, ValueError, TypeError, AttributeError):
-            return None
+    def publication(self) -> Publication | None:
+        """From the publisher's own notes; None when none ever wrote one."""
+        return publication(self.folder) if self.folder.publisher_state.exists() else None
 
 
 class FolderDesk:

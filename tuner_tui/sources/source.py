@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..study.events import Event
+from ..study.publication import Publication
 from ..study.requests import Request
 from ..study.snapshot import Snapshot, fold_all
 from ..study.state import State
@@ -42,14 +43,6 @@ class Extent:
     touched: float = 0.0  # when it last grew, seconds since the epoch
     gone: bool = False  # the study was deleted
     trouble: str = ""  # why it can't be read at this moment, for a person; "" while it can
-
-
-@dataclass(frozen=True)
-class Copy:
-    """What MLflow's copy of the study lacks; `error` is "" while the store answers."""
-
-    behind_bytes: int = 0
-    error: str = ""
 
 
 class Files(Protocol):
@@ -114,7 +107,7 @@ class Source(ABC):
         """How much there is to read. Cheap: a screen asks several times a second."""
         return Extent()
 
-    def copy(self) -> Copy | None:
+    def publication(self) -> Publication | None:
         """How MLflow's copy stands; None where there is none."""
         return None
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..sources.source import Copy, Extent, Source, SourceError
+from ..sources.source import Extent, Source, SourceError
+from ..study.publication import Publication
 from ..study.snapshot import Snapshot, fold_all
 from ..study.state import State
 
@@ -74,6 +75,6 @@ class StudyTail:
     def state(self) -> State:
         return self.source.state(self.snapshot)
 
-    def copy(self) -> Copy | None:
+    def publication(self) -> Publication | None:
         """How MLflow's copy stands; None where there is none."""
-        return self.source.copy()
+        return self.source.publication()

@@ -18,7 +18,8 @@ from textual.widget import Widget
 
 from ...analysis.order import Order, Show, arrange, following, neighbour
 from ...search.search import RATE_FINDER
-from ...sources.source import Copy, Source
+from ...sources.source import Source
+from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...view.charts import Scatter, scatters
@@ -59,7 +60,7 @@ class StudyScreen(SweepScreen):
     alive: reactive[bool] = reactive(True, repaint=False)
     standing: reactive[frozenset[str] | None] = reactive(None, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
-    copy: reactive[Copy | None] = reactive(None, repaint=False)
+    publication: reactive[Publication | None] = reactive(None, repaint=False)
     finding: reactive[Finding | None] = reactive(None, init=False, repaint=False)  # None: not known yet
     found: reactive[Mapping[str, Any]] = reactive(dict, init=False, repaint=False)  # by the finding's id
     front: reactive[str] = reactive("grid", init=False, repaint=False)
@@ -89,7 +90,7 @@ class StudyScreen(SweepScreen):
     def compose(self) -> ComposeResult:
         cls = StudyScreen
         yield Counts(self.source.name, id="counts").data_bind(
-            cls.snapshot, cls.state, cls.now, cls.copy, cls.note
+            cls.snapshot, cls.state, cls.now, cls.publication, cls.note
         )
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
@@ -139,7 +140,7 @@ class StudyScreen(SweepScreen):
         if self._resuming_until is not None and time.monotonic() > self._resuming_until:
             self._resuming_until = None
             self.notify("No engine came up. l shows what it said.", severity="error", timeout=10)
-        self.copy = self.tail.copy()
+        self.publication = self.tail.publication()
         self.note = self._note()
         if snapshot.version == self.snapshot.version and snapshot.opened_at == self.snapshot.opened_at:
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)

@@ -14,8 +14,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from ...analysis.pace import elapsed, remaining
-from ...sources.source import Copy
 from ...study.outcomes import Outcome
+from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...study.text import printable
@@ -28,7 +28,7 @@ class Counts(Widget):
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True)
     state: reactive[State] = reactive(State.EMPTY)
     now: reactive[float] = reactive(0.0)
-    copy: reactive[Copy | None] = reactive(None)
+    publication: reactive[Publication | None] = reactive(None)
     note: reactive[str] = reactive("")  # what else must be known: the journal is still being read, it is gone
 
     def __init__(self, study: str, *, id: str | None = None) -> None:
@@ -110,13 +110,15 @@ class Counts(Widget):
                                 (f" ★{best.number}", "$quiet"))  # fmt: skip
 
     def _mlflow(self) -> str:
-        note = self.copy
-        if note is None:
+        copy = self.publication
+        if copy is None:
             return ""
-        if note.error:
+        if copy.error:
             return "MLflow away"
+        if not copy.complete and not copy.at_work:
+            return "MLflow behind: `tuner publish`"
         # A publisher works in batches, so a little behind is its normal state.
-        return f"MLflow {note.behind_bytes // 1000} kB behind" if note.behind_bytes > 20_000 else "MLflow ✓"
+        return f"MLflow {copy.behind_events} events behind" if copy.behind_bytes > 20_000 else "MLflow ✓"
 
 
 def share_bar(snapshot: Snapshot, width: int) -> Content:

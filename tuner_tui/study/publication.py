@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..study.folder import StudyFolder, is_locked
+from .folder import StudyFolder, is_locked
 
 MAX_PROBLEMS = 50  # enough to see the pattern; the count goes on
 _COUNT_BYTES = 8 << 20  # a viewer asks often; further behind than this is "very far" anyway

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .names import RENAMED
-from .opening import open_client, prepare_environment
-from .store import PAGE
+from tuner_tui.record.names import RENAMED
+from tuner_tui.record.opening import open_client, prepare_environment
+from tuner_tui.record.store import PAGE
 
 
 @dataclass(frozen=True)
