@@ -87,4 +87,5 @@ def run_finder(folder: StudyFolder, *, json: Path | None, no_color: bool) -> int
 
 
 def terminal_width() -> int:
+    """Columns of the terminal; 120 where there is none."""
     return shutil.get_terminal_size((120, 40)).columns

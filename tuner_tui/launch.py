@@ -246,6 +246,7 @@ def resume(source: Source) -> None:
 
 
 def publisher_command(folder: StudyFolder, tracking_uri: str | None) -> list[str]:
+    """The command that copies the study to MLflow while its standard input is open."""
     from .record.uri import tracking_uri as resolve
 
     uri = resolve(folder.path.parent, tracking_uri)

@@ -41,12 +41,16 @@ SAYS_NOTHING = frozenset({Reason.PRUNED, Reason.STOPPED, Reason.INTERRUPTED})
 
 
 class Verdict(StrEnum):
+    """What the test says of one hyperparameter."""
+
     BIASED = "biased"
     EVEN = "even"  # no sign of bias, where one of the strength `Bias.noticeable` would have shown
     TOO_FEW = "too_few"  # not even all failures on one half of its values would have shown
 
 
 class Side(StrEnum):
+    """On which side of a threshold the failures crowd, or that they crowd at one option."""
+
     ABOVE = "above"  # larger than the value
     BELOW = "below"  # smaller than the value
     IS = "is"  # the option itself
@@ -89,6 +93,7 @@ class FailureBias:
 
     @property
     def biased(self) -> tuple[Bias, ...]:
+        """The hyperparameters with a bias, the worst first."""
         return tuple(bias for bias in self.hyperparameters if bias.verdict is Verdict.BIASED)
 
     @property
@@ -100,20 +105,25 @@ class FailureBias:
         return Verdict.EVEN if 2 * found.count(Verdict.EVEN) > len(found) else Verdict.TOO_FEW
 
     def of(self, name: str) -> Bias | None:
+        """What is known of the hyperparameter `name`; None if it was not tested."""
         return next((bias for bias in self.hyperparameters if bias.name == name), None)
 
 
 @dataclass(frozen=True)
 class CrashBias:
+    """Both kinds of failure, tested apart."""
+
     never_started: FailureBias
     unfinished: FailureBias
 
     @property
     def kinds(self) -> tuple[FailureBias, FailureBias]:
+        """Never started, then unfinished: the order in which they are shown."""
         return self.never_started, self.unfinished
 
 
 def crash_bias(snapshot: Snapshot) -> CrashBias:
+    """Test every hyperparameter of the search for both kinds of failure."""
     space, trials = snapshot.search.space, snapshot.trials.values()
     told = [t for t in trials if t.reason not in SAYS_NOTHING]
     finished = [t for t in trials if t.outcome is Outcome.FINISHED]

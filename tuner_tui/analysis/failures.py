@@ -28,6 +28,7 @@ class FailureGroup:
 
     @property
     def name(self) -> str:
+        """The reason that the trials of the group share."""
         return str(self.reason or "unknown")
 
 

@@ -12,12 +12,16 @@ _Member = TypeVar("_Member", bound=StrEnum)
 
 
 class Show(StrEnum):
+    """Which trials are listed."""
+
     ALL = "all"
     FAILED = "failed only"
     RUNNING = "running"
 
 
 class Order(StrEnum):
+    """How the listed trials are sorted."""
+
     NUMBER = "by number"
     VALUE = "best first"
     REASON = "by reason"

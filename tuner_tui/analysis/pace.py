@@ -29,6 +29,7 @@ class Pace:
             durations.sort()
 
     def add(self, trial: Trial) -> None:
+        """Take an ended trial into account; a running one changes nothing."""
         if (seconds := _whole_seconds(trial)) is not None and trial.outcome is not None:
             insort(self._durations[trial.outcome], seconds)
 

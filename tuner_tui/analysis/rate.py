@@ -28,6 +28,7 @@ class RateCurve:
 
     @cached_property
     def finite(self) -> tuple[tuple[float, float], ...]:
+        """The (rate, loss) readings whose loss is finite, as they were taken."""
         clamped = ((rate, max(-LARGEST, min(loss, LARGEST))) for rate, loss in self.readings if loss == loss)
         return tuple((rate, loss) for rate, loss in clamped if abs(loss) < LARGEST)
 
@@ -38,10 +39,12 @@ class RateCurve:
 
     @cached_property
     def heights(self) -> tuple[float, ...]:
+        """The loss of each finite reading, or its log10 where `log` says so."""
         return tuple(math.log10(loss) if self.log else loss for _, loss in self.finite)
 
     @cached_property
     def reach(self) -> int:
+        """How many readings on each side the smoothing takes in."""
         return len(self.finite) // WINDOW
 
     @cached_property
@@ -54,6 +57,7 @@ class RateCurve:
 
     @cached_property
     def lowest_place(self) -> int:
+        """The index of the reading with the lowest smoothed loss."""
         return min(range(len(self.smoothed)), key=self.smoothed.__getitem__)
 
     @cached_property

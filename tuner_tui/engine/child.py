@@ -48,6 +48,7 @@ class Pipe:
         self._steps = 0
 
     def send(self, message: Mapping[str, Any]) -> None:
+        """Write one message to the engine, as a line of JSON."""
         data = (json.dumps(message, allow_nan=False, separators=(",", ":")) + "\n").encode()
         while data:
             data = data[os.write(self._fd, data) :]
@@ -77,6 +78,7 @@ def resolve(target: str) -> Callable[..., Any]:
 
 
 def value_file(value: Any) -> str:
+    """The file that a module or its like was loaded from."""
     return str(getattr(value, "__file__", None) or "built in")
 
 

@@ -33,6 +33,7 @@ class Watched:
 
 
 def measured(watched: Watched, step: int, values: Mapping[str, float], objective: str, now: float) -> None:
+    """Take a measurement into account: when it came, and whether the loss is still finite."""
     watched.heard = now
     watched.names |= values.keys()
     watched.step = step
@@ -94,10 +95,12 @@ def _returned(watched: Watched, objective: str) -> tuple[Reason | None, str]:
 
 
 def diverged(value: float, step: int, objective: str) -> str:
+    """The sentence for a loss that became nan or infinite."""
     return f"{objective} became {value} at step {step}"
 
 
 def signal_name(number: int) -> str:
+    """`SIGSEGV` for 11; the number itself for one without a name."""
     try:
         name = signal.Signals(number).name
     except ValueError:

@@ -30,11 +30,15 @@ _KILL_AGAIN_S = 1.0  # a kill can meet a process that is just being forked
 
 
 class Clock(Protocol):
+    """The two clocks an engine reads; tests put their own here."""
+
     def wall(self) -> float: ...
     def monotonic(self) -> float: ...
 
 
 class SystemClock:
+    """The machine's clocks."""
+
     def wall(self) -> float:
         return time.time()
 
@@ -43,6 +47,8 @@ class SystemClock:
 
 
 class Journal(Protocol):
+    """Where the engine appends its events."""
+
     def append(self, events: Iterable[Event]) -> None: ...
 
 

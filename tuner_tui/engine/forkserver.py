@@ -86,9 +86,11 @@ class ForkServer:
         return time.monotonic() - min(self.asked.values()) if self.asked else 0.0
 
     def kill(self) -> None:
+        """End the server at once; its children stay."""
         self._process.kill()
 
     def close(self) -> None:
+        """Close the connection, on which the server exits."""
         self.socket.close()
         os.close(self._life)
         try:

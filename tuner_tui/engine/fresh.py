@@ -13,6 +13,7 @@ from tuner_tui.engine import child, lifeline
 
 
 def main() -> None:
+    """Run one trial in this fresh interpreter."""
     pipe, life = int(sys.argv[1]), int(sys.argv[2])
     lifeline.tie(life)
     job = json.loads(sys.stdin.readline())

@@ -79,6 +79,8 @@ class Target:
 
 
 class Launcher(Protocol):
+    """Starts trials somewhere, reports what they do, and stops them."""
+
     def describe(self) -> Target:
         """What the search's target takes. Raises BadTarget when it can't be run at all."""
         ...

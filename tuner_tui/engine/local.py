@@ -84,12 +84,14 @@ class LocalLauncher:
     # -- the seam --------------------------------------------------------------------------------------------
 
     def submit(self, job: Job) -> None:
+        """Start a trial; what it does comes back through `events`."""
         folder = Path(job.folder)
         (folder / "out").mkdir(parents=True, exist_ok=True)
         (folder / "log.txt").touch()
         self._launch(job, tries=1)
 
     def events(self, timeout: float) -> list[LauncherEvent]:
+        """What happened within `timeout` seconds, oldest first."""
         if self._news:
             timeout = 0.0
         if any(p.pid is not None and p.pidfd is None for p in self._processes.values()):
@@ -115,6 +117,7 @@ class LocalLauncher:
         return news
 
     def stop(self, trial: int, *, now: bool = False) -> None:
+        """Ask a trial to stop; it is killed when its grace is over."""
         process = self._processes.get(trial)
         if process is None or process.dead:
             return
@@ -125,6 +128,7 @@ class LocalLauncher:
         _signal_group(process.pid) if now else os.kill(process.pid, signal.SIGTERM)
 
     def close(self) -> None:
+        """End the server and whatever trials are left."""
         for process in list(self._processes.values()):
             self.stop(process.job.trial, now=True)
         deadline = time.monotonic() + _LAST_WORDS_S

@@ -36,6 +36,8 @@ _PROGRESS_S = 0.5
 
 @dataclass(frozen=True)
 class Ran:
+    """How a run of the engine ended."""
+
     snapshot: Snapshot
     interrupted: bool  # by Ctrl-C or a signal
 

@@ -24,6 +24,7 @@ _MESSAGE_BYTES = 1 << 20  # a job's parameters as JSON; far above any real searc
 
 
 def main() -> None:
+    """Import the target and serve forks of this process until the engine goes."""
     control = socket.socket(fileno=int(sys.argv[1]))
     lifeline.tie(int(sys.argv[2]))
     facts = _introduce(json.loads(sys.argv[3]))

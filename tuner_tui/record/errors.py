@@ -32,6 +32,7 @@ class Vanished(Refused):
 
 
 def kind_of(error: Exception) -> type[Exception]:
+    """Refused or Vanished where a repeat would not help; Away where it may."""
     code = getattr(error, "error_code", "")
     if code in _MISSING:
         return Vanished
@@ -46,6 +47,7 @@ def kind_of(error: Exception) -> type[Exception]:
 
 
 def internal(error: Exception) -> bool:
+    """Whether the store reports a fault of its own and not of our request."""
     # MLflow gives a lost connection the same code as a crash in the server.
     return getattr(error, "error_code", "") == "INTERNAL_ERROR" or isinstance(error, (TypeError, ValueError))
 

@@ -68,6 +68,7 @@ def param_text(value: Any) -> str:
 
 
 def tag_value(value: Any) -> str:
+    """The value as MLflow accepts it for a tag, cut to its limit."""
     return _cut(clean(str(value)), MAX_TAG)
 
 

@@ -64,6 +64,8 @@ class StudyWrite:
 
 @dataclass(frozen=True)
 class Plan:
+    """What has to be written to MLflow for some events of the journal."""
+
     study: StudyWrite
     runs: list[RunWrite]  # in the order of their first event
     uploads: list[str]  # files owed from now on: trial numbers, "search", "summary"
@@ -77,6 +79,7 @@ class Odd:
     count: int = 0
 
     def add(self, name: str, value: float, step: int) -> Odd:
+        """With one more reading that is not a number."""
         shown = (
             self.shown if len(self.shown) >= _ODD_SHOWN else (*self.shown, f"{name}: {value} at step {step}")
         )
@@ -279,4 +282,5 @@ def _ms(at: float) -> int:
 
 
 def before_anything(study: str) -> Story:
+    """The story of a study of which nothing has been told yet."""
     return Story(replace(Snapshot(), study=study))

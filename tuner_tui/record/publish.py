@@ -92,6 +92,7 @@ class Publisher:
 
     @property
     def owes_files(self) -> bool:
+        """Whether artifacts are still to be copied."""
         return bool(self.notebook.uploads)
 
     def upload(self, seconds: float) -> bool:

@@ -68,12 +68,14 @@ class Store:
         return True
 
     def has_run(self, run_id: str) -> bool:
+        """Whether MLflow has a run of this id."""
         try:
             return self._call(self._client.get_run, run_id).info.lifecycle_stage == "active"
         except Vanished:
             return False
 
     def parent_run(self, experiment_id: str, identity: str) -> str | None:
+        """The id of the study's parent run; None when there is none."""
         runs = sorted(
             self._search(experiment_id, f"tags.`tuner.identity` = '{identity}'"),
             key=lambda run: (run.info.start_time, run.info.run_id),
@@ -143,9 +145,11 @@ class Store:
         return self._log_chunk(run_id, items[:half], False) + self._log_chunk(run_id, items[half:], False)
 
     def terminate(self, run_id: str, status: str, ms: int) -> None:
+        """Give a run its final status and end time."""
         self._call(self._client.set_terminated, run_id, status, end_time=ms)
 
     def reopen(self, run_id: str) -> None:
+        """Set an ended run to RUNNING again."""
         self._call(self._client.update_run, run_id, status="RUNNING")
 
     def upload(self, run_id: str, file: Path, into: str | None) -> None:
@@ -160,6 +164,7 @@ class Store:
         self._call(self._client.log_artifact, run_id, str(file), into)
 
     def upload_text(self, run_id: str, text: str, name: str) -> None:
+        """Save a text as an artifact of a run."""
         self._call(self._client.log_text, run_id, text, name)
 
     def flush(self) -> None:

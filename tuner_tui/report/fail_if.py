@@ -40,12 +40,16 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Verdict:
+    """Whether a condition held, and the sentence that says so."""
+
     holds: bool
     sentence: str  # what was compared and found, for a person
 
 
 @dataclass(frozen=True)
 class Condition:
+    """One `--fail-if`: a quantity, a comparison and a limit."""
+
     quantity: str
     operator: str
     limit: float
@@ -57,6 +61,7 @@ class Condition:
         return f"{self.quantity} {self.operator} {limit}{'%' if self.percent else ''}"
 
     def holds(self, snapshot: Snapshot) -> Verdict:
+        """Whether it holds for the study; a quantity without a value counts as held."""
         if self.quantity in VALUES:
             return self._value_holds(snapshot)
         return self._count_holds(snapshot.counts)

@@ -29,6 +29,7 @@ class RatePrinter:
         self._next = -math.inf  # the logarithm of the rate that is worth a line
 
     def update(self, snapshot: Snapshot) -> None:
+        """Print the readings that are new in the snapshot."""
         for trial in snapshot.trials.values():
             rate, loss = trial.latest.get("lr", 0.0), trial.latest.get(snapshot.objective)
             if loss is None or not 0 < rate < math.inf or math.log10(rate) < self._next:
@@ -37,6 +38,7 @@ class RatePrinter:
             self._out.write(f"step {trial.last_step:>6}   lr {number(rate):>9}   loss {number(loss)}\n")
 
     def note(self, text: str) -> None:
+        """Print a message of its own."""
         self._out.write(one_line(text, 1000) + "\n")
 
 

@@ -27,6 +27,7 @@ PROBLEMS = "problems.txt"
 
 
 def summary_path(folder: StudyFolder) -> Path:
+    """The folder of the study's summary."""
     return folder.path / "summary"
 
 

@@ -18,6 +18,8 @@ Keys = tuple[str, ...]  # where a value stands in the file: ("space", "optimizer
 
 @dataclass(frozen=True)
 class Problem:
+    """One thing wrong in a search file: where, which key, and what to do."""
+
     file: str  # as the user wrote it, or "--set"
     key: str  # dotted, or "line 3, column 5", or "" when it is about the file
     message: str  # what is wrong, with the value, and what to do about it
@@ -44,6 +46,7 @@ class Findings:
     overridden: dict[Keys, str] = field(default_factory=dict)  # where -> the key as it was typed
 
     def add(self, keys: Keys, message: str) -> None:
+        """Add a problem with the key at `keys`."""
         typed = self.typed(keys)
         problem = Problem(self.source, dotted(keys), message)
         self.problems.append(Problem(OVERRIDE, typed, message) if typed else problem)

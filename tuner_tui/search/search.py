@@ -66,6 +66,7 @@ class Search:
         return 1 if self.direction == "minimize" else -1
 
     def to_json(self) -> dict[str, Any]:
+        """The search as values that JSON can hold; `from_json` reads it back."""
         record = {key: value for key, value in vars(self).items() if key not in ("space", "limits", "fixed")}
         record["fixed"] = dict(self.fixed)
         record["limits"] = asdict(self.limits)

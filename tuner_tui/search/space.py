@@ -15,6 +15,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Float:
+    """A range of real numbers, both ends included; `log`: uniform in the logarithm."""
+
     low: float
     high: float
     log: bool = False
@@ -39,6 +41,8 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
+    """A range of integers, both ends included."""
+
     low: int
     high: int
     log: bool = False
@@ -47,6 +51,8 @@ class Int:
 
 @dataclass(frozen=True)
 class Choice:
+    """One of several options, each as likely."""
+
     options: tuple[Any, ...]  # JSON scalars, or tuples of them
 
 
@@ -56,6 +62,8 @@ DISTRIBUTIONS = ("float", "int", "choice")  # their types in JSON
 
 @dataclass(frozen=True)
 class Hyperparameter:
+    """A name with its distribution, its group of panels, and when it applies."""
+
     name: str
     distribution: Distribution
     group: str = ""  # "" when the file does not group
@@ -68,6 +76,8 @@ class Hyperparameter:
 
 @dataclass(frozen=True)
 class Space:
+    """The hyperparameters of a search, in the order of the search file."""
+
     hyperparameters: tuple[Hyperparameter, ...] = ()
 
     def __iter__(self) -> Iterator[Hyperparameter]:
@@ -84,6 +94,7 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names, in order."""
         return tuple(h.name for h in self.hyperparameters)
 
     @property
@@ -93,6 +104,7 @@ class Space:
 
 
 def distribution_to_json(distribution: Distribution) -> dict[str, Any]:
+    """The distribution as values that JSON can hold."""
     match distribution:
         case Float(low, high, log, step):
             return {"type": "float", "low": low, "high": high, "log": log, "step": step}
@@ -103,6 +115,7 @@ def distribution_to_json(distribution: Distribution) -> dict[str, Any]:
 
 
 def distribution_from_json(record: Mapping[str, Any]) -> Distribution:
+    """The distribution again. Raises ValueError for a type that is not known."""
     match record["type"]:
         case "float":
             return Float(record["low"], record["high"], record["log"], record["step"])

@@ -53,6 +53,8 @@ class StudyOpened:
 
 @dataclass(frozen=True)
 class TrialStarted:
+    """A trial began, with its parameters."""
+
     kind: ClassVar[str] = "trial_started"
     at: float
     trial: int  # the trial's number, from 0
@@ -66,6 +68,8 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class TrialMeasured:
+    """A trial reported measurements at a step."""
+
     kind: ClassVar[str] = "trial_measured"
     at: float
     trial: int
@@ -75,6 +79,8 @@ class TrialMeasured:
 
 @dataclass(frozen=True)
 class TrialEnded:
+    """A trial ended, and how."""
+
     kind: ClassVar[str] = "trial_ended"
     at: float
     trial: int
@@ -192,4 +198,5 @@ def encode_number(value: float) -> float | str:
 
 
 def decode_number(value: float | str) -> float:
+    """The number that `encode_number` wrote. Raises KeyError for any other text."""
     return _NON_FINITE[value] if isinstance(value, str) else float(value)

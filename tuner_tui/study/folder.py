@@ -38,49 +38,63 @@ class StudyBusy(Exception):
 
 @dataclass(frozen=True)
 class StudyFolder:
+    """The paths of one study, and whether an engine runs it."""
+
     path: Path
 
     @property
     def name(self) -> str:
+        """The name of the study."""
         return self.path.name
 
     @property
     def journal(self) -> Path:
+        """The journal of events."""
         return self.path / "journal.jsonl"
 
     @property
     def search_file(self) -> Path:
+        """The search file as it was read."""
         return self.path / "search.toml"
 
     @property
     def requests(self) -> Path:
+        """What viewers asked of the engine."""
         return self.path / "requests.jsonl"
 
     @property
     def lock_file(self) -> Path:
+        """Locked by the engine while it lives."""
         return self.path / "lock"
 
     @property
     def engine_log(self) -> Path:
+        """What a detached engine printed."""
         return self.path / "engine.log"
 
     @property
     def publisher_state(self) -> Path:
+        """The publisher's notes."""
         return self.path / "publisher.json"
 
     def trial(self, number: int) -> Path:
+        """The folder of one trial."""
         return self.path / "trials" / str(number)
 
     def log(self, number: int) -> Path:
+        """Standard output and error of a trial."""
         return self.trial(number) / "log.txt"
 
     def traceback(self, number: int) -> Path:
+        """The traceback of a trial that ended with an exception."""
         return self.trial(number) / "traceback.txt"
 
     def out(self, number: int) -> Path:
+        """The files that a trial left: its artifacts."""
         return self.trial(number) / "out"
 
     def snapshot(self) -> Snapshot:
+        """All that the journal says now. Reads the whole of it."""
         return fold_all(Snapshot(study=self.name), JournalReader(self.journal).read_all())
 
     def engine_alive(self) -> bool:
@@ -97,6 +111,7 @@ class StudyFolder:
         return True
 
     def state(self, snapshot: Snapshot) -> State:
+        """How the study stands, given what its journal says."""
         if self.engine_alive():
             return State.RUNNING
         if snapshot.opened_at is None:
@@ -132,9 +147,11 @@ class StudyLock:
 
     @property
     def held(self) -> bool:
+        """Whether it has not been released."""
         return self._fd >= 0
 
     def release(self) -> None:
+        """Let another engine have the study; a second call changes nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -67,6 +67,7 @@ class JournalWriter:
             self._synced_at = now
 
     def close(self) -> None:
+        """Sync the file to the disk and close it."""
         if self._fd >= 0:
             os.fdatasync(self._fd)
             os.close(self._fd)
@@ -89,6 +90,7 @@ class JournalReader:
         return [event for event, _ in self.read_with_offsets(limit)]
 
     def read_all(self) -> list[Event]:
+        """All events behind the offset."""
         events: list[Event] = []
         while batch := self.read():
             events += batch

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
+    """The three ways in which a trial can end."""
+
     FINISHED = "finished"  # ended by itself with a finite loss: reliable
     UNFINISHED = "unfinished"  # reported at least one finite loss, then ended prematurely
     NO_START = "no_start"  # ended without one finite loss

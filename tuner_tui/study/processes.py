@@ -25,6 +25,7 @@ def start_ticks(pid: int) -> float | None:
 
 
 def is_zombie(pid: int) -> bool:
+    """Whether the process has ended and only waits to be collected by its parent."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (OSError, ValueError):

@@ -21,6 +21,8 @@ _COUNT_BYTES = 8 << 20  # a viewer asks often; further behind than this is "very
 
 @dataclass(frozen=True)
 class Notebook:
+    """What the publisher has to remember between two runs of it."""
+
     uri: str = ""
     identity: str = ""  # of the study: a folder made anew under an old name is another study
     experiment_id: str = ""
@@ -44,6 +46,7 @@ class Notebook:
         return replace(self, problems=kept, problem_count=self.problem_count + 1)
 
     def save(self, path: Path) -> None:
+        """Replace the file as a whole."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
         temporary.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
         temporary.replace(path)
@@ -79,6 +82,7 @@ class Publication:
 
     @property
     def complete(self) -> bool:
+        """Whether MLflow has everything."""
         return not self.behind_bytes and not self.uploads
 
     @property
@@ -114,6 +118,7 @@ def publication(folder: StudyFolder) -> Publication:
 
 
 def publisher_lock(folder: StudyFolder) -> Path:
+    """Locked by the publisher while it lives."""
     return folder.path / "publisher.lock"
 
 

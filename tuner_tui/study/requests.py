@@ -46,6 +46,7 @@ class RequestReader:
         self.offset = path.stat().st_size if path.exists() else 0
 
     def read(self) -> list[Request]:
+        """The requests that are new since the last call."""
         try:
             if self.path.stat().st_size <= self.offset:
                 return []

@@ -30,6 +30,8 @@ from .outcomes import Outcome, Reason
 
 @dataclass(frozen=True)
 class Trial:
+    """All that is known of one trial."""
+
     number: int
     params: Params
     seed: int | None = 0
@@ -54,6 +56,7 @@ class Trial:
 
     @property
     def running(self) -> bool:
+        """Whether it has not ended yet."""
         return self.outcome is None
 
     @property
@@ -73,6 +76,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Counts:
+    """How many trials there are of each outcome."""
+
     planned: int = 0
     running: int = 0
     finished: int = 0
@@ -91,15 +96,19 @@ class Counts:
 
     @property
     def ended(self) -> int:
+        """Trials that have ended, however."""
         return self.finished + self.unfinished + self.no_start
 
     @property
     def waiting(self) -> int:
+        """Planned trials that have not started."""
         return max(0, self.planned - self.ended - self.running)
 
 
 @dataclass(frozen=True)
 class Snapshot:
+    """All that is known of a study at one moment."""
+
     study: str = ""
     search: Search = UNKNOWN
     planned: int = 0  # trials in all: what the search asked for, and those added since
@@ -133,6 +142,7 @@ class Snapshot:
 
     @property
     def counts(self) -> Counts:
+        """The trials counted by outcome. Looks at every trial."""
         tally = {None: 0, Outcome.FINISHED: 0, Outcome.UNFINISHED: 0, Outcome.NO_START: 0}
         for trial in self.trials.values():
             tally[trial.outcome] += 1
@@ -158,6 +168,7 @@ class Snapshot:
 
 
 def fold(snapshot: Snapshot, event: Event) -> Snapshot:
+    """The snapshot after one more event."""
     return fold_all(snapshot, (event,))
 
 

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
+    """The states of a study."""
+
     RUNNING = "running"  # an engine holds the lock
     DONE = "done"  # every planned trial has ended
     STOPPED = "stopped"  # a person ended it early; `tuner resume` goes on

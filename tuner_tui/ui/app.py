@@ -34,6 +34,8 @@ class NoTerminal(Exception):
 
 
 class TunerApp(App[None]):
+    """The screen: the list of studies, and the study that is open."""
+
     TITLE = "tuner"
     NOTIFICATION_TIMEOUT = 3
     CSS_PATH = ["styles/common.tcss", "styles/study.tcss", "styles/dialogs.tcss"]  # noqa: RUF012

@@ -41,6 +41,7 @@ class Key:
         return self.action or self.id
 
     def binding(self) -> Binding:
+        """The key as Textual binds it."""
         return Binding(
             self.keys,
             self.act,

@@ -57,6 +57,8 @@ class Sheet:
 
 
 class Arrangement(NamedTuple):
+    """Where the tiles of a sheet stand in the room there is."""
+
     tile: int  # cells across a tile, and half as many rows
     across: int  # examples side by side
     shown: int  # examples in all

@@ -18,12 +18,16 @@ MAX_HEIGHT = 16  # a taller panel spreads the same points thinner
 
 @dataclass(frozen=True)
 class Place:
+    """The column of one panel."""
+
     panel: int  # index into the scatters
     column: int
 
 
 @dataclass(frozen=True)
 class Heading:
+    """The name of a group above its panels."""
+
     text: str
     column: int
     columns: int  # how many it spans
@@ -31,6 +35,8 @@ class Heading:
 
 @dataclass(frozen=True)
 class Shelf:
+    """One row of panels with its headings."""
+
     headings: tuple[Heading, ...]
     places: tuple[Place, ...]
 

@@ -73,6 +73,7 @@ class StudyTail:
         return self._read / self.extent.size if self.extent.size else 1.0
 
     def state(self) -> State:
+        """How the study stands, given what has been read."""
         return self.source.state(self.snapshot)
 
     def publication(self) -> Publication | None:

@@ -17,6 +17,8 @@ SPREAD = 0.36  # of the way to the next place: a gap stays between neighbours
 
 
 class Cell(NamedTuple):
+    """What is drawn in one character cell of a panel."""
+
     trial: int
     sign: Sign
 

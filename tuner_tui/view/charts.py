@@ -34,6 +34,8 @@ FEW_INTEGERS = 20  # up to so many, each integer has a place of its own, like an
 
 # Named tuples, not dataclasses: 12 panels of 10,000 trials are made and compared a few times a second.
 class Mark(NamedTuple):
+    """One trial in one panel, in the coordinates of its axes."""
+
     trial: int
     kind: Kind
     x: float
@@ -46,6 +48,8 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Axis:
+    """A labelled axis: its scale, its limits and its ticks."""
+
     label: str
     scale: Scale
     low: float
@@ -69,6 +73,7 @@ class Scatter:
 
     @property
     def counts(self) -> dict[Kind, int]:
+        """How many marks there are of each kind."""
         tally: dict[Kind, int] = {"finished": 0, "unfinished": 0, "no_start": 0, "running": 0}
         for mark in self.marks:
             tally[mark.kind] += 1

@@ -57,6 +57,7 @@ class Canvas(NamedTuple):
 
     @property
     def drawable(self) -> bool:
+        """Whether there is room for at least one point."""
         return self.columns >= 2 and self.rows >= 2
 
 

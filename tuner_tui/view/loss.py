@@ -32,6 +32,8 @@ NARROWEST = 0.01  # of a decade, or of the value: nearer than that losses are eq
 
 @dataclass(frozen=True)
 class LossScale:
+    """How losses become heights: linear or logarithmic, and what lies beyond the axis."""
+
     log: bool
     low: float  # on the axis: the logarithm when `log`
     high: float
@@ -59,6 +61,7 @@ class Edges:
 
 
 def loss_scale(snapshot: Snapshot) -> LossScale:
+    """The loss axis that all panels of a study share."""
     losses = _finite(snapshot)
     positive = [loss for loss in losses if loss > 0]
     if len(losses) - len(positive) > NON_POSITIVE * len(losses):
@@ -79,6 +82,7 @@ def loss_scale(snapshot: Snapshot) -> LossScale:
 
 
 def edges(snapshot: Snapshot) -> Edges:
+    """How many trials are drawn at an edge of the loss axis, and why."""
     scale = loss_scale(snapshot)
     losses = _finite(snapshot)
     not_positive = sum(loss <= 0 for loss in losses) if scale.log else 0

@@ -13,6 +13,8 @@ from ..study.state import State
 
 
 class Sign(NamedTuple):
+    """A glyph, its style, and which sign wins where several meet: the higher rank."""
+
     glyph: str  # one cell wide
     style: str  # a rich style
     rank: int  # the higher wins a cell that several trials share

@@ -18,6 +18,8 @@ SMALLEST = 1e-290  # a narrower range has no room for cells: their reciprocals o
 
 
 class Tick(NamedTuple):
+    """A labelled position on an axis."""
+
     position: float  # on the axis: already the logarithm, or the place of the option
     label: str
 

@@ -70,6 +70,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(at: float | None, now: float) -> str:
+    """`now`, `5 min ago`, `3 h ago`, `2 d ago`; "" when unknown."""
     if at is None:
         return ""
     seconds = max(0.0, now - at)
@@ -126,6 +127,7 @@ def reason_word(reason: str | None) -> str:
 
 
 def direction_words(snapshot: Snapshot) -> str:
+    """`smaller is better` or `larger is better`."""
     return "smaller is better" if snapshot.direction == "minimize" else "larger is better"
 
 

@@ -15,6 +15,8 @@ from textual.widgets import Static
 
 @dataclass(frozen=True)
 class Option:
+    """One answer of a dialog."""
+
     value: str  # what the dialog returns; "" for leaving everything as it is
     key: str
     label: str
@@ -86,6 +88,7 @@ class ChoiceDialog(ModalScreen[str]):
         self.pick(self._at)
 
     def pick(self, number: int) -> None:
+        """Close the dialog with the option of this id."""
         self.dismiss(self._options[number].value)
 
     def action_cancel(self) -> None:

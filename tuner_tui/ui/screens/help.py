@@ -29,6 +29,8 @@ SIGNS = (
 
 
 class Help(ModalScreen[None]):
+    """A page with all keys and signs."""
+
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide")]  # noqa: RUF012
     BINDINGS = [Binding("escape,q,question_mark,f1,enter", "close", "close")]  # noqa: RUF012
 
@@ -62,6 +64,7 @@ class Help(ModalScreen[None]):
 
 
 def signs_text() -> Content:
+    """The signs of the plots, one per line."""
     lines = [Content.styled("Signs", "bold $secondary")]
     for sign, meaning in SIGNS:
         lines.append(Content.assemble("    ", (sign.glyph, sign.style), f"  {meaning}"))

@@ -19,6 +19,8 @@ FOLLOW_S = 0.5
 
 
 class LogScreen(ModalScreen[None]):
+    """The log, the traceback and the engine's log, one at a time, followed live."""
+
     BINDINGS = [  # noqa: RUF012
         Binding("escape,q,l", "close", "close"),
         Binding("tab,right", "turn(1)", "next"),

@@ -44,11 +44,15 @@ class NewStudy(ModalScreen[StudyFolder | None]):
     ]
 
     class Launched(Message):
+        """An engine was started."""
+
         def __init__(self, folder: StudyFolder) -> None:
             super().__init__()
             self.folder = folder
 
     class LaunchFailed(Message):
+        """The engine could not be started, and why."""
+
         def __init__(self, why: str) -> None:
             super().__init__()
             self.why = why
@@ -89,6 +93,7 @@ class NewStudy(ModalScreen[StudyFolder | None]):
             line.set_class(line.text == typed, "-at")
 
     def propose(self, text: str) -> None:
+        """Put a search into the field."""
         field = self.query_one("#search", Input)
         field.value = text
         field.cursor_position = len(text)

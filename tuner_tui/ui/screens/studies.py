@@ -48,6 +48,8 @@ NOTHING_YET = Content.from_markup(
 
 
 class StudiesScreen(Screen[None]):
+    """The list of studies."""
+
     BINDINGS = bindings(LIST)
     VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]  # noqa: RUF012
     AUTO_FOCUS = "#studies"
@@ -63,6 +65,8 @@ class StudiesScreen(Screen[None]):
             self.tail = tail
 
     class ResumeFailed(Message):
+        """A study could not be resumed, and why."""
+
         def __init__(self, why: str) -> None:
             super().__init__()
             self.why = why
@@ -254,6 +258,7 @@ class StudiesScreen(Screen[None]):
         self.app.exit(message=self.parting_words())
 
     def parting_words(self) -> str | None:
+        """What is printed after the screen has closed; None for nothing."""
         outside = self._opened.address if self._opened and self._opened.desk is None else None
         running = [row.name for row in self.studies if row.state is State.RUNNING and row.address != outside]
         if not running:

@@ -50,6 +50,8 @@ _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
 
 
 class StudyScreen(SweepScreen):
+    """One study, followed live."""
+
     BINDINGS = bindings(STUDY)
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low"), (32, "-high")]  # noqa: RUF012
@@ -162,6 +164,8 @@ class StudyScreen(SweepScreen):
             self.run_worker(lambda: self._chart_in_thread(snapshot), thread=True)
 
     class Charted(Message):
+        """The panels of a long study have been computed."""
+
         def __init__(self, snapshot: Snapshot, scatters: tuple[Scatter, ...]) -> None:
             super().__init__()
             self.snapshot = snapshot
@@ -181,6 +185,8 @@ class StudyScreen(SweepScreen):
     # ---- what is found in it
 
     class Found(Message):
+        """The findings in a snapshot have been computed."""
+
         def __init__(self, version: int, found: Mapping[str, Any], marks: Marks) -> None:
             super().__init__()
             self.version = version

@@ -25,6 +25,8 @@ RESUME_S = 20.0  # an engine takes its lock in its first second; a loaded machin
 
 
 class SweepScreen(Screen[None]):
+    """What can be asked of the engine of a study."""
+
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
     state: reactive[State] = reactive(State.EMPTY, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
@@ -122,6 +124,8 @@ class SweepScreen(Screen[None]):
             self.run_worker(self._resume_in_thread, thread=True, exit_on_error=False)
 
     class ResumeFailed(Message):
+        """The study could not be resumed, and why."""
+
         def __init__(self, why: str) -> None:
             super().__init__()
             self.why = why

@@ -25,6 +25,8 @@ from ..keys import advice
 
 
 class Counts(Widget):
+    """The head of the study screen."""
+
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True)
     state: reactive[State] = reactive(State.EMPTY)
     now: reactive[float] = reactive(0.0)

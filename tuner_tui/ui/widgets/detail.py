@@ -26,6 +26,8 @@ TAIL_LINES = 40  # of log and traceback; `l` shows more
 
 
 class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
+    """The pane with all that is known of the selected trial, or of the study."""
+
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
     state: reactive[State] = reactive(State.EMPTY, repaint=False)

@@ -19,6 +19,8 @@ NOTHING = {"crash-bias": "no trial has failed", "rate": "the finder has measured
 
 
 class FindingPane(ScrollView, can_focus=True, inherit_bindings=False):
+    """The pane of one finding."""
+
     finding: reactive[Finding] = reactive(FINDINGS[0], repaint=False)
     found: reactive[Mapping[str, Any]] = reactive(dict, always_update=True, repaint=False)  # by id
 

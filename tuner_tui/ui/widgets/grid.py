@@ -41,6 +41,8 @@ class Panel:
 
 
 class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
+    """The pane of the scatterplots."""
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--heading", "grid--rule", "grid--empty"}
 
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)

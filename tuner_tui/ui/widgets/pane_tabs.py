@@ -16,12 +16,16 @@ Tab = tuple[str, str, bool]  # a finding's id and title, and whether the first p
 
 
 class PaneTabs(Widget):
+    """The tabs of a narrow screen."""
+
     front: reactive[str] = reactive("grid")
     findings: reactive[tuple[Tab, ...]] = reactive(())
     about: reactive[str] = reactive("")  # how the table is filtered and sorted
 
     @dataclass
     class Picked(Message):
+        """A person clicked on a tab: a finding's id, or the name of a pane."""
+
         pane: str
 
     def render(self) -> Content:

@@ -30,10 +30,14 @@ class Wanted(NamedTuple):
 
 
 class Preview(Widget):
+    """The picture that a trial left, in coloured cells."""
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {"preview--words", "preview--caption"}
 
     @dataclass
     class Made(Message):
+        """The picture has been read and scaled."""
+
         wanted: Wanted
         rows: tuple[Row, ...]
 
@@ -57,6 +61,7 @@ class Preview(Widget):
 
     @property
     def settled(self) -> bool:
+        """Whether the newest picture is shown."""
         return not self._reading
 
     def _read(self) -> None:

@@ -21,6 +21,8 @@ from textual.strip import Strip
 
 @dataclass(frozen=True)
 class Column:
+    """A heading, its width in cells, and whether it is aligned to the right."""
+
     title: str
     width: int
     right: bool = False  # numbers stand at the right
@@ -60,9 +62,11 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         self._styles_now: dict[str, Style] = {}
 
     def columns(self) -> tuple[Column, ...]:
+        """The columns for the width there is."""
         raise NotImplementedError
 
     def cells(self, row: int) -> list[Cell]:
+        """The texts of one row with their tones."""
         raise NotImplementedError
 
     def refresh_rows(self) -> None:

@@ -28,6 +28,8 @@ class StudyRow:
 
 
 class StudyList(Rows):
+    """The table of studies."""
+
     studies: reactive[tuple[StudyRow, ...]] = reactive((), always_update=True, repaint=False)
     now: reactive[float] = reactive(0.0)
 
@@ -40,6 +42,7 @@ class StudyList(Rows):
         self.refresh_rows()
 
     def columns(self) -> tuple[Column, ...]:
+        """See `Rows.columns`."""
         wide = self.size.width >= 100
         name = max((len(row.name) for row in self.studies), default=5)
         return (
@@ -59,6 +62,7 @@ class StudyList(Rows):
         )
 
     def cells(self, row: int) -> list[Cell]:
+        """See `Rows.cells`."""
         study = self.studies[row]
         snapshot, counts = study.snapshot, study.snapshot.counts
         wide = self.size.width >= 100

@@ -14,6 +14,8 @@ from .trial_table import varied
 
 
 class TrialLine(Widget):
+    """The selected trial in one line, for a narrow screen."""
+
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True)
     selected: reactive[int | None] = reactive(None)
     alive: reactive[bool] = reactive(True)

@@ -15,6 +15,8 @@ _MAX_PARAMETER = 16  # a longer value is cut; the detail shows it whole
 
 
 class TrialTable(Rows):
+    """The table of trials."""
+
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
     rows: reactive[tuple[int, ...]] = reactive((), repaint=False)  # trial numbers in the order shown
     selected: reactive[int | None] = reactive(None, repaint=False)
@@ -57,6 +59,7 @@ class TrialTable(Rows):
             self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
 
     def columns(self) -> tuple[Column, ...]:
+        """See `Rows.columns`."""
         digits = max(3, len(str(self.snapshot.planned)) + 1)
         reasons = (t.reason for t in self.snapshot.trials.values())
         reason = max((len(reason_word(r)) for r in reasons if r), default=0)
@@ -71,6 +74,7 @@ class TrialTable(Rows):
         )
 
     def cells(self, row: int) -> list[Cell]:
+        """See `Rows.cells`."""
         trial = self.snapshot.trials.get(self.rows[row])
         if trial is None:
             return []
