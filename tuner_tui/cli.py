@@ -1,4 +1,4 @@
-"""The verbs. Each imports what it needs inside itself, so that `tuner --help` answers at once.
+"""The commands. Each imports what it needs when it runs, so that `tuner --help` answers at once.
 
 Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 130 interrupted.
 """
@@ -24,8 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Hyperparameter searches in the terminal.
 
-    Without a verb: the list of studies; attach to one, start one, watch it. A sweep belongs to no terminal:
-    closing this one, or losing the line, leaves it running.
+    Without a command, the list of studies opens; from there you can open a study or start one. A sweep does not
+    depend on a terminal: it keeps running when you close this one or lose the connection.
 
     \b
       tuner sweep                      the built-in caption search, live

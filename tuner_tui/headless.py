@@ -1,4 +1,4 @@
-"""A sweep without a screen: run it here, print as it goes, report, and leave with the documented exit code."""
+"""Run a sweep without a screen: print progress, write the reports, and return the documented exit code."""
 
 from __future__ import annotations
 

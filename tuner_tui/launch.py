@@ -1,7 +1,7 @@
-"""Open, run and resume studies: the one place where search, engine, record and report are put together.
+"""Create, run and resume studies: the one place that combines search, engine, record and report.
 
-The verbs of `cli.py` and the TUI's keys end here. A study can run in this process (headless) or in a session
-of its own, which no closing terminal reaches (TUI); it is the same engine either way.
+The commands of `cli.py` and the keys of the screen call these functions. A study runs in this process (headless)
+or in a session of its own, which survives the terminal (screen); the engine is the same.
 """
 
 from __future__ import annotations

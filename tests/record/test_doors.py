@@ -51,7 +51,8 @@ def test_a_study_nobody_published_is_behind_from_the_start(tmp_path: Path) -> No
     assert publication(folder).sentence == "MLflow: up to date"
     folder.journal.write_text('{"event":"x"}\n{"event":"y"}\n')
     assert (
-        publication(folder).sentence == "MLflow: 2 events behind (nobody is publishing: `tuner publish` does)"
+        publication(folder).sentence
+        == "MLflow: 2 events behind (no publisher is running: `tuner publish` copies it)"
     )
 
 

@@ -1,4 +1,4 @@
-"""How long a study has run, and how long it will still take, as far as anybody can know.
+"""How long a study has run, and an estimate of the time left.
 
 Trials that crash at once and trials that train for an hour are different kinds: one median over both would
 jump between the two. So each outcome has a median of its own, weighted by how often it has occurred.
@@ -64,7 +64,7 @@ def _median(ordered: list[float]) -> float:
 
 
 def _whole_seconds(trial: Trial) -> float | None:
-    """How long a trial took that nobody cut off."""
+    """How long a trial took; None if it was stopped from outside."""
     return None if trial.reason in _CUT_OFF else trial_seconds(trial)
 
 
@@ -98,7 +98,7 @@ def last_event_at(snapshot: Snapshot) -> float | None:
 
 
 def elapsed(snapshot: Snapshot, state: State, now: float) -> float | None:
-    """Seconds from the first opening to now, or to the last event when nobody runs it."""
+    """Seconds from the first opening to now, or to the last event when no engine runs it."""
     if snapshot.opened_at is None:
         return None
     end = now if state is State.RUNNING else last_event_at(snapshot)

@@ -1,4 +1,4 @@
-"""Making it happen: one process per study asks the sampler, launches trials and writes the journal.
+"""The engine: one process per study, which asks the sampler, launches trials and writes the journal.
 
 run.py        a study from opening to closing: lock, publisher, signals, summary
 engine.py     the loop: ask, launch, listen, judge, write
@@ -7,8 +7,8 @@ slots.py      which device and how many CPU threads a trial gets
 launcher.py   the seam to whatever runs trials: submit, events, stop
 local.py      the launcher for this machine
 forkserver.py its end of the fork server; warm.py is the server, which imports the target once and forks
-fresh.py      a trial in an interpreter of its own instead
-lifeline.py   nothing outlives the engine
-memory.py     what the kernel says about memory
+fresh.py      a trial in a fresh interpreter instead
+lifeline.py   ends a trial when its engine ends
+memory.py     memory in use, and out-of-memory kills, from the kernel
 child.py      the trial's side: runs the target, reports over a pipe; imports nothing of ours
 """

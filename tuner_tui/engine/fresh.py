@@ -1,5 +1,5 @@
-"""A trial in an interpreter of its own: slower to start (it imports everything again), for libraries that
-can't be forked, and where there is no fork server.
+"""Run a trial in a fresh interpreter. It starts more slowly because it imports everything again; it is for libraries
+that can't be forked and for systems without a fork server.
 
 Started by `local.py` as `python -P -m tuner_tui.engine.fresh PIPE LIFELINE` with the job on standard input.
 """

@@ -1,4 +1,4 @@
-"""The seam between the engine and whatever runs trials.
+"""The interface between the engine and what runs trials.
 
 An engine knows nothing of processes: it submits jobs, listens for events and asks for stops. A launcher
 knows nothing of samplers, journals or limits. Anything that passes `tests/support/launcher_contract.py` can

@@ -1,4 +1,4 @@
-"""Tie a process to the engine: when the engine dies, however it dies, the process and its group die at once.
+"""End a process and its group as soon as the engine ends, for whatever reason.
 
 The engine holds the write end of a pipe; here the kernel is told to send SIGKILL to our process group when
 that pipe hangs up. No thread of ours has to run for it, so it ends even a trial that holds the interpreter
@@ -16,7 +16,7 @@ import threading
 
 
 def tie(read_end: int) -> None:
-    """Die with whoever holds the other end. Call once the process leads its own group."""
+    """End when the other end of the pipe closes. Call it once the process leads its own group."""
     if sys.platform == "linux":
         fcntl.fcntl(read_end, fcntl.F_SETOWN, -os.getpgrp())  # negative: the whole group
         fcntl.fcntl(read_end, fcntl.F_SETSIG, signal.SIGKILL)  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
-"""The launcher for this machine: every trial a process of its own, from the warm fork server or a fresh one.
+"""The launcher for this machine: each trial runs in its own process, forked from the warm fork server or started
+fresh.
 
-Who gets which news how:
+How each kind of event reaches us:
   - a measurement: the trial's own pipe;
   - a death: the trial's pidfd, then its exit status, which only a parent may read: the fork server is asked
     for it. This process has declared itself the reaper of its descendants (Linux's child subreaper), so when

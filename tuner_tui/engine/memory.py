@@ -1,4 +1,4 @@
-"""What the kernel tells about memory: who uses how much, and whether it has killed for want of it."""
+"""Memory use of processes, and whether the kernel has killed one for lack of memory."""
 
 from __future__ import annotations
 

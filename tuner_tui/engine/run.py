@@ -1,4 +1,4 @@
-"""One study from opening to closing: the lock, the dead of last time, the publisher, signals, the summary.
+"""Run one study: take the lock, end the trials of a killed engine, start the publisher, handle signals, summarise.
 
 The order matters and is the reason for this file: lock, bury, open, check the target, run, stop everything
 started, summarise, close, let the publisher catch up.

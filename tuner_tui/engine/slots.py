@@ -1,4 +1,4 @@
-"""Where trials run: a study has as many slots as trials run at once, each with its device and CPU share."""
+"""Slots: as many as trials run at once, each with a device and a share of the CPU cores."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The fork server: import the target once, then fork a process a trial in milliseconds instead of seconds.
+"""The fork server: import the target once, then fork one process per trial, in milliseconds instead of seconds.
 
 Started by `forkserver.py` as `python -P -m tuner_tui.engine.warm`, with a socket on a known descriptor. It obeys
 two kinds of messages: a job, answered with the trial's pid, and {"reap": pid} for a trial that has died,
 answered with its wait status, which only a parent may read. When this server itself dies the engine, reaper
 of its descendants, becomes the parent: no trial is touched and no exit status lost. Nothing imported here may
-wake CUDA: a forked process could not use it afterwards.
+initialise CUDA: a forked process could not use it afterwards.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def sentence_of(error: Exception, uri: str) -> str:
     """What a person needs of an exception, in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     for sign, meaning in (
-        ("Connection refused", "nobody answers at"),
+        ("Connection refused", "no server answers at"),
         ("Name or service not known", "no such host:"),
         ("timeout exception", "no answer in time from"),
         ("timed out", "no answer in time from"),

@@ -1,7 +1,7 @@
-"""Names and values MLflow takes, for whatever a search or a target calls its own.
+"""Map hyperparameter and metric names and values to ones that MLflow accepts.
 
-MLflow refuses most punctuation in names and bounds the length of everything. A name it takes is kept; any
-other is rewritten and ends in a few digits of its hash, so that two names never become one. Pure.
+MLflow refuses most punctuation in names and limits the length of names and values. A name that it accepts is kept;
+any other is rewritten and ends in a few digits of its hash, so that two names never become one. Pure.
 """
 
 from __future__ import annotations

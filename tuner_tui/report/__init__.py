@@ -1,5 +1,5 @@
-"""Telling it: what a headless sweep prints and leaves behind, for people and for other programs.
+"""Reports: what a headless sweep prints and writes to files, for people and for other programs.
 
-Everything here is a view of a snapshot. Importing it costs a few milliseconds; tables and pictures load what
-they need when they are made, and nothing here ever needs the TUI.
+Every report is made from a snapshot. Importing this package takes a few milliseconds; tables and pictures load
+what they need when they are made, and nothing here needs the screen.
 """

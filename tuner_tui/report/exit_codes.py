@@ -1,6 +1,6 @@
 """The exit codes of a headless sweep, and which of them wins.
 
-    130  interrupted    somebody ended the sweep with Ctrl-C; whatever else holds, it is incomplete
+    130  interrupted    the sweep was ended with Ctrl-C; it is incomplete, whatever else holds
       3  none finished  not one trial finished: there is no result that a condition could be about
       1  condition held a --fail-if condition held
       0  done           the sweep ran to its end; some trials may have failed, the report says which

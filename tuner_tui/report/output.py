@@ -1,6 +1,6 @@
-"""A stream that may go away, may not know our characters, and may or may not be a terminal.
+"""An output stream that tolerates closed pipes and encodings other than UTF-8.
 
-A viewer's trouble must never cost the sweep anything: a closed pipe, a lost SSH line or a full disk behind
+A problem with the output must not affect the sweep: a closed pipe, a lost SSH connection or a full disk behind
 standard output ends the printing and nothing else.
 """
 
@@ -21,7 +21,7 @@ _ASCII = str.maketrans({
 
 
 class Output:
-    """Writes text for as long as somebody can take it. `gone` once nobody can."""
+    """Writes text until the reader has gone; `gone` says whether it has."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

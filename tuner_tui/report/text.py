@@ -1,4 +1,4 @@
-"""What a headless sweep says at its end: the scatterplots, the best trials, the failures, the counts.
+"""The summary that a headless sweep prints at its end: scatterplots, best trials, failures, counts.
 
 The order is that of a terminal, where the last lines are the ones in sight.
 """

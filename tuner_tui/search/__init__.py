@@ -1,5 +1,4 @@
-"""What to try: a search file becomes a `Search`, a sampler draws trials from its space.
+"""What to try: a search file is read and validated and becomes a `Search`.
 
-`space` and `search` are plain values every room may use; `file` reads and validates TOML; `sampler` is the
-one door to optuna.
+`space` and `search` are plain values that every room may use; `file` reads TOML.
 """

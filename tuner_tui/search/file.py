@@ -1,4 +1,4 @@
-"""A search file becomes a `Search`, or a `SearchError` that says everything that is wrong with it.
+"""A search file becomes a `Search`, or a `SearchError` that lists everything wrong with it.
 
 The file is TOML, so people can comment it and keep it in git. Nothing is guessed: an unknown key is an error,
 because a misspelt limit that is passed over is a limit that is not there.

@@ -1,4 +1,4 @@
-"""What is wrong with a search file, said in full: file, key, value and remedy, all of it at once.
+"""The problems of a search file, all reported at once, each with file, key, value and remedy.
 
 Somebody who narrows a space over SSH edits, runs, edits again. An error that stops at the first mistake costs
 one round a mistake, so every check adds to one list and `SearchError` carries the whole of it.

@@ -1,7 +1,7 @@
-"""Burying the trials of a dead engine: what still runs is killed, and each gets its end in the journal.
+"""End the trials of a killed engine: kill what still runs, and write the end of each trial into the journal.
 
-An engine that is killed cannot write how its trials ended, so somebody else must: the next engine, or the
-publisher that outlives it. Whoever holds the study's lock may; the lock makes sure it is done once.
+A killed engine cannot record how its trials ended. The next engine does it, or the publisher, which runs a moment
+longer than its engine. It needs the study's lock, so it is done once.
 """
 
 from __future__ import annotations

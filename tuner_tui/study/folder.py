@@ -12,7 +12,8 @@
         trials/<number>/traceback.txt
         trials/<number>/out/         what the trial left: its artifacts
 
-Who is alive is a fact, not a guess: the engine holds an OS lock that falls when it dies, however it dies.
+The engine holds an OS lock on the folder, which the operating system releases when the engine ends. So whether an
+engine runs is always known.
 """
 
 from __future__ import annotations

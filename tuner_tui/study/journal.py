@@ -1,4 +1,4 @@
-"""The journal: a study's one truth, an append-only file of events, one JSON line each.
+"""The journal: an append-only file of events, one JSON line each. It is the source of truth of a study.
 
 A line is whole once its line end is on disk. An engine can be killed in the middle of a write, so readers
 treat an unfinished last line as "not yet", and the next writer cuts it off. The file is never rewritten.

@@ -1,7 +1,7 @@
 """How a trial can end.
 
-The whole product rests on telling three ends apart (seed picture: blue dots, orange dots, red lines), so the
-rule that decides between them stands here alone, away from the machinery that observes processes.
+The program depends on telling three ends apart (blue dots, orange dots and red lines in the first picture), so
+the rule that decides between them is kept here, apart from the code that observes processes.
 """
 
 from __future__ import annotations

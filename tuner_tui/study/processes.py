@@ -1,6 +1,6 @@
-"""Which process is which: a pid alone is reused, a pid with its start time is one process for ever.
+"""Identify processes: a pid is reused, but a pid with its start time names one process for ever.
 
-Used to tell a living trial from a stranger that got its number, and to end whatever a dead engine left.
+This tells a running trial from another process with the same pid, and ends what a killed engine left.
 Linux keeps these facts under /proc; elsewhere the answers are "unknown" and nothing is killed.
 """
 

@@ -1,6 +1,6 @@
-"""How far the copy in MLflow has got: the publisher's notebook, and what a viewer may say about it.
+"""How complete the copy in MLflow is: the publisher's notes, and what viewers show of them.
 
-The publisher writes it, replacing the file as a whole, and nobody else does. It holds how much of the
+Only the publisher writes the file, and it replaces the whole file each time. It holds how much of the
 journal MLflow has, which runs are not done with, and what went wrong. Losing it costs time, never a run:
 everything in it can be found again in MLflow by its tags.
 """
@@ -94,7 +94,7 @@ class Publication:
         if self.error:
             said += f" ({self.error})"
         elif owed and not self.at_work:
-            said += " (nobody is publishing: `tuner publish` does)"
+            said += " (no publisher is running: `tuner publish` copies it)"
         if self.problem_count:
             said += f"; {self.problem_count} refused"
         return f"MLflow: {said}"

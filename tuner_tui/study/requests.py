@@ -1,7 +1,7 @@
-"""What viewers ask of a running engine: lines in `requests.jsonl`.
+"""Requests to a running engine: lines in `requests.jsonl`.
 
-A viewer never signals or kills an engine; it asks, and sees in the journal that the wish took effect. A file
-(rather than a socket) works over any file system, from a second login, and from a script with `echo`.
+A viewer never signals or kills an engine. It appends a request, and the journal shows when the engine carried it
+out. A file, unlike a socket, works on any file system, from a second login, and from a script with `echo`.
 """
 
 from __future__ import annotations
@@ -65,5 +65,5 @@ class RequestReader:
                 if kind in KINDS and (number is None or type(number) is int):
                     found.append(Request(kind, number))
             except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # somebody else's scribble; nothing to obey
+                continue  # not a request
         return found

@@ -1,4 +1,4 @@
-"""How a study stands, whoever runs it."""
+"""The state of a study, wherever it runs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The app: holds the theme, the list of studies and the study that is looked at. Screens do the rest.
 
-`run_tui` is the door for the command line. It is handed what starts engines, so that nothing here imports one.
+The command line calls `run_tui`. The functions that start engines are passed in, so that nothing here imports one.
 """
 
 from __future__ import annotations

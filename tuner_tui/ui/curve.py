@@ -1,4 +1,4 @@
-"""A loss curve in braille, for one trial; the scatterplots are plot's."""
+"""The loss curve of one trial, in braille."""
 
 from __future__ import annotations
 

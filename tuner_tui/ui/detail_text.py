@@ -1,4 +1,4 @@
-"""What is said of one trial, or of the study as a whole when none is selected. Values in, styled text out."""
+"""The text of the detail pane: one trial, or the study when none is selected. Values in, styled text out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each panel of the grid stands: groups in the file's order, packed onto shelves like books.
+"""The position of each panel in the grid: groups in the order of the search file, packed into rows.
 
 A group that would waste most of a row shares it with its neighbours, so that thirteen panels in six groups
 still fit one screen. Pure arithmetic: no characters, no widgets.

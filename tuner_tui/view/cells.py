@@ -1,4 +1,4 @@
-"""From marks to cells: what remains of ten thousand points when a panel has a few hundred places for them.
+"""Reduce marks to character cells: ten thousand points in a panel of a few hundred cells.
 
 Drawing and clicking share this reduction, so the trial a click finds is the one that was drawn there.
 """

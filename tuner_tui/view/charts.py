@@ -1,4 +1,4 @@
-"""From a snapshot to scatterplots: what stands where, before any ink.
+"""From a snapshot to scatterplots as values: the position of every mark, not yet drawn.
 
 One scatter for each hyperparameter, in the order of the search file, all with the same loss axis. Every trial
 that has the hyperparameter is in its panel, however it ended: what crashed is as much a result as what did

@@ -1,4 +1,4 @@
-"""What the analysis of failed trials found, in sentences a tired person can check against the scatterplot.
+"""Crash bias in sentences that can be checked against the scatterplot.
 
     never started: 9 of 12 trials have convnet.depth > 140; 31 % of all trials do (p = 0.002 after correction)
     no sign of bias: the 12 trials that never started are spread over width like the rest; 11 of them in one half

@@ -1,4 +1,4 @@
-"""What a study shows, as one list: screen, `tuner plot`, and every report go over it.
+"""The list of findings: the screen, `tuner plot` and every report go over it.
 
 To add one: an analysis in `analysis/` (Snapshot -> frozen value, None where there is nothing to show), a file
 here in `view/` that draws it, and an entry in FINDINGS.

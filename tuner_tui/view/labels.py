@@ -1,8 +1,8 @@
 """Names and labels cut to a number of cells, safe for a terminal.
 
 Hyperparameter names and options come from files and journals: they may hold escape codes, tabs, or letters
-two cells wide. A cell grid holds one character a cell, so a wide letter is followed by FILLER, which whoever
-joins the cells leaves out.
+two cells wide. A cell grid holds one character per cell, so a wide letter is followed by FILLER, which is left
+out when the cells are joined.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the signs mean and how many there are of each: the line under every grid, on screen and on paper.
+"""The legend under every grid: what the signs mean, and how many trials have each.
 
 The counts are of the whole study, so they agree with every other place that counts trials. The notes say what
 a look at the points alone would miss: trials at an edge of the chart, or in no panel yet.

@@ -1,4 +1,4 @@
-"""The whole grid as text: what `tuner plot` prints, and what stands at the end of a headless run.
+"""The whole grid as text: printed by `tuner plot` and at the end of a headless run.
 
 Panels are grouped as the search file groups them. How many stand side by side is decided here, for the screen
 as well.

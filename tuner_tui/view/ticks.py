@@ -1,7 +1,7 @@
 """Round numbers along an axis.
 
 An axis can be drawn 20 or 200 cells wide, so it carries a ladder: sets of ticks from coarse to fine, each of
-them round by itself (1-2-5 in every decade, or whole decades). Whoever draws takes the finest that fits.
+them round by itself (1-2-5 in every decade, or whole decades). The finest one that fits is drawn.
 """
 
 from __future__ import annotations

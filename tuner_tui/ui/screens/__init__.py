@@ -1,1 +1,1 @@
-"""One screen or dialog a file. A screen reads a study, gives its snapshot to widgets and obeys keys."""
+"""One screen or dialog per file. A screen reads a study, gives its snapshot to widgets and obeys keys."""

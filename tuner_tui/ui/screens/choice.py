@@ -1,4 +1,4 @@
-"""A question before something that cannot be taken back. Nothing happens unless an answer is picked."""
+"""A confirmation before an action that cannot be undone. Nothing happens unless an option is chosen."""
 
 from __future__ import annotations
 

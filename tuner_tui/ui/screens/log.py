@@ -1,4 +1,4 @@
-"""What was printed: the selected trial's log, its traceback, and the engine's own words; followed live."""
+"""The log and the traceback of the selected trial, and the engine's log, followed live."""
 
 from __future__ import annotations
 

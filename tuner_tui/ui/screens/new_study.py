@@ -1,4 +1,4 @@
-"""Start a study: a built-in search, or the path of a search file. What is wrong with it is said right here."""
+"""The dialog that starts a study from a built-in search or a search file. It shows what is wrong with the file."""
 
 from __future__ import annotations
 

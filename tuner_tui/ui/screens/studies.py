@@ -1,7 +1,7 @@
-"""The studies under one root: which run, how they stand, which were interrupted. The screen one comes home to.
+"""The list of studies under one root and their states: the first screen.
 
-Journals are read a slice at a time, the newest study first, and again only when they have grown; so a root
-with a hundred studies shows at once and fills in.
+Journals are read in slices, the newest study first, and again only when they have grown. So a root with a hundred
+studies is shown at once and then filled in.
 """
 
 from __future__ import annotations

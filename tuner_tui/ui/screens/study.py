@@ -1,7 +1,7 @@
 """One study: its counts, the scatterplots, the trials, and the selected trial in all of them.
 
-The screen follows the journal and hands each widget the newest snapshot. What a person may ask of the sweep
-is in `sweep.py`, which this screen extends.
+The screen follows the study's source and gives each widget the newest snapshot. The actions on the sweep are in
+`sweep.py`, which this screen extends.
 """
 
 from __future__ import annotations

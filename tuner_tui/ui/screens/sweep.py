@@ -1,7 +1,7 @@
-"""What a person may ask of a sweep: stop it, pause it, end a trial, add some, go on with it.
+"""Actions on a running sweep: stop, pause, stop one trial, add trials, resume.
 
-A wish is written to `requests.jsonl`; that it happened is seen in the journal, like everything else. What
-could lose work asks first. `StudyScreen` adds everything that is looked at.
+Actions are appended to `requests.jsonl`; the journal shows when the engine carried them out. Actions that could lose
+work ask for confirmation first. `StudyScreen` extends this class with everything that is shown.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""One widget a file. A widget shows a value it is given; only screens decide."""
+"""One widget per file. A widget shows a value it is given; only screens decide."""

@@ -1,4 +1,4 @@
-"""The scatterplots: one panel a hyperparameter, grouped as the search file groups them.
+"""The scatterplots: one panel per hyperparameter, grouped as in the search file.
 
 A panel is drawn when it is on view and its scatter, size or selection changed, and then kept. Drawing one takes
 milliseconds, thirteen of them a tenth of a second, so dirty panels are redrawn a few at a time between keys and
