@@ -39,13 +39,20 @@ class Noise:
 
     def _bits(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         """int64 of `shape`, all 64 bits random."""
-        name = int.from_bytes(stream.encode()[-7:], "big")
-        for byte in stream.encode()[:-7]:  # a name longer than 7 letters is folded in
-            name = _mixed(name * 257 + byte)
-        key = _mix((self.step + _signed(_mixed(_mixed(self.seed) ^ name))) * _signed(_GOLDEN))  # []
+        key = _mix((self.step + _signed(_mixed(_mixed(self.seed) ^ _number(stream)))) * _signed(_GOLDEN))  # []
         counter = torch.arange(math.prod(shape), device=self.step.device)
         # Not counter * golden + key: Inductor folds that into numbers of its own, which do not wrap around.
         return _mix((counter + key) * _signed(_GOLDEN)).view(shape)
+
+
+def _number(stream: str) -> int:
+    """The stream's name as a number below 2^64. Not int.from_bytes: torch.compile can't trace it before 2.12."""
+    number = 0
+    for byte in stream.encode()[-7:]:
+        number = number * 256 + byte
+    for byte in stream.encode()[:-7]:  # a name longer than 7 letters is folded in
+        number = _mixed(number * 257 + byte)
+    return number
 
 
 def _mix(x: Tensor) -> Tensor:
