@@ -1,4 +1,4 @@
-"""A sweep without a screen: run it here, print as it goes, report, and leave with the documented exit code."""
+"""A sweep without a screen: run it in this process, print its progress, write the reports, return the exit code."""
 
 from __future__ import annotations
 
@@ -87,4 +87,5 @@ def run_finder(folder: StudyFolder, *, json: Path | None, no_color: bool) -> int
 
 
 def terminal_width() -> int:
+    """The width of the terminal in columns; 120 when it is unknown."""
     return shutil.get_terminal_size((120, 40)).columns

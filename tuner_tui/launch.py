@@ -242,6 +242,7 @@ def resume(folder: StudyFolder) -> None:
 
 
 def publisher_command(folder: StudyFolder, tracking_uri: str | None) -> list[str]:
+    """The command line of the process that publishes this study to MLflow while it runs."""
     from .record.uri import tracking_uri as resolve
 
     uri = resolve(folder.path.parent, tracking_uri)

@@ -1,10 +1,12 @@
-"""Do the trials that failed crowd at some values of a hyperparameter? The question this project began with.
+"""Tests whether failed trials are concentrated at some values of a hyperparameter.
 
 "The red runs are evenly distributed over the hyperparameter space, which is good. If they were bunched up in a
-particular region, then that region would be underrepresented." The author judged it by eye, and wrongly: in
-his own picture they crowd at large values of several hyperparameters (docs/crash-bias.md). Here it is tested.
+particular region, then that region would be underrepresented." The author of the 2017 search
+judged this by eye. In fact they are concentrated at large values of several hyperparameters in his picture
+(docs/crash-bias.md).
 
-Two questions, apart, because their causes differ (a model that doesn't fit, a training that blows up):
+Two kinds of failure are tested separately, because their causes differ (a model that doesn't fit, a
+training that diverges):
 
 - never started: trials without one finite loss, among all of which we know whether they started. A running
   trial with a finite loss has; to wait for its end would count slow trials late and fast crashes at once.
@@ -15,7 +17,7 @@ trial still counts as one that started if it has a finite loss, and is otherwise
 
 One test per hyperparameter among the trials that have it (`two_groups` says which), corrected over the
 hyperparameters. The region is the one that separates best in these very trials: it shows where to look, and
-its counts can be checked by hand, but the p is that of the whole hyperparameter and not of the region.
+its counts can be checked by hand, but the p-value belongs to the whole hyperparameter, not to the region.
 """
 
 from __future__ import annotations
@@ -41,12 +43,16 @@ SAYS_NOTHING = frozenset({Reason.PRUNED, Reason.STOPPED, Reason.INTERRUPTED})
 
 
 class Verdict(StrEnum):
+    """The result of the test for one hyperparameter or for one kind of failure."""
+
     BIASED = "biased"
     EVEN = "even"  # no sign of bias, where one of the strength `Bias.noticeable` would have shown
     TOO_FEW = "too_few"  # not even all failures on one half of its values would have shown
 
 
 class Side(StrEnum):
+    """How a region of one hyperparameter is described relative to a value."""
+
     ABOVE = "above"  # larger than the value
     BELOW = "below"  # smaller than the value
     IS = "is"  # the option itself
@@ -89,6 +95,7 @@ class FailureBias:
 
     @property
     def biased(self) -> tuple[Bias, ...]:
+        """The hyperparameters for which a bias was found."""
         return tuple(bias for bias in self.hyperparameters if bias.verdict is Verdict.BIASED)
 
     @property
@@ -100,20 +107,25 @@ class FailureBias:
         return Verdict.EVEN if 2 * found.count(Verdict.EVEN) > len(found) else Verdict.TOO_FEW
 
     def of(self, name: str) -> Bias | None:
+        """The result for the hyperparameter `name`; None if it was not tested."""
         return next((bias for bias in self.hyperparameters if bias.name == name), None)
 
 
 @dataclass(frozen=True)
 class CrashBias:
+    """The test results for trials that never started and, separately, for unfinished trials."""
+
     never_started: FailureBias
     unfinished: FailureBias
 
     @property
     def kinds(self) -> tuple[FailureBias, FailureBias]:
+        """Both results, those for trials that never started first."""
         return self.never_started, self.unfinished
 
 
 def crash_bias(snapshot: Snapshot) -> CrashBias:
+    """Test each hyperparameter of the study for crash bias."""
     space, trials = snapshot.search.space, snapshot.trials.values()
     told = [t for t in trials if t.reason not in SAYS_NOTHING]
     finished = [t for t in trials if t.outcome is Outcome.FINISHED]

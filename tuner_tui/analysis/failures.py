@@ -28,6 +28,7 @@ class FailureGroup:
 
     @property
     def name(self) -> str:
+        """The reason as text; "unknown" if there is none."""
         return str(self.reason or "unknown")
 
 

@@ -1,4 +1,4 @@
-"""Which trials are listed, and in what order. The table, the keys and the selection all walk this one tuple."""
+"""Which trials are listed, and in what order. The table, the keys and the selection all use this order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ _Member = TypeVar("_Member", bound=StrEnum)
 
 
 class Show(StrEnum):
+    """Which trials a table lists."""
+
     ALL = "all"
     FAILED = "failed only"
     RUNNING = "running"
 
 
 class Order(StrEnum):
+    """How a table of trials is sorted."""
+
     NUMBER = "by number"
     VALUE = "best first"
     REASON = "by reason"

@@ -1,4 +1,4 @@
-"""How long a study has run, and how long it will still take, as far as anybody can know.
+"""How long a study has run, and an estimate of how long it will still take.
 
 Trials that crash at once and trials that train for an hour are different kinds: one median over both would
 jump between the two. So each outcome has a median of its own, weighted by how often it has occurred.
@@ -29,6 +29,7 @@ class Pace:
             durations.sort()
 
     def add(self, trial: Trial) -> None:
+        """Count the duration of a trial that has ended. Ignores a trial whose duration says nothing."""
         if (seconds := _whole_seconds(trial)) is not None and trial.outcome is not None:
             insort(self._durations[trial.outcome], seconds)
 

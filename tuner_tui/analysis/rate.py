@@ -1,4 +1,4 @@
-"""Loss against a rising learning rate: what a finder measured, and what can be read off it.
+"""Loss against an increasing learning rate: what a finder measured, and the rates derived from it.
 
 The range test of L. N. Smith (2017), "Cyclical Learning Rates for Training Neural Networks": the rate rises
 exponentially while the loss is watched. It falls, is lowest, and diverges. The curve is smoothed
@@ -28,6 +28,7 @@ class RateCurve:
 
     @cached_property
     def finite(self) -> tuple[tuple[float, float], ...]:
+        """The (learning rate, loss) pairs whose loss is finite, in order."""
         clamped = ((rate, max(-LARGEST, min(loss, LARGEST))) for rate, loss in self.readings if loss == loss)
         return tuple((rate, loss) for rate, loss in clamped if abs(loss) < LARGEST)
 
@@ -38,10 +39,12 @@ class RateCurve:
 
     @cached_property
     def heights(self) -> tuple[float, ...]:
+        """The finite losses as they are drawn: log10 of the loss if `log`, else the loss."""
         return tuple(math.log10(loss) if self.log else loss for _, loss in self.finite)
 
     @cached_property
     def reach(self) -> int:
+        """How many readings to each side enter a smoothed value."""
         return len(self.finite) // WINDOW
 
     @cached_property
@@ -54,6 +57,7 @@ class RateCurve:
 
     @cached_property
     def lowest_place(self) -> int:
+        """The index of the lowest smoothed reading."""
         return min(range(len(self.smoothed)), key=self.smoothed.__getitem__)
 
     @cached_property

@@ -1,6 +1,6 @@
-"""The trial's side of the pipe: call the target, send what it yields, say how it ended.
+"""The trial's side of the pipe: call the target, send what it yields, report how it ended.
 
-This file runs inside the user's process and imports the standard library only, nothing of ours. It speaks in
+This file runs inside the user's process and imports only the standard library. Messages are
 JSON lines:
 
     {"step": 12, "values": {"loss": 0.5}, "at": 1700000000.0}     a measurement
@@ -40,7 +40,7 @@ class Stop(BaseException):
 
 
 class Pipe:
-    """The way to the engine. `at` grows strictly, so that a measurement has a name of its own."""
+    """The connection to the engine. `at` increases strictly, so that it identifies a measurement."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -48,6 +48,7 @@ class Pipe:
         self._steps = 0
 
     def send(self, message: Mapping[str, Any]) -> None:
+        """Write one message as a line of JSON. Raises ValueError for a nan or an infinity."""
         data = (json.dumps(message, allow_nan=False, separators=(",", ":")) + "\n").encode()
         while data:
             data = data[os.write(self._fd, data) :]
@@ -77,6 +78,7 @@ def resolve(target: str) -> Callable[..., Any]:
 
 
 def value_file(value: Any) -> str:
+    """The file a module was loaded from, or "built in"."""
     return str(getattr(value, "__file__", None) or "built in")
 
 

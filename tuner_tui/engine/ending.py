@@ -1,7 +1,7 @@
-"""From observed facts to an outcome, a reason and a sentence: the judgement on one ended trial.
+"""Decides the outcome, the reason and the message of a trial that has ended.
 
-The facts are what the trial said, what the engine did to it, and how its process ended. Pure, so that every
-way to die can be tested as a table beside the tests that really kill.
+The inputs are what the trial reported, what the engine did to it, and how its process ended. Pure, so that
+every case can be tested in a table, in addition to the tests with real processes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Watched:
 
 
 def measured(watched: Watched, step: int, values: Mapping[str, float], objective: str, now: float) -> None:
+    """Update what is known of a trial with a measurement. `now` is in seconds on the monotonic clock."""
     watched.heard = now
     watched.names |= values.keys()
     watched.step = step
@@ -94,10 +95,12 @@ def _returned(watched: Watched, objective: str) -> tuple[Reason | None, str]:
 
 
 def diverged(value: float, step: int, objective: str) -> str:
+    """The message for an objective that became nan or infinite."""
     return f"{objective} became {value} at step {step}"
 
 
 def signal_name(number: int) -> str:
+    """The name of a signal, with a plain explanation for common ones."""
     try:
         name = signal.Signals(number).name
     except ValueError:

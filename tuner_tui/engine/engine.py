@@ -1,8 +1,8 @@
 """The engine's loop: ask the sampler, launch trials, listen, judge, write the journal.
 
 Sampler, launcher, clock and journal are arguments, so this file is policy only: which trial comes next,
-when one has taken too long, what a request means. Whatever is learned goes into the journal before anything
-acts on it or anybody sees it.
+when one has taken too long, what a request means. Every event is written to the journal before anything
+acts on it or shows it.
 """
 
 from __future__ import annotations
@@ -30,20 +30,35 @@ _KILL_AGAIN_S = 1.0  # a kill can meet a process that is just being forked
 
 
 class Clock(Protocol):
-    def wall(self) -> float: ...
-    def monotonic(self) -> float: ...
+    """The time, which tests replace."""
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
 
 
 class SystemClock:
+    """The system's clocks."""
+
     def wall(self) -> float:
+        """Seconds since the Unix epoch."""
         return time.time()
 
     def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
         return time.monotonic()
 
 
 class Journal(Protocol):
-    def append(self, events: Iterable[Event]) -> None: ...
+    """Where the engine writes its events."""
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Write the events, in order."""
+        ...
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The engine's end of the fork server (whose own side is warm.py): start it, talk to it, outlive it."""
+"""The engine's end of the fork server (whose own side is warm.py): start it, talk to it, survive its death."""
 
 from __future__ import annotations
 
@@ -86,9 +86,11 @@ class ForkServer:
         return time.monotonic() - min(self.asked.values()) if self.asked else 0.0
 
     def kill(self) -> None:
+        """Kill the server at once. Its trials keep running."""
         self._process.kill()
 
     def close(self) -> None:
+        """Close the connection and wait for the server to exit; kill it if it does not."""
         self.socket.close()
         os.close(self._life)
         try:

@@ -13,6 +13,7 @@ from tuner_tui.engine import child, lifeline
 
 
 def main() -> None:
+    """Run the one job given on standard input. Does not return."""
     pipe, life = int(sys.argv[1]), int(sys.argv[2])
     lifeline.tie(life)
     job = json.loads(sys.stdin.readline())

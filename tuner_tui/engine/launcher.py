@@ -1,8 +1,7 @@
-"""The seam between the engine and whatever runs trials.
+"""The protocol between the engine and whatever runs trials.
 
-An engine knows nothing of processes: it submits jobs, listens for events and asks for stops. A launcher
-knows nothing of samplers, journals or limits. Anything that passes `tests/support/launcher_contract.py` can
-stand here.
+The engine does not deal with processes: it submits jobs, receives events and requests stops. A launcher does
+not deal with samplers, journals or limits. Every launcher must pass `tests/support/launcher_contract.py`.
 """
 
 from __future__ import annotations
@@ -79,6 +78,8 @@ class Target:
 
 
 class Launcher(Protocol):
+    """Starts and stops trials for the engine, and reports what happens to them."""
+
     def describe(self) -> Target:
         """What the search's target takes. Raises BadTarget when it can't be run at all."""
         ...

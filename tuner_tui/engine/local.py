@@ -1,11 +1,11 @@
-"""The launcher for this machine: every trial a process of its own, from the warm fork server or a fresh one.
+"""The launcher for this machine: every trial is a process, forked from the fork server or started afresh.
 
-Who gets which news how:
+How each kind of event reaches us:
   - a measurement: the trial's own pipe;
-  - a death: the trial's pidfd, then its exit status, which only a parent may read: the fork server is asked
+  - the end of a trial: its pidfd, then its exit status, which only a parent may read: the fork server is asked
     for it. This process has declared itself the reaper of its descendants (Linux's child subreaper), so when
     the server is killed its trials become our children, go on, and we read their status ourselves;
-  - our own death: each trial's lifeline (lifeline.py).
+  - the end of the engine, which the trials must notice: each trial's lifeline (lifeline.py).
 """
 
 from __future__ import annotations
@@ -84,12 +84,14 @@ class LocalLauncher:
     # -- the seam --------------------------------------------------------------------------------------------
 
     def submit(self, job: Job) -> None:
+        """Create the folder of the job and start its process."""
         folder = Path(job.folder)
         (folder / "out").mkdir(parents=True, exist_ok=True)
         (folder / "log.txt").touch()
         self._launch(job, tries=1)
 
     def events(self, timeout: float) -> list[LauncherEvent]:
+        """Wait up to `timeout` seconds for news of the trials and return it."""
         if self._news:
             timeout = 0.0
         if any(p.pid is not None and p.pidfd is None for p in self._processes.values()):
@@ -115,6 +117,7 @@ class LocalLauncher:
         return news
 
     def stop(self, trial: int, *, now: bool = False) -> None:
+        """Ask a trial to stop; with `now`, kill its process group. Does nothing if it has ended."""
         process = self._processes.get(trial)
         if process is None or process.dead:
             return
@@ -125,6 +128,7 @@ class LocalLauncher:
         _signal_group(process.pid) if now else os.kill(process.pid, signal.SIGTERM)
 
     def close(self) -> None:
+        """Kill all trials that are left and close the fork server."""
         for process in list(self._processes.values()):
             self.stop(process.job.trial, now=True)
         deadline = time.monotonic() + _LAST_WORDS_S

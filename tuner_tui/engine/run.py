@@ -1,4 +1,4 @@
-"""One study from opening to closing: the lock, the dead of last time, the publisher, signals, the summary.
+"""One study from opening to closing: the lock, trials of a dead engine, the publisher, signals, the summary.
 
 The order matters and is the reason for this file: lock, bury, open, check the target, run, stop everything
 started, summarise, close, let the publisher catch up.
@@ -36,6 +36,8 @@ _PROGRESS_S = 0.5
 
 @dataclass(frozen=True)
 class Ran:
+    """The result of `run_study`."""
+
     snapshot: Snapshot
     interrupted: bool  # by Ctrl-C or a signal
 

@@ -1,6 +1,6 @@
-"""Draws the hyperparameters of trials: the one door to optuna.
+"""Draws the hyperparameters of trials: the only file that imports optuna.
 
-Whoever resumes a sweep, or runs it wider, expects the same trials. So trial n of seed s is drawn from
+A resumed sweep, or one with more trials at once, should draw the same trials. So trial n of seed s is drawn from
 generators seeded by (s, n, name of the hyperparameter): a random trial does not depend on what was asked
 before, and a hyperparameter not on which others there are. Optuna's own `RandomSampler(seed)` would repeat
 its first trials after every resume.
@@ -45,7 +45,7 @@ class Sampler(Protocol):
 
 
 def make_sampler(search: Search, past: Iterable[Trial] = ()) -> Sampler:
-    """The sampler `search` names, having seen the trials of `past` that have ended.
+    """The sampler `search` names, which has been told the ended trials of `past`.
 
     Raises ValueError for a sampler nobody knows (a search that was read from a file has a known one).
     """

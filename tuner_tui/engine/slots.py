@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Slot:
+    """A place to run one trial at a time: a device and a share of the CPU cores."""
+
     label: str = "cpu"  # what people see: "cpu" or "cuda:1"
     device: str = "cpu"  # what the target is told; it sees one GPU only, so that one is always "cuda"
     threads: int = 1

@@ -1,10 +1,10 @@
-"""The fork server: import the target once, then fork a process a trial in milliseconds instead of seconds.
+"""The fork server: import the target once, then fork a process per trial in milliseconds instead of seconds.
 
 Started by `forkserver.py` as `python -P -m tuner_tui.engine.warm`, with a socket on a known descriptor. It obeys
 two kinds of messages: a job, answered with the trial's pid, and {"reap": pid} for a trial that has died,
 answered with its wait status, which only a parent may read. When this server itself dies the engine, reaper
 of its descendants, becomes the parent: no trial is touched and no exit status lost. Nothing imported here may
-wake CUDA: a forked process could not use it afterwards.
+initialise CUDA: a forked process could not use it afterwards.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _MESSAGE_BYTES = 1 << 20  # a job's parameters as JSON; far above any real searc
 
 
 def main() -> None:
+    """Import the target, report it, and then fork trials until the engine closes the connection."""
     control = socket.socket(fileno=int(sys.argv[1]))
     lifeline.tie(int(sys.argv[2]))
     facts = _introduce(json.loads(sys.argv[3]))

@@ -1,8 +1,8 @@
 """What MLflow's errors mean to a publisher.
 
-MLflow raises one exception class for a server that is away, a full disk and a name it does not like. Here
-they become three: `Away` (the same call may work later; nothing was lost), `Refused` (it never will) and
-`Vanished` (what was asked for is not there).
+MLflow raises one exception class for an unavailable server, a full disk and an invalid name. Here they become
+three: `Away` (the same call may work later; nothing was lost), `Refused` (it will never work) and `Vanished`
+(the run or experiment does not exist).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Away(Exception):
 
 
 class Refused(Exception):
-    """MLflow will never take this."""
+    """MLflow will never accept this call."""
 
 
 class Vanished(Refused):
@@ -32,6 +32,7 @@ class Vanished(Refused):
 
 
 def kind_of(error: Exception) -> type[Exception]:
+    """Which of the three classes, Away, Refused or Vanished, an exception of MLflow belongs to."""
     code = getattr(error, "error_code", "")
     if code in _MISSING:
         return Vanished
@@ -46,12 +47,13 @@ def kind_of(error: Exception) -> type[Exception]:
 
 
 def internal(error: Exception) -> bool:
+    """Whether the error may come from a failure inside MLflow."""
     # MLflow gives a lost connection the same code as a crash in the server.
     return getattr(error, "error_code", "") == "INTERNAL_ERROR" or isinstance(error, (TypeError, ValueError))
 
 
 def sentence_of(error: Exception, uri: str) -> str:
-    """What a person needs of an exception, in one line."""
+    """A one-line message for the user."""
     text = " ".join(str(error).split()) or type(error).__name__
     for sign, meaning in (
         ("Connection refused", "nobody answers at"),

@@ -1,6 +1,6 @@
-"""Names and values MLflow takes, for whatever a search or a target calls its own.
+"""Maps hyperparameter and metric names and values to ones that MLflow accepts.
 
-MLflow refuses most punctuation in names and bounds the length of everything. A name it takes is kept; any
+MLflow refuses most punctuation in names and bounds the length of everything. A name it accepts is kept; any
 other is rewritten and ends in a few digits of its hash, so that two names never become one. Pure.
 """
 
@@ -68,6 +68,7 @@ def param_text(value: Any) -> str:
 
 
 def tag_value(value: Any) -> str:
+    """A tag's value as text that MLflow accepts, cut to its limit."""
     return _cut(clean(str(value)), MAX_TAG)
 
 

@@ -1,4 +1,4 @@
-"""From events to what has to be written to which MLflow run. Pure: a list of events in, a plan out.
+"""Turns events into a plan of what to write to which MLflow run. Pure: events in, a plan out.
 
 However the journal is cut into batches, the plans together write the same things: each is derived from the
 events and the fold up to them, and from nothing else. That is what makes publishing repeatable.
@@ -64,6 +64,8 @@ class StudyWrite:
 
 @dataclass(frozen=True)
 class Plan:
+    """What has to be written to MLflow for one batch of events."""
+
     study: StudyWrite
     runs: list[RunWrite]  # in the order of their first event
     uploads: list[str]  # files owed from now on: trial numbers, "search", "summary"
@@ -77,6 +79,7 @@ class Odd:
     count: int = 0
 
     def add(self, name: str, value: float, step: int) -> Odd:
+        """A new `Odd` with one more reading. Only the first few are kept as text; all are counted."""
         shown = (
             self.shown if len(self.shown) >= _ODD_SHOWN else (*self.shown, f"{name}: {value} at step {step}")
         )
@@ -279,4 +282,5 @@ def _ms(at: float) -> int:
 
 
 def before_anything(study: str) -> Story:
+    """A `Story` of a study before its first event."""
     return Story(replace(Snapshot(), study=study))

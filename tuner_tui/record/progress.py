@@ -1,4 +1,4 @@
-"""How far the copy in MLflow has got: the publisher's notebook, and what a viewer may say about it.
+"""How much has been published to MLflow: the publisher's notebook, and what viewers show of it.
 
 The publisher writes it, replacing the file as a whole, and nobody else does. It holds how much of the
 journal MLflow has, which runs are not done with, and what went wrong. Losing it costs time, never a run:
@@ -21,6 +21,8 @@ _COUNT_BYTES = 8 << 20  # a viewer asks often; further behind than this is "very
 
 @dataclass(frozen=True)
 class Notebook:
+    """The publisher's position and its unfinished work, as stored in publisher.json."""
+
     uri: str = ""
     identity: str = ""  # of the study: a folder made anew under an old name is another study
     experiment_id: str = ""
@@ -44,6 +46,7 @@ class Notebook:
         return replace(self, problems=kept, problem_count=self.problem_count + 1)
 
     def save(self, path: Path) -> None:
+        """Write the notebook to `path` atomically."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
         temporary.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
         temporary.replace(path)
@@ -79,6 +82,7 @@ class Publication:
 
     @property
     def complete(self) -> bool:
+        """Whether MLflow has every event and every file."""
         return not self.behind_bytes and not self.uploads
 
     @property
@@ -114,6 +118,7 @@ def publication(folder: StudyFolder) -> Publication:
 
 
 def publisher_lock(folder: StudyFolder) -> Path:
+    """The file that a publisher of this study locks, so that there is only one."""
     return folder.path / "publisher.lock"
 
 

@@ -238,6 +238,7 @@ def _log_of(folder: StudyFolder) -> Callable[[str], None]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the publisher from its command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tuner_tui.record.publisher", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tracking-uri", required=True)

@@ -1,7 +1,7 @@
 """The MLflow client, and what its errors mean to a publisher.
 
-Everything of ours that talks to MLflow goes through here, so that the rest of this room writes as if there
-were three errors only: Away, Refused and Vanished.
+All calls to MLflow go through this file, so that the rest of the package only has to handle three errors:
+Away, Refused and Vanished.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Store:
     # -- finding and making ------------------------------------------------------------------------------
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment of this name, made or taken out of MLflow's bin when need be."""
+        """The id of the experiment of this name, created, or restored if it was deleted."""
         found = self._call(self._client.get_experiment_by_name, name)
         if found is None:
             location = artifact_location(self._root, name, self.uri)
@@ -61,19 +61,21 @@ class Store:
         return found.experiment_id
 
     def restore_experiment(self, experiment_id: str) -> bool:
-        """Take the experiment out of MLflow's bin; False when it is not there."""
+        """Restore a deleted experiment; False if it does not exist."""
         if self._call(self._client.get_experiment, experiment_id).lifecycle_stage != "deleted":
             return False
         self._call(self._client.restore_experiment, experiment_id)
         return True
 
     def has_run(self, run_id: str) -> bool:
+        """Whether the run exists and is not deleted. Raises Away."""
         try:
             return self._call(self._client.get_run, run_id).info.lifecycle_stage == "active"
         except Vanished:
             return False
 
     def parent_run(self, experiment_id: str, identity: str) -> str | None:
+        """The id of the oldest parent run of the study `identity`; None if there is none."""
         runs = sorted(
             self._search(experiment_id, f"tags.`tuner.identity` = '{identity}'"),
             key=lambda run: (run.info.start_time, run.info.run_id),
@@ -143,9 +145,11 @@ class Store:
         return self._log_chunk(run_id, items[:half], False) + self._log_chunk(run_id, items[half:], False)
 
     def terminate(self, run_id: str, status: str, ms: int) -> None:
+        """Set the run's final status and its end time, in ms since the Unix epoch."""
         self._call(self._client.set_terminated, run_id, status, end_time=ms)
 
     def reopen(self, run_id: str) -> None:
+        """Set the run's status back to RUNNING."""
         self._call(self._client.update_run, run_id, status="RUNNING")
 
     def upload(self, run_id: str, file: Path, into: str | None) -> None:
@@ -160,10 +164,11 @@ class Store:
         self._call(self._client.log_artifact, run_id, str(file), into)
 
     def upload_text(self, run_id: str, text: str, name: str) -> None:
+        """Store `text` among the run's artifacts as the file `name`."""
         self._call(self._client.log_text, run_id, text, name)
 
     def flush(self) -> None:
-        """See what was written onto the disk. SQLite in WAL mode leaves that to us; a server sees to itself."""
+        """Flush what was written to the disk. SQLite in WAL mode leaves that to us; a server does it itself."""
         if (path := sqlite_path(self.uri)) is None:
             return
         try:

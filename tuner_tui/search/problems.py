@@ -1,7 +1,7 @@
-"""What is wrong with a search file, said in full: file, key, value and remedy, all of it at once.
+"""Everything that is wrong with a search file, reported at once: file, key, value and remedy.
 
-Somebody who narrows a space over SSH edits, runs, edits again. An error that stops at the first mistake costs
-one round a mistake, so every check adds to one list and `SearchError` carries the whole of it.
+Reporting only the first mistake would cost one edit-and-run round per mistake. So every check adds to one
+list, and `SearchError` carries the whole list.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ Keys = tuple[str, ...]  # where a value stands in the file: ("space", "optimizer
 
 @dataclass(frozen=True)
 class Problem:
+    """One mistake in a search file or an override."""
+
     file: str  # as the user wrote it, or "--set"
     key: str  # dotted, or "line 3, column 5", or "" when it is about the file
     message: str  # what is wrong, with the value, and what to do about it
@@ -44,6 +46,7 @@ class Findings:
     overridden: dict[Keys, str] = field(default_factory=dict)  # where -> the key as it was typed
 
     def add(self, keys: Keys, message: str) -> None:
+        """Record that the value at `keys` is wrong. Names `--set` as its source if it was set there."""
         typed = self.typed(keys)
         problem = Problem(self.source, dotted(keys), message)
         self.problems.append(Problem(OVERRIDE, typed, message) if typed else problem)

@@ -1,4 +1,4 @@
-"""A search: everything needed to run a study, validated, and nothing about how it goes.
+"""A search: everything needed to run a study, validated. It says nothing about the study's progress.
 
 It travels as JSON inside the journal's first event, so a viewer or a resuming engine needs no search file.
 """
@@ -66,6 +66,7 @@ class Search:
         return 1 if self.direction == "minimize" else -1
 
     def to_json(self) -> dict[str, Any]:
+        """A dictionary of JSON values, from which `from_json` rebuilds the search."""
         record = {key: value for key, value in vars(self).items() if key not in ("space", "limits", "fixed")}
         record["fixed"] = dict(self.fixed)
         record["limits"] = asdict(self.limits)
@@ -82,7 +83,7 @@ class Search:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Search:
-        """The search again. Keys that a newer version wrote are passed over: old viewers keep working.
+        """The search again. Unknown keys, which a newer version wrote, are ignored.
 
         Raises KeyError, TypeError, ValueError or AttributeError for what was never a search.
         """

@@ -15,6 +15,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Float:
+    """A float between `low` and `high`, both included; on a log scale or in steps if asked."""
+
     low: float
     high: float
     log: bool = False
@@ -39,6 +41,8 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
+    """An integer between `low` and `high`, both included; on a log scale or in steps if asked."""
+
     low: int
     high: int
     log: bool = False
@@ -47,6 +51,8 @@ class Int:
 
 @dataclass(frozen=True)
 class Choice:
+    """One of several options, without an order."""
+
     options: tuple[Any, ...]  # JSON scalars, or tuples of them
 
 
@@ -56,6 +62,8 @@ DISTRIBUTIONS = ("float", "int", "choice")  # their types in JSON
 
 @dataclass(frozen=True)
 class Hyperparameter:
+    """A distribution with its name, its group and the conditions under which it applies."""
+
     name: str
     distribution: Distribution
     group: str = ""  # "" when the file does not group
@@ -68,6 +76,8 @@ class Hyperparameter:
 
 @dataclass(frozen=True)
 class Space:
+    """The hyperparameters of a search, in the order of the search file."""
+
     hyperparameters: tuple[Hyperparameter, ...] = ()
 
     def __iter__(self) -> Iterator[Hyperparameter]:
@@ -84,6 +94,7 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """All hyperparameter names, in order."""
         return tuple(h.name for h in self.hyperparameters)
 
     @property
@@ -93,6 +104,7 @@ class Space:
 
 
 def distribution_to_json(distribution: Distribution) -> dict[str, Any]:
+    """The distribution as a dictionary of JSON values; "type" is one of `DISTRIBUTIONS`."""
     match distribution:
         case Float(low, high, log, step):
             return {"type": "float", "low": low, "high": high, "log": log, "step": step}
@@ -103,6 +115,7 @@ def distribution_to_json(distribution: Distribution) -> dict[str, Any]:
 
 
 def distribution_from_json(record: Mapping[str, Any]) -> Distribution:
+    """Rebuild a distribution from the dictionary that `distribution_to_json` makes."""
     match record["type"]:
         case "float":
             return Float(record["low"], record["high"], record["log"], record["step"])

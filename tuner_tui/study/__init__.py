@@ -1,4 +1,4 @@
 """What happened: events, their fold into a snapshot, and the journal that keeps them.
 
-Pure Python. Imports no other room of ours, so every viewer can use it at the price of a few milliseconds.
+Pure Python that imports only `search`, so every viewer can import it in a few milliseconds.
 """

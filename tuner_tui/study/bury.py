@@ -1,7 +1,7 @@
-"""Burying the trials of a dead engine: what still runs is killed, and each gets its end in the journal.
+"""Ends the trials of a dead engine: kills those that still run and writes the end of each into the journal.
 
-An engine that is killed cannot write how its trials ended, so somebody else must: the next engine, or the
-publisher that outlives it. Whoever holds the study's lock may; the lock makes sure it is done once.
+An engine that is killed cannot record how its trials ended, so the next engine or the publisher does it. The
+caller must hold the study's lock, which ensures that it is done only once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a study lives on disk, and whether anybody is running it.
+"""Where a study is stored on disk, and whether an engine is running it.
 
     mlruns/
       mlflow.db, artifacts/          the published copy
@@ -7,12 +7,12 @@
         journal.jsonl                what happened
         requests.jsonl               what viewers ask of the engine
         lock                         held by the engine while it lives
-        engine.log, publisher.json   the engine's own words; how far MLflow has got
+        engine.log, publisher.json   the engine's output; the publisher's position
         trials/<number>/log.txt      standard output and error of a trial
         trials/<number>/traceback.txt
-        trials/<number>/out/         what the trial left: its artifacts
+        trials/<number>/out/         files the trial left: its artifacts
 
-Who is alive is a fact, not a guess: the engine holds an OS lock that falls when it dies, however it dies.
+A running engine holds an OS lock, which the kernel releases when the engine exits or is killed.
 """
 
 from __future__ import annotations
@@ -40,46 +40,59 @@ class StudyBusy(Exception):
 
 @dataclass(frozen=True)
 class StudyFolder:
+    """The paths inside the folder of one study, and what can be read from them."""
+
     path: Path
 
     @property
     def name(self) -> str:
+        """The study's name, which is the folder's name."""
         return self.path.name
 
     @property
     def journal(self) -> Path:
+        """The event log, journal.jsonl."""
         return self.path / "journal.jsonl"
 
     @property
     def search_file(self) -> Path:
+        """The copy of the search file."""
         return self.path / "search.toml"
 
     @property
     def requests(self) -> Path:
+        """The file in which viewers put requests for the engine."""
         return self.path / "requests.jsonl"
 
     @property
     def lock_file(self) -> Path:
+        """The file on which a running engine holds a lock."""
         return self.path / "lock"
 
     @property
     def engine_log(self) -> Path:
+        """The output of a detached engine."""
         return self.path / "engine.log"
 
     @property
     def publisher_state(self) -> Path:
+        """The file that says how much of the journal has been published to MLflow."""
         return self.path / "publisher.json"
 
     def trial(self, number: int) -> Path:
+        """The folder of trial `number`."""
         return self.path / "trials" / str(number)
 
     def log(self, number: int) -> Path:
+        """The trial's standard output and standard error."""
         return self.trial(number) / "log.txt"
 
     def traceback(self, number: int) -> Path:
+        """The traceback of the trial's exception; the file is missing if there was none."""
         return self.trial(number) / "traceback.txt"
 
     def out(self, number: int) -> Path:
+        """The folder that the trial gets as `out`; its files become the trial's artifacts."""
         return self.trial(number) / "out"
 
     def log_tail(self, number: int, lines: int = 20) -> list[str]:
@@ -94,6 +107,7 @@ class StudyFolder:
         return [printable(line) for line in text.splitlines()[-lines:]]
 
     def snapshot(self) -> Snapshot:
+        """Read the whole journal and fold it."""
         return fold_all(Snapshot(study=self.name), JournalReader(self.journal).read_all())
 
     def engine_alive(self) -> bool:
@@ -110,6 +124,7 @@ class StudyFolder:
         return True
 
     def state(self, snapshot: Snapshot) -> State:
+        """Whether the study runs, and otherwise how it ended. `snapshot` is of this folder's journal."""
         if self.engine_alive():
             return State.RUNNING
         if snapshot.opened_at is None:
@@ -122,7 +137,7 @@ class StudyFolder:
 
 
 class StudyLock:
-    """The engine's hold on a study. Falls with the process; never inherited by one it starts."""
+    """The engine's lock on a study. Released when the process ends; not inherited by child processes."""
 
     def __init__(self, folder: StudyFolder) -> None:
         """Raises StudyBusy when another engine holds it."""
@@ -145,9 +160,11 @@ class StudyLock:
 
     @property
     def held(self) -> bool:
+        """Whether this object holds the lock now."""
         return self._fd >= 0
 
     def release(self) -> None:
+        """Give the lock up. Does nothing if it is not held."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,7 +1,7 @@
-"""The journal: a study's one truth, an append-only file of events, one JSON line each.
+"""The journal: the record of a study, an append-only file with one event per line, in JSON.
 
-A line is whole once its line end is on disk. An engine can be killed in the middle of a write, so readers
-treat an unfinished last line as "not yet", and the next writer cuts it off. The file is never rewritten.
+A line is complete once its line end is on disk. An engine can be killed in the middle of a write, so readers
+ignore an incomplete last line, and the next writer removes it. The file is never rewritten otherwise.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class JournalWriter:
             self._synced_at = now
 
     def close(self) -> None:
+        """Flush the journal to the disk and close it. Calling it again does nothing."""
         if self._fd >= 0:
             os.fdatasync(self._fd)
             os.close(self._fd)
@@ -89,6 +90,7 @@ class JournalReader:
         return [event for event, _ in self.read_with_offsets(limit)]
 
     def read_all(self) -> list[Event]:
+        """All events up to the last complete line of the file."""
         events: list[Event] = []
         while batch := self.read():
             events += batch

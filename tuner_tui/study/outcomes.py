@@ -1,7 +1,7 @@
 """How a trial can end.
 
-The whole product rests on telling three ends apart (seed picture: blue dots, orange dots, red lines), so the
-rule that decides between them stands here alone, away from the machinery that observes processes.
+Telling three outcomes apart (blue dots, orange dots and red lines in the charts) is central, so the rule that
+decides between them has its own file, apart from the code that observes processes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
+    """How much a trial that has ended tells about its hyperparameters."""
+
     FINISHED = "finished"  # ended by itself with a finite loss: reliable
     UNFINISHED = "unfinished"  # reported at least one finite loss, then ended prematurely
     NO_START = "no_start"  # ended without one finite loss

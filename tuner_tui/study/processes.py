@@ -1,7 +1,7 @@
-"""Which process is which: a pid alone is reused, a pid with its start time is one process for ever.
+"""Identifies processes: pids are reused, but a pid together with its start time identifies one process.
 
-Used to tell a living trial from a stranger that got its number, and to end whatever a dead engine left.
-Linux keeps these facts under /proc; elsewhere the answers are "unknown" and nothing is killed.
+Used to tell a running trial from another process that got its pid, and to kill what a dead engine left
+running. Reads /proc on Linux; on other systems the answers are "unknown" and nothing is killed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def start_ticks(pid: int) -> float | None:
 
 
 def is_zombie(pid: int) -> bool:
+    """Whether the process has ended but its parent has not yet collected its exit status."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""What viewers ask of a running engine: lines in `requests.jsonl`.
+"""Requests from viewers to a running engine: lines in `requests.jsonl`.
 
-A viewer never signals or kills an engine; it asks, and sees in the journal that the wish took effect. A file
+A viewer never signals or kills an engine: it appends a request, and the journal shows when it took effect. A file
 (rather than a socket) works over any file system, from a second login, and from a script with `echo`.
 """
 
@@ -46,6 +46,7 @@ class RequestReader:
         self.offset = path.stat().st_size if path.exists() else 0
 
     def read(self) -> list[Request]:
+        """The requests added since the last call."""
         try:
             if self.path.stat().st_size <= self.offset:
                 return []
@@ -64,5 +65,5 @@ class RequestReader:
                 if kind in KINDS and (number is None or type(number) is int):
                     found.append(Request(kind, number))
             except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # somebody else's scribble; nothing to obey
+                continue  # not a request; ignore it
         return found

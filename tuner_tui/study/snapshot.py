@@ -1,8 +1,8 @@
-"""What a study looks like at one moment, and the fold that builds it from events.
+"""The state of a study at one moment, and the fold that builds it from events.
 
 `fold(snapshot, event) -> snapshot` is the only interpretation of the journal. Engine, screen, reports and
 the MLflow copy all use it, so they cannot disagree. Repeating an event changes nothing: a `TrialEnded` for
-a trial that has ended, or a measurement already taken, is passed over.
+a trial that has ended, or a measurement already seen, is ignored.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from .outcomes import Outcome, Reason
 
 @dataclass(frozen=True)
 class Trial:
+    """One trial as the journal describes it so far."""
+
     number: int
     params: Params
     seed: int = 0
@@ -54,6 +56,7 @@ class Trial:
 
     @property
     def running(self) -> bool:
+        """Whether the trial has started and not ended."""
         return self.outcome is None
 
     @property
@@ -73,6 +76,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Counts:
+    """The number of trials in each state."""
+
     planned: int = 0
     running: int = 0
     finished: int = 0
@@ -91,15 +96,19 @@ class Counts:
 
     @property
     def ended(self) -> int:
+        """Trials that have ended, whatever their outcome."""
         return self.finished + self.unfinished + self.no_start
 
     @property
     def waiting(self) -> int:
+        """Planned trials that have not started yet."""
         return max(0, self.planned - self.ended - self.running)
 
 
 @dataclass(frozen=True)
 class Snapshot:
+    """A study as its journal describes it up to some event."""
+
     study: str = ""
     search: Search = UNKNOWN
     planned: int = 0  # trials in all: what the search asked for, and those added since
@@ -128,6 +137,7 @@ class Snapshot:
 
     @property
     def counts(self) -> Counts:
+        """The number of trials in each state."""
         tally = {None: 0, Outcome.FINISHED: 0, Outcome.UNFINISHED: 0, Outcome.NO_START: 0}
         for trial in self.trials.values():
             tally[trial.outcome] += 1
@@ -153,6 +163,7 @@ class Snapshot:
 
 
 def fold(snapshot: Snapshot, event: Event) -> Snapshot:
+    """The snapshot after one more event. The given snapshot is not changed."""
     return fold_all(snapshot, (event,))
 
 

@@ -1,4 +1,4 @@
-"""How a study stands, whoever runs it."""
+"""The state of a study: running, done, stopped and so on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
+    """Whether a study runs, and otherwise how it was left."""
+
     RUNNING = "running"  # an engine holds the lock
     DONE = "done"  # every planned trial has ended
     STOPPED = "stopped"  # a person ended it early; `tuner resume` goes on
