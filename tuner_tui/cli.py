@@ -67,7 +67,7 @@ Trials = Annotated[int | None, typer.Option("--trials", min=1, help="How many tr
 Parallel = Annotated[int | None, typer.Option("--parallel", "-p", min=1, help="How many trials at once.")]
 Gpus = Annotated[
     str | None,
-    typer.Option("--gpus", help="auto (all there are), none, or numbers such as 0,1. Trials go round them."),
+    typer.Option("--gpus", help="auto (all there are), none, or numbers such as 0,1; used in turn."),
 ]
 TrackingUri = Annotated[
     str | None,
@@ -91,13 +91,13 @@ Reports = Annotated[
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
 Junit = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown report to this file.")]
-NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR is obeyed as well.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR works too.")]
 
 _HERE = Path("mlruns")
 
 
 @app.callback(invoke_without_command=True)
-def studies(context: typer.Context, root: Root = _HERE) -> None:
+def studies(context: typer.Context, root: Root = _HERE) -> None:  # its help is the app's, above
     if context.invoked_subcommand is None:
         _open_screen(root, None)
     os.environ["TUNER_MLRUNS"] = str(root)  # `tuner --mlruns DIR sweep` means what it says
@@ -372,7 +372,7 @@ def stop(
     now: Annotated[bool, typer.Option("--now", help="Stop the running trials too.")] = False,
     root: Root = _HERE,
 ) -> None:
-    """Ask a running study to start no more trials. `tuner resume` goes on later."""
+    """Ask a running study to start no more trials. `tuner resume` continues it later."""
     from .launch import BadInput, find_study
     from .study.requests import Request, ask
 
@@ -397,7 +397,7 @@ def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Roo
 
 @app.command()
 def mlflow(
-    port: Annotated[int, typer.Option("--port", help="Taken from here upwards when it is in use.")] = 5000,
+    port: Annotated[int, typer.Option("--port", help="If it is in use, the next free port is used.")] = 5000,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     tracking_uri: TrackingUri = None,
     root: Root = _HERE,
@@ -411,7 +411,7 @@ def mlflow(
 
 @app.command("engine", hidden=True)
 def engine(path: Path) -> None:
-    """What a detached study runs; not for people."""
+    """Internal: the process that runs a detached study."""
     from .launch import run_here
     from .study.folder import StudyFolder
 

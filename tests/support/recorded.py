@@ -14,6 +14,8 @@ from tuner_tui.record.store import PAGE
 
 @dataclass(frozen=True)
 class RecordedTrial:
+    """One trial as MLflow has it."""
+
     number: int
     run_id: str
     status: str  # MLflow's: RUNNING, FINISHED, FAILED, KILLED
@@ -29,6 +31,8 @@ class RecordedTrial:
 
 @dataclass(frozen=True)
 class RecordedStudy:
+    """A study as MLflow has it: its parent run and its trials."""
+
     run_id: str  # of the parent run
     experiment_id: str
     status: str

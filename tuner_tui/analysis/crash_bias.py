@@ -1,10 +1,12 @@
-"""Do the trials that failed crowd at some values of a hyperparameter? The question this project began with.
+"""Tests whether failed trials are concentrated at some values of a hyperparameter.
 
 "The red runs are evenly distributed over the hyperparameter space, which is good. If they were bunched up in a
-particular region, then that region would be underrepresented." The author judged it by eye, and wrongly: in
-his own picture they crowd at large values of several hyperparameters (docs/crash-bias.md). Here it is tested.
+particular region, then that region would be underrepresented." The author of the 2017 search
+judged this by eye. In fact they are concentrated at large values of several hyperparameters in his picture
+(docs/crash-bias.md).
 
-Two questions, apart, because their causes differ (a model that doesn't fit, a training that blows up):
+Two kinds of failure are tested separately, because their causes differ (a model that doesn't fit, a
+training that diverges):
 
 - never started: trials without one finite loss, among all of which we know whether they started. A running
   trial with a finite loss has; to wait for its end would count slow trials late and fast crashes at once.
@@ -15,7 +17,7 @@ trial still counts as one that started if it has a finite loss, and is otherwise
 
 One test per hyperparameter among the trials that have it (`two_groups` says which), corrected over the
 hyperparameters. The region is the one that separates best in these very trials: it shows where to look, and
-its counts can be checked by hand, but the p is that of the whole hyperparameter and not of the region.
+its counts can be checked by hand, but the p-value belongs to the whole hyperparameter, not to the region.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which trials are listed, and in what order. The table, the keys and the selection all walk this one tuple."""
+"""Which trials are listed, and in what order. The table, the keys and the selection all use this order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loss against a rising learning rate: what a finder measured, and what can be read off it.
+"""Loss against an increasing learning rate: what a finder measured, and the rates derived from it.
 
 The range test of L. N. Smith (2017), "Cyclical Learning Rates for Training Neural Networks": the rate rises
 exponentially while the loss is watched. It falls, is lowest, and diverges. The curve is smoothed

@@ -1,4 +1,4 @@
-"""Are a few marked members of a group like the rest of it? Tests whose false-alarm rate holds when few are marked.
+"""Tests whether marked members of a group differ from the rest. The false-alarm rate holds even if few are marked.
 
 A sweep has five crashes, not five hundred, and hyperparameters with four values: there the usual formulas for
 large samples raise false alarms. So every p here is of the permutation test (each choice of `marked` members

@@ -1,6 +1,6 @@
-"""The trial's side of the pipe: call the target, send what it yields, say how it ended.
+"""The trial's side of the pipe: call the target, send what it yields, report how it ended.
 
-This file runs inside the user's process and imports the standard library only, nothing of ours. It speaks in
+This file runs inside the user's process and imports only the standard library. Messages are
 JSON lines:
 
     {"step": 12, "values": {"loss": 0.5}, "at": 1700000000.0}     a measurement
@@ -40,7 +40,7 @@ class Stop(BaseException):
 
 
 class Pipe:
-    """The way to the engine. `at` grows strictly, so that a measurement has a name of its own."""
+    """The connection to the engine. `at` increases strictly, so that it identifies a measurement."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -1,7 +1,7 @@
-"""From observed facts to an outcome, a reason and a sentence: the judgement on one ended trial.
+"""Decides the outcome, the reason and the message of a trial that has ended.
 
-The facts are what the trial said, what the engine did to it, and how its process ended. Pure, so that every
-way to die can be tested as a table beside the tests that really kill.
+The inputs are what the trial reported, what the engine did to it, and how its process ended. Pure, so that
+every case can be tested in a table, in addition to the tests with real processes.
 """
 
 from __future__ import annotations

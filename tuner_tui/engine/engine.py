@@ -1,8 +1,8 @@
 """The engine's loop: ask the sampler, launch trials, listen, judge, write the journal.
 
 Sampler, launcher, clock and journal are arguments, so this file is policy only: which trial comes next,
-when one has taken too long, what a request means. Whatever is learned goes into the journal before anything
-acts on it or anybody sees it.
+when one has taken too long, what a request means. Every event is written to the journal before anything
+acts on it or shows it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ class SystemClock:
     """The machine's clocks."""
 
     def wall(self) -> float:
+        """Seconds since the Unix epoch."""
         return time.time()
 
     def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
         return time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""The engine's end of the fork server (whose own side is warm.py): start it, talk to it, outlive it."""
+"""The engine's end of the fork server (whose own side is warm.py): start it, talk to it, survive its death."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The interface between the engine and what runs trials.
 
-An engine knows nothing of processes: it submits jobs, listens for events and asks for stops. A launcher
-knows nothing of samplers, journals or limits. Anything that passes `tests/support/launcher_contract.py` can
-stand here.
+The engine does not deal with processes: it submits jobs, receives events and requests stops. A launcher does
+not deal with samplers, journals or limits. Every launcher must pass `tests/support/launcher_contract.py`.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@ fresh.
 
 How each kind of event reaches us:
   - a measurement: the trial's own pipe;
-  - a death: the trial's pidfd, then its exit status, which only a parent may read: the fork server is asked
+  - the end of a trial: its pidfd, then its exit status, which only a parent may read: the fork server is asked
     for it. This process has declared itself the reaper of its descendants (Linux's child subreaper), so when
     the server is killed its trials become our children, go on, and we read their status ourselves;
-  - our own death: each trial's lifeline (lifeline.py).
+  - the end of the engine, which the trials must notice: each trial's lifeline (lifeline.py).
 """
 
 from __future__ import annotations

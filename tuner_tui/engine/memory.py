@@ -9,7 +9,7 @@ _PROC = Path("/proc")
 
 
 def oom_kills() -> int:
-    """How often the kernel has killed a process for want of memory since boot; 0 where it does not say."""
+    """The number of out-of-memory kills since boot; 0 where the kernel does not report it."""
     try:
         lines = (_PROC / "vmstat").read_text().splitlines()
     except OSError:
@@ -18,7 +18,7 @@ def oom_kills() -> int:
 
 
 def resident_bytes_by_group() -> dict[int, int]:
-    """Process group -> bytes of memory its members hold. A shared page counts once a member."""
+    """Process group -> bytes of memory its members hold. A shared page counts once per member."""
     page = os.sysconf("SC_PAGE_SIZE")
     total: dict[int, int] = {}
     for entry in _PROC.iterdir() if _PROC.is_dir() else ():

@@ -1,4 +1,4 @@
-"""Draws the hyperparameters of trials: the one door to optuna.
+"""Draws the hyperparameters of trials: the only file that imports optuna.
 
 A resumed sweep, or one with more trials at once, should run the same trials. So trial n of seed s is drawn from
 generators seeded by (s, n, name of the hyperparameter): a random trial does not depend on what was asked
@@ -45,7 +45,7 @@ class Sampler(Protocol):
 
 
 def make_sampler(search: Search, past: Iterable[Trial] = ()) -> Sampler:
-    """The sampler `search` names, having seen the trials of `past` that have ended.
+    """The sampler `search` names, which has been told the ended trials of `past`.
 
     Raises ValueError for an unknown sampler (a search that was read from a file has a known one).
     """

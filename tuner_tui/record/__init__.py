@@ -8,7 +8,7 @@
     store.py      finding, making and writing runs
     uploads.py    a trial's files -> artifacts
     publish.py    one publisher: journal -> plan -> store, at least once
-    lifeline.py   how a publisher learns that its engine is gone
+    lifeline.py   how a publisher notices that its engine has ended
     publisher.py  the publisher as a process; `publish` for `tuner publish`
     ui.py         the MLflow UI on the store
 

@@ -1,8 +1,8 @@
 """What MLflow's errors mean to a publisher.
 
-MLflow raises one exception class for a server that is away, a full disk and a name it does not like. Here
-they become three: `Away` (the same call may work later; nothing was lost), `Refused` (it never will) and
-`Vanished` (what was asked for is not there).
+MLflow raises one exception class for an unavailable server, a full disk and an invalid name. Here they become
+three: `Away` (the same call may work later; nothing was lost), `Refused` (it will never work) and `Vanished`
+(the run or experiment does not exist).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Away(Exception):
 
 
 class Refused(Exception):
-    """MLflow will never take this."""
+    """MLflow will never accept this call."""
 
 
 class Vanished(Refused):
@@ -53,7 +53,7 @@ def internal(error: Exception) -> bool:
 
 
 def sentence_of(error: Exception, uri: str) -> str:
-    """What a person needs of an exception, in one line."""
+    """A one-line message for the user."""
     text = " ".join(str(error).split()) or type(error).__name__
     for sign, meaning in (
         ("Connection refused", "no server answers at"),

@@ -1,7 +1,7 @@
 """What keeps a publisher alive: an open standard input, and no request to stop.
 
-The engine holds the other end of the pipe and never writes to it. When it dies, however it dies, the kernel
-closes its end. Signals meant for the engine's terminal (Ctrl-C, a lost line) are not meant for us.
+The engine holds the other end of the pipe and never writes to it. When the engine exits or is killed, the
+kernel closes its end. Signals from the engine's terminal (Ctrl-C, a lost connection) do not stop the publisher.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 
 class Lifeline:
-    """Made once a process, in its main thread: it takes over SIGTERM, SIGINT and SIGHUP."""
+    """Create one per process, in its main thread: it takes over SIGTERM, SIGINT and SIGHUP."""
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd

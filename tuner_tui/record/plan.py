@@ -1,4 +1,4 @@
-"""From events to what has to be written to which MLflow run. Pure: a list of events in, a plan out.
+"""Turns events into a plan of what to write to which MLflow run. Pure: events in, a plan out.
 
 However the journal is cut into batches, the plans together write the same things: each is derived from the
 events and the fold up to them, and from nothing else. That is what makes publishing repeatable.

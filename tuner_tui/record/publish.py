@@ -76,7 +76,7 @@ class Publisher:
         return True
 
     def settle(self) -> None:
-        """Say in the parent run that the engine is gone without a word. The journal must be published."""
+        """Mark the parent run when the engine ended without closing the study. The journal must be published."""
         if not self._ready or not self.notebook.parent_run_id:
             return
         snapshot = self.story.snapshot
@@ -135,7 +135,7 @@ class Publisher:
     # -- errors ------------------------------------------------------------------------------------------
 
     def tell_error(self, error: str) -> None:
-        """Note why we do not get on, or that we do again (""): viewers show it."""
+        """Record why publishing does not progress, or "" once it does again; viewers show it."""
         if error == self.notebook.error:
             return
         self._say(f"waiting: {error}" if error else "going on")

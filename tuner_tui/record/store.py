@@ -1,7 +1,7 @@
 """The MLflow client, and what its errors mean to a publisher.
 
-Everything of ours that talks to MLflow goes through here, so that the rest of this room writes as if there
-were three errors only: Away, Refused and Vanished.
+All calls to MLflow go through this file, so that the rest of the package only has to handle three errors:
+Away, Refused and Vanished.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Store:
     # -- finding and making ------------------------------------------------------------------------------
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment of this name, made or taken out of MLflow's bin when need be."""
+        """The id of the experiment of this name, created, or restored if it was deleted."""
         found = self._call(self._client.get_experiment_by_name, name)
         if found is None:
             location = artifact_location(self._root, name, self.uri)
@@ -61,7 +61,7 @@ class Store:
         return found.experiment_id
 
     def restore_experiment(self, experiment_id: str) -> bool:
-        """Take the experiment out of MLflow's bin; False when it is not there."""
+        """Restore a deleted experiment; False if it does not exist."""
         if self._call(self._client.get_experiment, experiment_id).lifecycle_stage != "deleted":
             return False
         self._call(self._client.restore_experiment, experiment_id)
@@ -168,7 +168,7 @@ class Store:
         self._call(self._client.log_text, run_id, text, name)
 
     def flush(self) -> None:
-        """See what was written onto the disk. SQLite in WAL mode leaves that to us; a server sees to itself."""
+        """Flush what was written to the disk. SQLite in WAL mode leaves that to us; a server does it itself."""
         if (path := sqlite_path(self.uri)) is None:
             return
         try:

@@ -1,7 +1,7 @@
-"""Finds the search file a person means by a word: a path, the name of a built-in one, or nothing at all.
+"""Finds a search file by path, by the name of a built-in search, or by default.
 
 The built-in searches lie beside the workloads they are for. Those are found as neighbours of this package and
-not by importing `models`: a user may have a `models` package of their own, and ours would wake torch.
+not by importing `models`: a user may have a `models` package of their own, and ours would import torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def builtin_searches() -> dict[str, Path]:
 
 
 def find_search(name_or_path: str | None, cwd: Path) -> Path:
-    """The file for what was typed; for None ./tuner.toml if there is one, else the built-in `caption`.
+    """The file for a path or a built-in name; for None ./tuner.toml if there is one, else the built-in `caption`.
 
     A file goes before a built-in search of the same name. Raises SearchError when there is neither.
     """

@@ -204,7 +204,7 @@ def _occurs(value: Any, distribution: Distribution) -> tuple[Any, str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, and a boolean only to a boolean: Python's True == 1 would let `flag = 1` match true."""
+    """Whether two values are equal. A boolean equals only a boolean, so `flag = 1` does not match true."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
     return isinstance(one, bool) == isinstance(other, bool) and one == other

@@ -1,7 +1,7 @@
 """A search file becomes a `Search`, or a `SearchError` that lists everything wrong with it.
 
-The file is TOML, so people can comment it and keep it in git. Nothing is guessed: an unknown key is an error,
-because a misspelt limit that is passed over is a limit that is not there.
+The file is TOML, so people can comment it and keep it in git. An unknown key is an error,
+because ignoring a misspelt limit would run the search without that limit.
 """
 
 from __future__ import annotations

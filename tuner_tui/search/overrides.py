@@ -88,7 +88,7 @@ class _Draft:
 
 
 def apply_overrides(raw: dict[str, Any], overrides: Sequence[str], findings: Findings) -> None:
-    """Change `raw` in place, the last override of a key winning. What fits nowhere becomes a problem."""
+    """Change `raw` in place; the last override of a key wins. A key that fits nowhere becomes a problem."""
     draft = _Draft(raw, findings)
     for override in overrides:
         typed, equals, text = override.partition("=")

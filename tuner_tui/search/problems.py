@@ -1,7 +1,7 @@
 """The problems of a search file, all reported at once, each with file, key, value and remedy.
 
-Somebody who narrows a space over SSH edits, runs, edits again. An error that stops at the first mistake costs
-one round a mistake, so every check adds to one list and `SearchError` carries the whole of it.
+Reporting only the first mistake would cost one edit-and-run round per mistake. So every check adds to one
+list, and `SearchError` carries the whole list.
 """
 
 from __future__ import annotations

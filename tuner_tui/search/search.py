@@ -1,4 +1,4 @@
-"""A search: everything needed to run a study, validated, and nothing about how it goes.
+"""A search: everything needed to run a study, validated. It says nothing about the study's progress.
 
 It travels as JSON inside the journal's first event, so a viewer or a resuming engine needs no search file.
 """
@@ -83,7 +83,7 @@ class Search:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Search:
-        """The search again. Keys that a newer version wrote are passed over: old viewers keep working.
+        """The search again. Unknown keys, which a newer version wrote, are ignored.
 
         Raises KeyError, TypeError, ValueError or AttributeError for what was never a search.
         """

@@ -1,8 +1,8 @@
 """The events of a study, and their form as one line of JSON.
 
-Everything anybody knows about a study is the list of these events. They are plain values: whatever an
-engine learns is written as one of them before anything else happens, and every viewer rebuilds its picture
-from them. `at` grows strictly within one trial, so (trial, at) names a measurement for ever.
+A study is fully described by the list of its events. The engine writes each event before doing anything
+else, and every viewer rebuilds its snapshot from the events. `at` increases strictly within a trial, so
+(trial, at) identifies a measurement.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class StudyAsked:
-    """The question was put, or changed by a resume, before any engine took it up."""
+    """The search was set, or changed by a resume, before an engine opened the study."""
 
     kind: ClassVar[str] = "study_asked"
     at: float  # seconds since the epoch, as in every event
@@ -37,7 +37,7 @@ class StudyAsked:
 
 @dataclass(frozen=True)
 class StudyOpened:
-    """An engine took the study up, for the first time or again (`resumed`)."""
+    """An engine opened the study, for the first time or again (`resumed`)."""
 
     kind: ClassVar[str] = "study_opened"
     at: float
@@ -103,7 +103,7 @@ class StudyChanged:
 
 @dataclass(frozen=True)
 class StudyClosed:
-    """The engine let go in good order. `why`: completed, stopped, or failed (it could not run at all)."""
+    """The engine closed the study properly. `why`: completed, stopped, or failed (it could not run at all)."""
 
     kind: ClassVar[str] = "study_closed"
     at: float

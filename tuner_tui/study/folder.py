@@ -1,4 +1,4 @@
-"""Where a study lives on disk, and whether anybody is running it.
+"""Where a study is stored on disk, and whether an engine is running it.
 
     mlruns/
       mlflow.db, artifacts/          the published copy
@@ -7,10 +7,10 @@
         journal.jsonl                what happened
         requests.jsonl               what viewers ask of the engine
         lock                         held by the engine while it lives
-        engine.log, publisher.json   the engine's own words; how far MLflow has got
+        engine.log, publisher.json   the engine's output; the publisher's position
         trials/<number>/log.txt      standard output and error of a trial
         trials/<number>/traceback.txt
-        trials/<number>/out/         what the trial left: its artifacts
+        trials/<number>/out/         files the trial left: its artifacts
 
 The engine holds an OS lock on the folder, which the operating system releases when the engine ends. So whether an
 engine runs is always known.
@@ -125,7 +125,7 @@ class StudyFolder:
 
 
 class StudyLock:
-    """The engine's hold on a study. Falls with the process; never inherited by one it starts."""
+    """The engine's lock on a study. Released when the process ends; not inherited by child processes."""
 
     def __init__(self, folder: StudyFolder) -> None:
         """Raises StudyBusy when another engine holds it."""

@@ -1,7 +1,7 @@
 """The journal: an append-only file of events, one JSON line each. It is the source of truth of a study.
 
-A line is whole once its line end is on disk. An engine can be killed in the middle of a write, so readers
-treat an unfinished last line as "not yet", and the next writer cuts it off. The file is never rewritten.
+A line is complete once its line end is on disk. An engine can be killed in the middle of a write, so readers
+ignore an incomplete last line, and the next writer removes it. The file is never rewritten otherwise.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a study looks like at one moment, and the fold that builds it from events.
+"""The state of a study at one moment, and the fold that builds it from events.
 
 `fold(snapshot, event) -> snapshot` is the only interpretation of the journal. Engine, screen, reports and
 the MLflow copy all use it, so they cannot disagree. Repeating an event changes nothing: a `TrialEnded` for
-a trial that has ended, or a measurement already taken, is passed over.
+a trial that has ended, or a measurement already seen, is ignored.
 """
 
 from __future__ import annotations
