@@ -39,7 +39,9 @@ class Noise:
 
     def _bits(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         """int64 of `shape`, all 64 bits random."""
-        key = _mix((self.step + _signed(_mixed(_mixed(self.seed) ^ _number(stream)))) * _signed(_GOLDEN))  # []
+        key = _mix(
+            (self.step + _signed(_mixed(_mixed(self.seed) ^ _number(stream)))) * _signed(_GOLDEN)
+        )  # []
         counter = torch.arange(math.prod(shape), device=self.step.device)
         # Not counter * golden + key: Inductor folds that into numbers of its own, which do not wrap around.
         return _mix((counter + key) * _signed(_GOLDEN)).view(shape)

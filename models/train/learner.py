@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class Learner:
         self.optimizer = optimizer(config, model.parameters(), self.device)
         # The reader is not compiled: its loops would be unrolled word by word, and the gradient of its embedding
         # would be summed in an order that differs from run to run.
-        self.draw = speed.compiled(model.draw) if plan.compile else model.draw
+        self.draw = partial(model.draw, paint=speed.compiled(model.paint)) if plan.compile else model.draw
         speed.repeat_exactly()
         # Streams and graphs are made on the current device, which cuda:1 is not.
         self._there = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()

@@ -15,9 +15,10 @@ import torch
 
 from models.config import Config
 
-# Of training on a GPU: if compiling takes a minute and saves a third of each step, 180 s do.
-COMPILE_PAYS_S = 300
-EAGER_SHARE = 0.2  # of a GPU's peak that the eager model is assumed to reach when guessing how long it takes
+# Of eager training on a GPU. Measured on an H100 (benchmarks/README.md): compiling took 21 s and halved each step, so
+# it paid after 44 s. Other hosts compile several times more slowly.
+COMPILE_PAYS_S = 120
+EAGER_SHARE = 0.17  # of a GPU's peak that the eager model reaches: measured there
 PEAK = 100e12  # FLOP/s assumed of a GPU we have no figure for
 
 
@@ -95,8 +96,7 @@ def _missing_compiler(device: torch.device) -> str | None:
 
 
 def _compiling_pays(config: Config, device: torch.device, vocabulary: int) -> bool:
-    # Compiled, the gradient of the one-hot input's rows would be added up in any order.
-    if config.convnet.input == "onehot" or _missing_compiler(device):
+    if _missing_compiler(device):
         return False
     from models.train import flops  # counting needs parts of PyTorch that training does not
 

@@ -1,4 +1,4 @@
-"""Draws the hyperparameters of trials: the only file that imports optuna.
+"""Draws the hyperparameters of trials: the only file that samples with optuna (sources/optuna.py reads its storages).
 
 A resumed sweep, or one with more trials at once, should run the same trials. So trial n of seed s is drawn from
 generators seeded by (s, n, name of the hyperparameter): a random trial does not depend on what was asked
