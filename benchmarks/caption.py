@@ -142,12 +142,18 @@ def make_naive(learner):
     import torch
     from torch import nn
 
+    import torch.nn.functional as F
+
     from models.network.norms import ImageNorm
+
+    def rectified(norm, x, added=None):
+        y = nn.GroupNorm.forward(norm, x)
+        return F.relu(y if added is None else added + y)
 
     learner.model.to(memory_format=torch.contiguous_format)
     for module in learner.model.modules():
         if isinstance(module, ImageNorm):
-            module.forward = partial(nn.GroupNorm.forward, module)
+            module.rectified = partial(rectified, module)
     learner._loss = partial(_naive_loss, learner)
     return learner
 

@@ -48,12 +48,12 @@ class Noise:
 
 
 def _number(stream: str) -> int:
-    """The stream's name as a number below 2^64. Not int.from_bytes: torch.compile can't trace it before 2.12."""
+    """The stream's name, in ASCII, as a number below 2^64. (PyTorch 2.11 traces neither int.from_bytes nor bytes.)"""
     number = 0
-    for byte in stream.encode()[-7:]:
-        number = number * 256 + byte
-    for byte in stream.encode()[:-7]:  # a name longer than 7 letters is folded in
-        number = _mixed(number * 257 + byte)
+    for letter in stream[-7:]:
+        number = number * 256 + ord(letter)
+    for letter in stream[:-7]:  # a name longer than 7 letters is folded in
+        number = _mixed(number * 257 + ord(letter))
     return number
 
 

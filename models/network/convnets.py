@@ -45,18 +45,18 @@ class Same(nn.Module):
 
 
 class Layer(nn.Module):
-    """Merge as often as `merge_layers` names this layer, convolve, normalise. The caller rectifies."""
+    """Merge as often as `merge_layers` names this layer, convolve, normalise, add, rectify."""
 
     def __init__(self, merges: list[nn.Module], conv: Same, depth: int):
         super().__init__()
         self.merges, self.conv = nn.ModuleList(merges), conv
         self.norm = ImageNorm(depth)
 
-    def forward(self, x: Tensor, caption: Caption) -> Tensor:
-        """x [B, C, H, W] -> [B, depth, H, W]."""
+    def forward(self, x: Tensor, caption: Caption, added: Tensor | None = None) -> Tensor:
+        """x [B, C, H, W], added [B, depth, H, W] -> [B, depth, H, W]."""
         for merge in self.merges:
             x = merge(x, caption)
-        return self.norm(self.conv(x))
+        return self.norm.rectified(self.conv(x), added)
 
 
 class Convnet(nn.Module):
@@ -90,12 +90,11 @@ class Convnet(nn.Module):
         for i, layer in enumerate(self.layers):
             if i > 0:
                 x = dropout(x, self.rate, noise, f"convnet.{i}", *x.shape[:2], 1, 1)
-            y = layer(x, caption)  # [B, C, H, W]
             # A pair ends with its second layer; an odd profundity ends on a pair of one.
             if self.residual and (i % 2 == 1 or i + 1 == len(self.layers)):
-                x = passed = F.relu((self.thru(passed) if i < 2 else passed) + y)
+                x = passed = layer(x, caption, self.thru(passed) if i < 2 else passed)  # [B, C, H, W]
             else:
-                x = F.relu(y)
+                x = layer(x, caption)
         return x
 
 

@@ -5,7 +5,10 @@ digits. So each of these is worked out in float32 (float64 stays float64) and ha
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.network import norm_relu
 
 
 def wide(x: Tensor) -> Tensor:
@@ -35,6 +38,13 @@ class ImageNorm(nn.GroupNorm):
         # A CPU has one fused kernel that keeps the memory format. On a GPU torch's would first copy channels_last
         # to channels first, and autocast would have it answer in float32.
         return super().forward(input) if input.device.type == "cpu" else self.spelled_out(input)
+
+    def rectified(self, input: Tensor, added: Tensor | None = None) -> Tensor:
+        """relu(the normalised input + added), both [B, C, H, W]: on a GPU in a few passes over the activations."""
+        if input.device.type != "cpu" and norm_relu.takes(input, added):
+            return norm_relu.norm_relu(input, self.weight, self.bias, self.eps, added)
+        y = self(input)
+        return F.relu(y if added is None else added + y)
 
     def spelled_out(self, input: Tensor) -> Tensor:
         """The same in elementary operations, which a compiler can fuse with those around them."""

@@ -32,8 +32,12 @@ class Plan:
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """bf16 for convolutions and products; norms, softmaxes and losses stay in float32."""
-        # Inside a CUDA graph a cached cast would be replayed from memory that is long reused.
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=not self.graph)
+        # Inside a CUDA graph a cached cast would be replayed from memory that is long reused. Without a graph a GPU
+        # has no cache either: the one cast of a recurrent weight would sum its gradient over the words in bfloat16,
+        # where a cast for each word sums in float32, and a graph would not be the eager step.
+        return torch.autocast(
+            device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=device.type == "cpu"
+        )
 
 
 def plan(config: Config, device: torch.device, vocabulary: int) -> Plan:

@@ -10,6 +10,7 @@ from support.patience import PATIENCE_S
 from support.sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
 
 from tuner_tui.launch import resume
+from tuner_tui.sources.journal import JournalSource
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.requests import Request, ask
 from tuner_tui.study.state import State
@@ -160,7 +161,7 @@ def test_trials_added_while_it_ran_are_not_forgotten_by_a_resume(running):
     kill(process)
     wait_for(folder, lambda s: s.counts.running == 0)  # the publisher buries them
     trials_now_end(here)
-    resume(folder)  # what the screen's key does: a detached engine
+    resume(JournalSource(folder))  # what the screen's key does: a detached engine
     after = wait_for(folder, lambda s: s.closed_why == "completed")
     assert sorted(after.trials) == list(range(9))
     assert after.counts.finished == 7

@@ -148,7 +148,7 @@ def test_the_dead_are_buried_even_while_mlflow_is_away(tmp_path: Path) -> None:
     assert diary.folder.snapshot().counts.running == 0
     behind = publication(diary.folder)
     assert behind.sentence.startswith(
-        "MLflow: 3 events behind (server away: nobody answers at http://127.0.0.1:9"
+        "MLflow: 3 events behind (server away: no server answers at http://127.0.0.1:9"
     )
     assert not diary.folder.engine_alive()
     last = start_publish(diary.folder, uri_of(diary))  # `tuner publish`, to a store that is there
