@@ -140,9 +140,8 @@ def measure(way: str, given: argparse.Namespace) -> dict:
 def make_naive(learner):
     """The learner, taking its steps as one would first write them."""
     import torch
-    from torch import nn
-
     import torch.nn.functional as F
+    from torch import nn
 
     from models.network.norms import ImageNorm
 

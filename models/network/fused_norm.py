@@ -174,8 +174,8 @@ def gradient(
             dy, x, y, weight, moments, means, dx, dadded if added else dx, *shape.sizes,
             **{"ADDED": added}, **shape.tile,
         )  # fmt: skip
-    dbias, dweight = by_image.sum(1).to(weight.dtype)  # each [C]
-    return dx, dadded, dweight, dbias
+    # Two sums: an operation's results may not share memory.
+    return dx, dadded, by_image[1].sum(0).to(weight.dtype), by_image[0].sum(0).to(weight.dtype)
 
 
 def takes(x: Tensor) -> bool:

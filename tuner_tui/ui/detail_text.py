@@ -83,14 +83,15 @@ def trial_text(
     return Content("\n\n").join(parts)
 
 
-def study_text(name: str, snapshot: Snapshot, state: State, *, width: int) -> Content:
-    """The study itself: what is searched, how, and what failed why."""
+def study_text(name: str, snapshot: Snapshot, state: State, *, width: int, origin: str = "") -> Content:
+    """The study itself: what is searched, how, and what failed why. `origin`: where another program keeps it."""
     search, planned = snapshot.search, not snapshot.open_ended
     parts = [Content.assemble((printable(name), "bold $foreground"), "  ",
                               (state_word(state, snapshot), "$quiet"))]  # fmt: skip
     if sentence := advice(state, snapshot):
         parts[0] = Content("\n").join([parts[0], Content.styled(sentence, "$text-warning")])
     facts = [
+        ("read from", origin),
         ("target", search.target),
         ("objective", f"{snapshot.objective}, {snapshot.direction}d" if snapshot.objective else None),
         ("sampler", search.sampler if planned else None),

@@ -102,9 +102,13 @@ class StudyScreen(SweepScreen):
                 yield TrialTable(id="table", classes="pane").data_bind(
                     cls.snapshot, cls.rows, cls.selected, cls.now, cls.alive
                 )
-                yield Detail(self.source.name, self.source.files, id="detail", classes="pane").data_bind(
-                    cls.snapshot, cls.selected, cls.state, cls.now
-                )
+                yield Detail(
+                    self.source.name,
+                    self.source.files,
+                    origin="" if self.source.desk else self.source.address,
+                    id="detail",
+                    classes="pane",
+                ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now)
         yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
         yield KeyLine(STUDY, id="keys").data_bind(cls.standing)
 

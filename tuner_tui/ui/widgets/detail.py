@@ -34,11 +34,18 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     now: reactive[float] = reactive(0.0, repaint=False)
 
     def __init__(
-        self, study: str, files: Files | None, *, id: str | None = None, classes: str | None = None
+        self,
+        study: str,
+        files: Files | None,
+        *,
+        origin: str = "",
+        id: str | None = None,
+        classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._study = study
         self._files = files
+        self._origin = origin
         self._shown_for: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -76,7 +83,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
             shown_for = ("study", self.snapshot.version, self.state, width)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
-                about = study_text(self._study, self.snapshot, self.state, width=width)
+                about = study_text(self._study, self.snapshot, self.state, width=width, origin=self._origin)
                 hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
                 text.update(Content("\n\n").join([about, hint]))
                 more.display = False
