@@ -1,6 +1,9 @@
 """Reduce marks to character cells: ten thousand points in a panel of a few hundred cells.
 
-Drawing and clicking share this reduction, so the trial a click finds is the one that was drawn there.
+While there is room, each trial has a sign of its own. In a crowded panel, where signs would hide a third of the
+trials, a cell holds up to eight dots, and its colour follows the share of trials that ended early: of ten such cells
+with one unfinished trial in ten, one is orange. Drawing and clicking share this reduction, so the trial a click finds
+is the one that was drawn there.
 """
 
 from __future__ import annotations
@@ -14,6 +17,11 @@ from .signs import INFINITE, USUAL, Sign, sign_of
 NEAR_COLUMNS = 2  # how far from a click a mark may be; cells are about twice as high as wide
 NEAR_ROWS = 1
 SPREAD = 0.36  # of the way to the next place: a gap stays between neighbours
+FEW = 60  # trials with a height: up to here each has its sign, even where some hide others
+HIDDEN = 1 / 3  # of the trials with a height: when so many have no cell of their own, the panel is crowded
+_GOLDEN = (
+    0.6180339887498949  # multiples of it, modulo 1, fill a range evenly: trials of one option stand apart
+)
 
 
 class Cell(NamedTuple):
@@ -32,6 +40,7 @@ class Cells:
     rows: int
     points: dict[tuple[int, int], Cell]
     lines: dict[int, list[int]]
+    crowded: bool = False
 
     @property
     def most(self) -> int:
@@ -77,7 +86,85 @@ def _scale(axis: Axis, count: int) -> float:
 
 
 def reduce(scatter: Scatter, columns: int, rows: int) -> Cells:
-    """The cells of a canvas. Of several trials in one cell the most important stays, then the earliest.
+    """The cells of a canvas: a sign for each trial, or dots where that would hide too many."""
+    points = sum(mark[3] is not None for mark in scatter.marks)
+    if points > FEW and points * (1 - HIDDEN) > columns * rows:
+        return _dotted(scatter, columns, rows)
+    cells = _signed(scatter, columns, rows)
+    drawn = sum(cell.sign is not INFINITE for cell in cells.points.values())
+    crowded = points > FEW and points - drawn > HIDDEN * points
+    return _dotted(scatter, columns, rows) if crowded else cells
+
+
+def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:
+    """Each trial as one of the eight dots of its cell; the colours of the cells add up to the trials' shares.
+
+    Shares are carried from cell to cell (error diffusion, Floyd & Steinberg 1976), so each region shows its own.
+    Where an axis has only a few places, trials stand beside their place, each at a distance of its own.
+    """
+    bits: dict[tuple[int, int], int] = {}
+    tally: dict[tuple[int, int], list[int]] = {}  # finished, unfinished, running; and the trial a click finds
+    lines: dict[int, list[int]] = {}
+    signs: dict[tuple[int, int], Cell] = {}
+    x_low, x_scale = scatter.x.low, _scale(scatter.x, columns)
+    y_low, y_scale = scatter.y.low, _scale(scatter.y, rows)
+    spread = int(scatter.x.step * x_scale * SPREAD)
+    for trial, kind, x, y, _, edge, best, _ in scatter.marks:
+        across = (x - x_low) * x_scale
+        if y is None:
+            lines.setdefault(int(across), []).append(trial)
+            continue
+        if spread:
+            across = int(across) + 0.5 + (trial * _GOLDEN % 1 - 0.5) * (2 * spread + 1)
+        up = (y - y_low) * y_scale
+        cell = (int(across), int(up))
+        bits[cell] = bits.get(cell, 0) | _DOTS[int((up - cell[1]) * 4)][int((across - cell[0]) * 2)]
+        held = tally.setdefault(cell, [0, 0, 0, trial])
+        held[_KINDS[kind]] += 1
+        if best or edge:
+            sign = sign_of(kind, False, edge, best)
+            if cell not in signs or sign.rank > signs[cell].sign.rank:
+                signs[cell] = Cell(trial, sign)
+    points: dict[tuple[int, int], Cell] = {}
+    carried = 0.0
+    for cell in sorted(bits):
+        finished, unfinished, running, trial = tally[cell]
+        carried += unfinished / (finished + unfinished + running)
+        early = carried >= 0.5
+        carried -= early
+        kind = "unfinished" if early else "finished" if finished or unfinished else "running"
+        usual = USUAL[kind]
+        points[cell] = Cell(trial, Sign(chr(0x2800 + bits[cell]), usual.style, usual.rank))
+    return Cells(columns, rows, points | signs, lines, crowded=True)
+
+
+_KINDS = {"finished": 0, "unfinished": 1, "running": 2}
+_DOTS = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))  # [row from the bottom][column] of braille
+
+
+def crash_counts(scatter: Scatter, columns: int) -> list[tuple[int, int]]:
+    """For each column its trials, and how many of them never started.
+
+    Where an axis has only a few places, all columns about a place have the counts of that place.
+    """
+    x_low, x_scale = scatter.x.low, _scale(scatter.x, columns)
+    spread = int(scatter.x.step * x_scale * SPREAD)
+    trials, dead = [0] * columns, [0] * columns
+    for mark in scatter.marks:
+        column = int((mark[2] - x_low) * x_scale)
+        trials[column] += 1
+        dead[column] += mark[3] is None
+    counts = list(zip(trials, dead, strict=True))
+    wide = list(counts)
+    for column, found in enumerate(counts):
+        if spread and found[0]:
+            first, last = max(0, column - spread), min(columns, column + spread + 1)
+            wide[first:last] = [found] * (last - first)
+    return wide
+
+
+def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
+    """A sign for each trial. Of several trials in one cell the most important stays, then the earliest.
 
     Where an axis has only a few places (options, a handful of integers), trials that would share a cell stand
     beside each other, as far as a third of the way to the next place: a crowd looks like one.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import compress
 from typing import Any, Literal, NamedTuple
 
@@ -70,6 +70,11 @@ class Scatter:
     marks: tuple[Mark, ...]
     absent: int = 0  # trials in which this hyperparameter had no value it could be drawn at
     crowds: tuple[tuple[Outcome, str], ...] = ()  # failures that crowd, and a sign of where (view/panels.py)
+
+    @cached_property
+    def crashes(self) -> bool:
+        """Whether some trial of this panel never started."""
+        return any(mark.y is None for mark in self.marks)
 
     @property
     def counts(self) -> dict[Kind, int]:

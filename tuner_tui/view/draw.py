@@ -9,12 +9,14 @@ to be read back out of escape codes.
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..study.outcomes import Outcome
 from . import fitting
-from .cells import place, reduce
+from .cells import crash_counts, place, reduce
 from .charts import Scatter
 from .labels import FILLER, clean, cut
 from .signs import (
@@ -22,14 +24,22 @@ from .signs import (
     LINES,
     OUTCOME_SIGNS,
     PLAIN_LINES,
+    PLAIN_SHADES,
     SELECTED,
     SELECTED_LINE,
+    SHADES,
     TEXT,
     TITLE,
+    UNFINISHED,
     Sign,
     line_level,
 )
 
+STRIP_BODY = 6  # rows with axes and labels; with fewer, a row of points says more than the crash strip
+SINGLE = 1.5  # trials that never started, for each column: up to here they are lines, above shades
+CLEARLY = 2.0  # standard errors of a share: of columns that are like the rest, one in forty is above
+CEILINGS = (0.05, 0.1, 0.2, 0.5, 1.0)  # what a full block of the crash strip can mean
+EIGHTHS = " ▁▂▃▄▅▆▇█"
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
 LEAST_HEIGHT = 6
 
@@ -54,6 +64,7 @@ class Canvas(NamedTuple):
     rows: int
     frame: bool  # whether there are axes about it
     numbers: bool  # whether the axes are labelled
+    strip: bool = False  # whether the last line of the panel is the crash strip
 
     @property
     def drawable(self) -> bool:
@@ -68,7 +79,8 @@ def canvas(scatter: Scatter, width: int, height: int, *, title: bool = True) -> 
     if width >= LEAST_WIDTH and height >= LEAST_HEIGHT:
         gutter = max((len(tick.label) for ticks in scatter.y.ladder for tick in ticks), default=0)
         gutter = min(gutter, width // 3)
-        return Canvas(gutter + 1, top, width - gutter - 1, body - 2, True, True)
+        strip = scatter.crashes and body >= STRIP_BODY
+        return Canvas(gutter + 1, top, width - gutter - 1, body - 2 - strip, True, True, strip)
     if width >= 4 and body >= 3:
         return Canvas(1, top, width - 1, body - 1, True, False)
     return Canvas(0, top, 0, 0, False, False)
@@ -88,12 +100,19 @@ def draw_panel(
     if not area.drawable:
         return draw_cells(scatter, width, height, {}, {}, color=color, title=title)
     cells = reduce(scatter, area.columns, area.rows)
-    levels = LINES if color else PLAIN_LINES
-    most = cells.most
-    columns = {
-        column: levels[line_level(len(trials), most, len(levels))] for column, trials in cells.lines.items()
-    }
+    if area.strip and sum(map(len, cells.lines.values())) > SINGLE * area.columns:
+        columns = _shades(scatter, area.columns, color)
+    else:
+        levels = LINES if color else PLAIN_LINES
+        most = cells.most
+        columns = {
+            column: levels[line_level(len(trials), most, len(levels))]
+            for column, trials in cells.lines.items()
+        }
     points = {cell: sign for cell, (_, sign) in cells.points.items()}
+    if cells.crowded and not color:  # the share needs a shape where it has no colour
+        early = {cell: UNFINISHED for cell, sign in points.items() if sign.style == UNFINISHED.style}
+        points |= early
     mark = None if selected is None else next((m for m in scatter.marks if m.trial == selected), None)
     if mark and mark.y is None:
         columns[place(mark.x, scatter.x, area.columns)] = SELECTED_LINE
@@ -126,8 +145,44 @@ def draw_cells(
     if not area.drawable:
         lines += [(Run(" " * width, ""),)] * (height - len(lines))
         return tuple(lines)
-    lines += _plot(scatter, area, width, height - len(lines), points, columns, _Styles(color))
+    lines += _plot(scatter, area, width, height - len(lines) - area.strip, points, columns, _Styles(color))
+    if area.strip:
+        lines.append(_strip(scatter, area, color))
     return tuple(lines)
+
+
+def _ceiling(shares: list[float | None]) -> float:
+    """A round number that no share exceeds, so that the strip's scale changes seldom."""
+    return next(c for c in CEILINGS if c >= max((s for s in shares if s is not None), default=0.0))
+
+
+def _shades(scatter: Scatter, columns: int, color: bool) -> dict[int, Sign]:
+    """Behind the points, a shade for the columns where clearly more trials never started than in the whole panel."""
+    counts = crash_counts(scatter, columns)
+    trials, dead = sum(n for n, _ in counts), sum(d for _, d in counts)
+    overall = dead / max(1, trials)
+    levels = SHADES if color else PLAIN_SHADES
+    shades: dict[int, Sign] = {}
+    for column, (n, d) in enumerate(counts):
+        error = math.sqrt(overall * (1 - overall) / n) if n else 0.0
+        if error and d / n - overall > CLEARLY * error:
+            level = int((d / n - overall) / error / CLEARLY) - 1
+            shades[column] = levels[min(level, len(levels) - 1)]
+    return shades
+
+
+def _strip(scatter: Scatter, area: Canvas, color: bool) -> Line:
+    """The crash strip: for each column the share of its trials that never started. A full block is the number
+    at the left."""
+    shares = [d / n if n else None for n, d in crash_counts(scatter, area.columns)]
+    top = _ceiling(shares)
+    blocks = "".join(
+        " " if share is None else EIGHTHS[0 if not share else max(1, round(8 * share / top))]
+        for share in shares
+    )
+    sign = OUTCOME_SIGNS[Outcome.NO_START]
+    label = cut(f"{top:.0%}", area.left).rjust(area.left)
+    return (Run(label, TEXT if color else ""), Run(blocks, sign.style if color else ""))
 
 
 def trial_at(

@@ -48,6 +48,9 @@ LINES = (
     Sign("┃", "#dc4038", 0),
     Sign("┃", "bold #ff3b30", 0),
 )
+# Never started, where lines would stand in most columns: the columns with the largest shares are shaded.
+SHADES = (Sign("░", "#6e3c3c", 0), Sign("░", "#c44640", 0))
+PLAIN_SHADES = (Sign("░", "", 0),)
 PLAIN_LINES = tuple(Sign(glyph, "", 0) for glyph in "│║┃")  # one, two, many
 
 FRAME = "#808080"

@@ -1,0 +1,171 @@
+"""Crowded panels tell the truth: shares of colour, a crash strip that follows the rate, a V that stays a V."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import pytest
+from support import studies
+from support.studies import OBJECTIVE
+
+from tuner_tui.search.space import Choice, Float, Hyperparameter, Space
+from tuner_tui.study.outcomes import Reason
+from tuner_tui.view.cells import reduce
+from tuner_tui.view.charts import Scatter, scatters
+from tuner_tui.view.draw import CEILINGS, EIGHTHS, canvas, draw_panel
+from tuner_tui.view.signs import UNFINISHED
+
+SPACE = Space(
+    (
+        Hyperparameter("lr", Float(1e-5, 1e-1, log=True)),
+        Hyperparameter("width", Float(0.0, 1.0)),
+        Hyperparameter("kind", Choice(("a", "b", "c"))),
+    )
+)
+SIZES = [(36, 10), (36, 14), (50, 13), (100, 40)]
+
+
+def crash_rate(width: float) -> float:
+    return 0.6 * width**2
+
+
+def planted(trials: int, unfinished: float = 0.1, seed: int = 0) -> tuple[Scatter, ...]:
+    """Loss is a V over log10 lr; the crash rate grows with `width`; a tenth ends early, anywhere."""
+    rng = random.Random(seed)
+    made = []
+    for _ in range(trials):
+        params = studies.draw_params(SPACE, rng)
+        loss = 0.1 + 0.3 * abs(math.log10(params["lr"]) + 3) + rng.uniform(0, 0.1)
+        if rng.random() < crash_rate(params["width"]):
+            made.append(studies.Made(params, (), Reason.OUT_OF_MEMORY))
+        else:
+            early = rng.random() < unfinished
+            made.append(studies.Made(params, (loss,), Reason.TIMEOUT if early else None))
+    return scatters(studies.study_of(SPACE, made))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("trials", [1000, 3000])
+@pytest.mark.parametrize("unfinished", [0.05, 0.3])
+def test_the_share_of_orange_cells_is_that_of_the_trials(size, trials, unfinished):
+    for scatter in planted(trials, unfinished):
+        area = canvas(scatter, *size)
+        cells = reduce(scatter, area.columns, area.rows)
+        if not cells.crowded:  # 4,000 cells have room for a sign each
+            assert size == (100, 40)
+            continue
+        points = [mark for mark in scatter.marks if mark.y is not None]
+        of_trials = sum(mark.kind == "unfinished" for mark in points) / len(points)
+        of_cells = sum(c.sign.style == UNFINISHED.style for c in cells.points.values()) / len(cells.points)
+        assert abs(of_cells - of_trials) <= 0.05
+
+
+def test_one_trial_and_forty_look_different():
+    scatter = planted(3000)[1]
+    area = canvas(scatter, 36, 12)
+    cells = reduce(scatter, area.columns, area.rows)
+    counts = {}
+    for mark in scatter.marks:
+        if mark.y is not None:
+            column = int((mark.x - scatter.x.low) / (scatter.x.high - scatter.x.low) * area.columns)
+            row = int((mark.y - scatter.y.low) / (scatter.y.high - scatter.y.low) * area.rows)
+            counts[column, row] = counts.get((column, row), 0) + 1
+    dots = {
+        cell: (ord(c.sign.glyph) - 0x2800).bit_count()
+        for cell, c in cells.points.items()
+        if c.sign.glyph >= "⠀"
+    }
+    few = [dots[cell] for cell, n in counts.items() if n <= 2 and cell in dots]
+    many = [dots[cell] for cell, n in counts.items() if n >= 20 and cell in dots]
+    assert max(few) <= 2 and statistics.mean(many) >= 6
+
+
+def strip(scatter: Scatter, width: int, height: int) -> tuple[float, list[float]]:
+    """The scale, and the share that each column of the crash strip shows."""
+    line = "".join(run.text for run in draw_panel(scatter, width, height, color=False)[-1])
+    area = canvas(scatter, width, height)
+    top = float(line[: area.left].strip().rstrip("%")) / 100
+    return top, [EIGHTHS.index(block) / 8 * top for block in line[area.left :]]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_crash_strip_follows_the_rate(size):
+    scatter = planted(3000)[1]
+    top, shown = strip(scatter, *size)
+    low, high = scatter.x.low, scatter.x.high
+    true = [crash_rate(low + (high - low) * (i + 0.5) / len(shown)) for i in range(len(shown))]
+    inside = [i for i in range(len(shown)) if 0 <= low + (high - low) * (i + 0.5) / len(shown) <= 1]
+    assert top in CEILINGS
+    assert statistics.correlation([shown[i] for i in inside], [true[i] for i in inside]) >= 0.9
+
+
+def test_shades_stand_where_trials_die_more_often_and_nowhere_else():
+    lr, width, _ = planted(3000)
+
+    def shaded(scatter):
+        lines = draw_panel(scatter, 50, 13, color=False)
+        rows = ["".join(run.text for run in line) for line in lines]
+        return {row.index("░", at) for row in rows for at in range(len(row)) if row.startswith("░", at)}
+
+    assert len(shaded(lr)) <= 4  # of some 46 columns: one in forty by chance
+    right = shaded(width)
+    assert len(right) >= 8 and min(right) > 25
+
+
+def test_without_failures_there_is_no_strip():
+    made = [
+        studies.Made({"lr": 10 ** -(1 + n % 4), "width": n / 40, "kind": "a"}, (1.0 + n,)) for n in range(40)
+    ]
+    lines = draw_panel(scatters(studies.study_of(SPACE, made))[0], 40, 12, color=False)
+    assert "%" not in "".join(run.text for run in lines[-1])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_v_stays_a_v(size):
+    """Medians of the dots in each column, read back from the drawing, against those of the trials."""
+    scatter = planted(3000, unfinished=0.0)[0]
+    area = canvas(scatter, *size)
+    cells = reduce(scatter, area.columns, area.rows)
+    heights: dict[int, list[float]] = {}
+    for (column, row), cell in cells.points.items():
+        bits = ord(cell.sign.glyph) - 0x2800
+        if bits < 0:
+            continue  # the best
+        for up, pair in enumerate((0xC0, 0x24, 0x12, 0x09)):  # rows of dots from the bottom
+            heights.setdefault(column, []).extend([row + (up + 0.5) / 4] * (bits & pair).bit_count())
+    drawn = {column: statistics.median(found) / area.rows for column, found in heights.items() if found}
+    true: dict[int, list[float]] = {}
+    for mark in scatter.marks:
+        if mark.y is not None:
+            column = int((mark.x - scatter.x.low) / (scatter.x.high - scatter.x.low) * area.columns)
+            true.setdefault(column, []).append((mark.y - scatter.y.low) / (scatter.y.high - scatter.y.low))
+    errors = [
+        abs(drawn[column] - statistics.median(found)) for column, found in true.items() if column in drawn
+    ]
+    assert statistics.mean(errors) < 0.03
+    assert (
+        statistics.correlation(
+            [drawn[c] for c in sorted(drawn)], [statistics.median(true[c]) for c in sorted(drawn)]
+        )
+        > 0.98
+    )
+
+
+def test_without_colour_the_share_has_a_shape():
+    scatter = planted(3000)[1]
+    text = "".join(run.text for line in draw_panel(scatter, 50, 13, color=False) for run in line)
+    assert 0.02 < text.count("▲") / sum("⠀" < c <= "⣿" or c == "▲" for c in text) < 0.2
+
+
+def test_a_click_in_a_crowd_finds_a_trial_that_is_there():
+    from tuner_tui.view.draw import trial_at
+
+    scatter = planted(3000)[1]
+    area = canvas(scatter, 50, 13)
+    cells = reduce(scatter, area.columns, area.rows)
+    for (column, row), cell in list(cells.points.items())[::17]:
+        found = trial_at(scatter, 50, 13, area.left + column, area.top + area.rows - 1 - row)
+        assert found == cell.trial
+    assert scatter.y.label == OBJECTIVE
