@@ -39,9 +39,11 @@ class Noise:
 
     def _bits(self, stream: str, shape: tuple[int, ...]) -> Tensor:
         """int64 of `shape`, all 64 bits random."""
-        name = int.from_bytes(stream.encode()[-7:], "big")
-        for byte in stream.encode()[:-7]:  # a name longer than 7 letters is folded in
-            name = _mixed(name * 257 + byte)
+        name = 0
+        for letter in stream[-7:]:  # int.from_bytes, which torch.compile can't trace; names are ASCII
+            name = name * 256 + ord(letter)
+        for letter in stream[:-7]:  # a name longer than 7 letters is folded in
+            name = _mixed(name * 257 + ord(letter))
         key = _mix((self.step + _signed(_mixed(_mixed(self.seed) ^ name))) * _signed(_GOLDEN))  # []
         counter = torch.arange(math.prod(shape), device=self.step.device)
         # Not counter * golden + key: Inductor folds that into numbers of its own, which do not wrap around.
