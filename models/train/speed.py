@@ -31,8 +31,10 @@ class Plan:
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """bf16 for convolutions and products; norms, softmaxes and losses stay in float32."""
-        # Inside a CUDA graph a cached cast would be replayed from memory that is long reused.
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=not self.graph)
+        # Inside a CUDA graph a cached cast would be replayed from memory that is long reused. Without a graph there
+        # is no cache either: through one cast of a weight that is used for every word its gradient is summed in
+        # bfloat16, through a cast for each word in float32, and a graph's step would not be the eager one.
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
 
 
 def plan(config: Config, device: torch.device, vocabulary: int) -> Plan:
