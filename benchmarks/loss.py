@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import machine  # noqa: F401  (finds the checkout's packages)
 import torch
 import torch.nn.functional as F
 from torch import Tensor
