@@ -5,6 +5,8 @@ tokens --- Reader ---+
 picture, holes --- Convnet --- Head --- 256 logits for each pixel and channel
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -59,11 +61,12 @@ class CaptionModel(nn.Module):
         caption: Caption,
         at: Tensor | None = None,
         noise: Noise | None = None,
+        paint: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         """images [B, 3, H, W] uint8, given [B, 3, H, W] bool, at [B, K] -> logits [B, K, 3, 256].
 
         The logits are those at the pixels `at` (row-major indices), or at all H*W pixels when it is None. Pixels
-        that are not given have no influence. Raises ValueError for other shapes.
+        that are not given have no influence. `paint` is this model's, compiled. Raises ValueError for other shapes.
         """
         wanted = (len(images), 3, self.side, self.side)
         if images.shape != wanted or given.shape != wanted:
@@ -71,7 +74,14 @@ class CaptionModel(nn.Module):
                 f"images {tuple(images.shape)} and given {tuple(given.shape)} must both be [B, 3, {self.side}, "
                 f"{self.side}]: the model was made for size = {self.side}"
             )
-        x = self.convnet(self.see(images, given, self.where), caption, noise)  # [B, C, H, W]
+        seen = self.see(images, given, self.where)  # [B, `see.channels`, H, W]
+        return (paint or self.paint)(seen, caption, at, noise)
+
+    def paint(
+        self, seen: Tensor, caption: Caption, at: Tensor | None = None, noise: Noise | None = None
+    ) -> Tensor:
+        """Convnet and head: seen [B, `see.channels`, H, W], at [B, K] -> logits [B, K, 3, 256]."""
+        x = self.convnet(seen, caption, noise)  # [B, C, H, W]
         return self.head(pixels(x, at)).unflatten(-1, (3, LEVELS))
 
 

@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,10 +52,11 @@ class Learner:
         # recompilation).
         self.trims = self.device.type == "cpu" and not plan.compile
         self.optimizer = optimizer(config, model.parameters(), self.device)
-        # The reader is not compiled: its loops would be unrolled word by word, and the gradient of its embedding
-        # would be summed in an order that differs from run to run.
-        self.draw = speed.compiled(model.draw) if plan.compile else model.draw
-        speed.repeat_exactly()
+        # The reader is not compiled: its loops would be unrolled word by word. Nor is the input: the gradients of
+        # embeddings (words, one-hot levels) would be summed in an order that differs from run to run.
+        exactly = config.speed.deterministic
+        self.draw = partial(model.draw, paint=speed.compiled(model.paint, exactly)) if plan.compile else model.draw
+        speed.repeat(exactly)
         # Streams and graphs are made on the current device, which cuda:1 is not.
         self._there = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
         self._queued: deque[torch.cuda.Event] = deque()
