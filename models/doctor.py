@@ -89,7 +89,9 @@ def memory(device: str) -> str:
     held = torch.cuda.max_memory_reserved(device)
     free = torch.cuda.mem_get_info(device)[0]
     if held > 4 * tried:
-        raise Wrong(f"pre-flight {tried >> 20} MB, with graph and exam {held >> 20} MB: near the limit it would fail")
+        raise Wrong(
+            f"pre-flight {tried >> 20} MB, with graph and exam {held >> 20} MB: near the limit it would fail"
+        )
     return f"pre-flight {tried >> 20} MB, with graph and exam {held >> 20} MB; {free >> 20} MB are free"
 
 
@@ -120,7 +122,11 @@ def fork_server(device: str) -> str:
     """A process that imported the target forks, and the child uses the device."""
     env = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     child = subprocess.run(
-        [sys.executable, "-c", FORK.format(device=device)], env=env, capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", FORK.format(device=device)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
     if child.returncode:
         said = (child.stdout + child.stderr).strip().splitlines() or ["no message"]
@@ -177,7 +183,12 @@ CHECKS: tuple[tuple[str, Check, bool, str], ...] = (  # name, check, needs a GPU
     ("memory after the pre-flight", memory, False, "leave memory free: lower batch_size or convnet.depth"),
     ("graph pools", pools, True, 'give speed.graph = "off"'),
     ("compile, growing batches", compiled, True, 'give speed.compile = "off", or update torch and triton'),
-    ("CUDA in the fork server", fork_server, False, "a module that the target imports wakes CUDA: import it later"),
+    (
+        "CUDA in the fork server",
+        fork_server,
+        False,
+        "a module that the target imports wakes CUDA: import it later",
+    ),
     ("graph = eager", graph, True, 'give speed.graph = "off"'),
     ("one-hot input in a capture", onehot, True, 'give speed.graph = "off" with convnet.input = "onehot"'),
     ("dilated convolutions repeat", dilated, False, "update cuDNN, or give speed.deterministic = false"),
@@ -189,12 +200,17 @@ CHECKS: tuple[tuple[str, Check, bool, str], ...] = (  # name, check, needs a GPU
 def main() -> int:
     """Runs every check and prints its line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m models.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m models.doctor",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")
     device = parser.parse_args().device
     if device.startswith("cuda") and not torch.cuda.is_available():
-        print("PyTorch finds no CUDA device here; give --device cpu, or install a CUDA build of torch", file=sys.stderr)
+        print(
+            "PyTorch finds no CUDA device here; give --device cpu, or install a CUDA build of torch",
+            file=sys.stderr,
+        )
         return 2
     failed = 0
     for name, check, needs_gpu, remedy in CHECKS:

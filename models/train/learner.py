@@ -55,7 +55,9 @@ class Learner:
         # The reader is not compiled: its loops would be unrolled word by word. Nor is the input: the gradients of
         # embeddings (words, one-hot levels) would be summed in an order that differs from run to run.
         exactly = config.speed.deterministic
-        self.draw = partial(model.draw, paint=speed.compiled(model.paint, exactly)) if plan.compile else model.draw
+        self.draw = (
+            partial(model.draw, paint=speed.compiled(model.paint, exactly)) if plan.compile else model.draw
+        )
         speed.repeat(exactly)
         # Streams and graphs are made on the current device, which cuda:1 is not.
         self._there = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()

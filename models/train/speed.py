@@ -107,7 +107,9 @@ def _compiling_pays(config: Config, device: torch.device, vocabulary: int) -> bo
     from models.train import flops  # counting needs parts of PyTorch that training does not
 
     peak = flops.peak(torch.cuda.get_device_name(device), "bf16") or PEAK
-    return flops.training_step(config, vocabulary) * config.steps / (EAGER_SHARE * peak) > COMPILE_PAYS_S * sizes
+    return (
+        flops.training_step(config, vocabulary) * config.steps / (EAGER_SHARE * peak) > COMPILE_PAYS_S * sizes
+    )
 
 
 def _batch_sizes(config: Config) -> Iterator[int]:

@@ -240,7 +240,7 @@ def test_compiled_for_a_gpu_it_says_the_same(hypers):
 @pytest.mark.parametrize("seed", [0, 2**31 - 1])
 @pytest.mark.parametrize("hypers", EACH[1:])
 def test_the_compiler_takes_it_whole(hypers, seed):
-    """fullgraph: no Python that depends on tensors is left, dropout's neither. The eager backend needs no compiler."""
+    """fullgraph: no Python that depends on tensors is left. The eager backend needs no compiler."""
     net, (images, given_mask, tokens) = model(**hypers), batch()
     at, noise = torch.zeros(4, 7, dtype=torch.int64), Noise.at(seed, 1)
     torch._dynamo.reset()

@@ -91,7 +91,9 @@ def test_auto_compiles_nothing_that_would_not_repeat_or_not_compile(pretended, m
     long = {**HUGE, "steps": 100_000}
     pretended("H100 80GB HBM3", (9, 0))
     assert plan(GPU, **long, **{"convnet.input": "onehot"}).compile, "the lookup itself stays outside"
-    assert not plan(GPU, **long, **{"adabatch.every": 10, "adabatch.factor": 2, "adabatch.most": 65536}).compile
+    assert not plan(
+        GPU, **long, **{"adabatch.every": 10, "adabatch.factor": 2, "adabatch.most": 65536}
+    ).compile
     pretended("GeForce GTX 1080", (6, 1))
     assert not plan(GPU, **long).compile
     with pytest.raises(ValueError, match=r"speed\.compile = 'on' needs a GPU of 2017 or later; give auto"):
