@@ -1,5 +1,5 @@
-"""The name of the machine that a benchmark ran on, for its results; and the packages beside this folder, which importing
-this file makes importable where they are not installed."""
+"""The name of the machine that a benchmark ran on, for its results; and the packages beside this folder,
+which importing this file makes importable where they are not installed."""
 
 import os
 import platform

@@ -16,8 +16,8 @@ import torch
 from models.config import Config
 from models.train import schedules
 
-# Of eager training on a GPU. Compiling took 21 s on an H100 (depth 256, 16 layers) and saved 40 of 84 ms a step, so it
-# pays after 44 s; twice that, because deeper nets take longer to compile and narrower ones save less.
+# Of eager training on a GPU. Compiling took 21 s on an H100 (depth 256, 16 layers) and saved 40 of 84 ms a step,
+# so it pays after 44 s; twice that, because deeper nets take longer to compile and narrower ones save less.
 COMPILE_PAYS_S = 90
 EAGER_SHARE = 0.17  # of a GPU's peak that the eager model reached there
 MOST_SIZES = 8  # of batches: torch.compile gives up after so many recompilations
