@@ -6,8 +6,10 @@ The same training steps taken in several ways, one after the other, each in a pr
   ours          models.train.learner as `train` uses it: bf16, channels_last, fused loss, CUDA graph, on a GPU
   compiled      the same with torch.compile (always on a GPU, with --compile on a CPU)
   all pixels    ours, but asked for every pixel (loss_pixels = size^2), as naive is
+  free          compiled, with speed.deterministic off: cuDNN times its kernels and takes the fastest
   naive         eager float32, NCHW, PyTorch's own group norm, logits of all pixels, the loss spelled out for
                 autograd. TF32 is as PyTorch has it: on for convolutions. The optimiser and the reader are ours.
+  no tf32       naive in float32 proper, TF32 off (on a GPU only)
 Before naive is timed, its loss is compared with ours: it must be the same number.
 Prints images/s, TFLOP/s, MFU, peak memory and the time of each part; writes benchmarks/results/caption-DEVICE.json.
 A device we have no peak for has no MFU. Peak memory is what a step needs besides data, weights and masks: on a GPU
@@ -44,16 +46,18 @@ EAGER = {"speed.precision": "fp32", "speed.compile": "off", "speed.graph": "off"
 def main() -> None:
     given = _arguments()
     rows = {}
-    for way in ("ours", *(["compiled"] if given.compile else []), "all pixels", "naive"):
+    cuda = given.device.startswith("cuda")
+    compiled = ["compiled", *(["free"] if cuda else [])] if given.compile else []
+    for way in ("ours", *compiled, "all pixels", "naive", *(["no tf32"] if cuda else [])):
         with multiprocessing.get_context("spawn").Pool(1) as pool:  # a fresh process has a fresh peak
             rows[way] = pool.apply(measure, (way, given))
         print(_line(way, rows[way]), flush=True)
     print()
-    for way in rows.keys() - {"naive"}:
-        ratio = rows[way]["images_per_s"] / rows["naive"]["images_per_s"]
-        print(
-            f"{way} / naive: {ratio:.2f}x images/s, {rows[way]['peak_mb'] / rows['naive']['peak_mb']:.2f}x memory"
-        )
+    for plain in rows.keys() & {"naive", "no tf32"}:
+        for way in rows.keys() - {"naive", "no tf32"}:
+            ratio = rows[way]["images_per_s"] / rows[plain]["images_per_s"]
+            memory = rows[way]["peak_mb"] / rows[plain]["peak_mb"]
+            print(f"{way} / {plain}: {ratio:.2f}x images/s, {memory:.2f}x memory")
     if "compiled" in rows:
         _print_compiling(rows["ours"], rows["compiled"])
     print("\ntime of each part of a step by itself, eager, ms (they need not add up)")
@@ -71,21 +75,24 @@ def measure(way: str, given: argparse.Namespace) -> dict:
     from models.train import flops, prepare
 
     torch.set_num_threads(given.threads)
-    few = way in ("ours", "compiled")
+    few, plain = way in ("ours", "compiled", "free"), way in ("naive", "no tf32")
+    if way == "no tf32":
+        torch.backends.cudnn.allow_tf32 = False
     config = Config.of(
         {
             "data.source": "shapes", "size": given.size, "batch_size": given.batch, "loss": "emd2",
             "loss_pixels": given.pixels if few else given.size**2, "convnet.depth": given.depth,
             "convnet.profundity": given.profundity, "convnet.kind": "straight_residual",
             "merger.kind": given.merger, "schedule.kind": "constant", "valid_images": 8,
-            "speed.compile": "on" if way == "compiled" else "off",
+            "speed.compile": "on" if way in ("compiled", "free") else "off",
+            "speed.deterministic": way != "free",
         }
-        | (EAGER if way == "naive" else {})
+        | (EAGER if plain else {})
     )  # fmt: skip
     prepared = prepare(config, 0, given.device, lambda _: None)
     learner, cuda = prepared.learner, given.device.startswith("cuda")
     wait = torch.cuda.synchronize if cuda else (lambda: None)
-    if way == "naive":
+    if plain:
         _compare(make_naive(learner), given.batch)
 
     def step() -> None:

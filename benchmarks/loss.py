@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # from a checkout that is not installed, too
 
+import machine  # noqa: F401  (finds the checkout's packages)
 import torch
 import torch.nn.functional as F
 from torch import Tensor

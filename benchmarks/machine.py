@@ -1,7 +1,16 @@
-"""The name of the machine that a benchmark ran on, for its results."""
+"""The name of the machine that a benchmark ran on, for its results; and the packages beside this folder,
+which importing this file makes importable where they are not installed."""
 
+import os
 import platform
+import sys
 from pathlib import Path
+
+ROOT = str(Path(__file__).parents[1])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)  # last: what is installed goes first
+    # Processes that a benchmark starts find them, too.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), ROOT)))
 
 
 def processor() -> str:

@@ -129,6 +129,7 @@ class Speed:
     precision: str = hyper("auto", Kind(("auto", "fp32", "bf16")))
     compile: str = hyper("auto", Kind(("auto", "on", "off")))
     graph: str = hyper("auto", Kind(("auto", "on", "off")))
+    deterministic: bool = hyper(True, Flag())  # off: cuDNN and the compiler choose kernels by timing them
 
 
 @dataclass(frozen=True)

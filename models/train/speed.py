@@ -7,13 +7,14 @@ decide as the first one did, or its numbers would differ.
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from models.config import Config
+from models.train import schedules
 
 # Of eager training on a GPU. Measured on an H100 (benchmarks/README.md): compiling took 21 s and halved each step, so
 # it paid after 44 s. Other hosts compile several times more slowly.
@@ -63,23 +64,24 @@ def plan(config: Config, device: torch.device, vocabulary: int) -> Plan:
     )
 
 
-def compiled(draw: Callable) -> Callable:
-    """`draw`, compiled for each batch size. Kernels are not chosen by timing them, because another run could choose
-    others and round its sums differently (the option is missing in PyTorch 2.9)."""
+def compiled(paint: Callable, exactly: bool) -> Callable:
+    """`paint`, compiled for each batch size. `exactly`: kernels are not chosen by timing them, because another run
+    could choose others and round its sums differently (the option is missing in PyTorch 2.9)."""
     from torch import _inductor  # takes seconds
 
-    options: dict[str, Any] = {"deterministic": True} if "deterministic" in _inductor.list_options() else {}
-    return torch.compile(draw, dynamic=False, options=options)
+    there = exactly and "deterministic" in _inductor.list_options()
+    options: dict[str, Any] = {"deterministic": True} if there else {}
+    return torch.compile(paint, dynamic=False, options=options)
 
 
-def repeat_exactly() -> None:
-    """Makes cuDNN use deterministic kernels, chosen without benchmarking.
+def repeat(exactly: bool) -> None:
+    """`exactly`: makes cuDNN use deterministic kernels, chosen without benchmarking; otherwise the reverse.
 
     The other operations of a step sum in a fixed order already: scatters never write to one place twice, and
     embeddings are deterministic unless compiled. TF32 keeps PyTorch's defaults: on in convolutions, off in matmuls.
     """
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = exactly
+    torch.backends.cudnn.benchmark = not exactly
 
 
 def _has_bf16(device: torch.device) -> bool:
@@ -105,4 +107,14 @@ def _compiling_pays(config: Config, device: torch.device, vocabulary: int) -> bo
     from models.train import flops  # counting needs parts of PyTorch that training does not
 
     peak = flops.peak(torch.cuda.get_device_name(device), "bf16") or PEAK
-    return flops.training_step(config, vocabulary) * config.steps / (EAGER_SHARE * peak) > COMPILE_PAYS_S
+    return (
+        flops.training_step(config, vocabulary) * config.steps / (EAGER_SHARE * peak) > COMPILE_PAYS_S * sizes
+    )
+
+
+def _batch_sizes(config: Config) -> Iterator[int]:
+    """The batch size of each step at which it may grow."""
+    for step in range(1, config.steps + 1, config.adabatch.every or config.steps):
+        yield schedules.batch_size(config, step)
+        if schedules.batch_size(config, step) >= config.adabatch.most:
+            return

@@ -170,7 +170,7 @@ RANGES_2017 = {
     "convnet.depth": [64, 512],
     "convnet.profundity": [4, 48],
     "convnet.radius": [2, 5],
-    "merger.depth": [4, 64],
+    "merger.depth": [8, 64],
     "merger.layers": [1, 8],
     "reader.radius": [4, 32],
     "reader.size": [32, 256],

@@ -237,11 +237,12 @@ def test_compiled_for_a_gpu_it_says_the_same(hypers):
     torch.testing.assert_close(logits, expected, rtol=0.05, atol=0.05)  # TF32 has ten bits
 
 
-@pytest.mark.parametrize("hypers", EACH[1:3])
-def test_the_compiler_takes_it_whole(hypers):
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+@pytest.mark.parametrize("hypers", EACH[1:])
+def test_the_compiler_takes_it_whole(hypers, seed):
     """fullgraph: no Python that depends on tensors is left. The eager backend needs no compiler."""
     net, (images, given_mask, tokens) = model(**hypers), batch()
-    at, noise = torch.zeros(4, 7, dtype=torch.int64), Noise.at(0, 1)
+    at, noise = torch.zeros(4, 7, dtype=torch.int64), Noise.at(seed, 1)
     torch._dynamo.reset()
     compiled = torch.compile(net, backend="eager", fullgraph=True)
     logits = step(compiled, images, given_mask, tokens, at, noise)

@@ -14,6 +14,7 @@ import torch
 from support import captions
 
 from models.config import Config
+from models.noise import Noise
 from models.train import prepare, speed
 from models.train.learner import Learner
 
@@ -137,6 +138,18 @@ def test_a_gpu_keeps_no_casts_with_a_graph_or_without(precision, graph):
         assert not chosen.autocast(GPU)._cache_enabled
 
 
+@pytest.mark.parametrize("reader", ["qrnn", "lstm", "gru", "rnn"])
+def test_half_precision_has_the_same_gradient_with_a_graph_as_without(reader):
+    """On the CPU, where no graph is captured: the numerics that a plan asks for do not depend on it."""
+    found = []
+    for graph in (False, True):
+        taught = learner(**{"reader.kind": reader, "merger.kind": "attention"})  # FiLM is deaf at first
+        taught.plan = speed.Plan(bf16=True, compile=False, graph=graph)
+        taught._loss(8, Noise.at(0, 1)).backward()
+        found.append([p.grad for p in taught.model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True) if a is not None and b is not None)
+
+
 def test_half_precision_learns_what_float32_does():
     full, half = (losses(learner(**{"speed.precision": p}), 60, lr=1e-2) for p in ("fp32", "bf16"))
     assert full != half
@@ -162,6 +175,9 @@ def test_convolutions_are_told_to_repeat_exactly():
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
     learner()
     assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
+    learner(**{"speed.deterministic": False})
+    assert torch.backends.cudnn.benchmark and not torch.backends.cudnn.deterministic
+    learner()
 
 
 COMPILED = """
