@@ -27,7 +27,6 @@ import json
 import multiprocessing
 import platform
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -36,7 +35,6 @@ from pathlib import Path
 
 from machine import processor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # from a checkout that is not installed, too
 RESULTS = Path(__file__).parent / "results"
 WARM = 5  # steps before timing: three eager ones and a capture on a GPU
 ROUNDS = 5  # medians of so many

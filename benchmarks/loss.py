@@ -10,9 +10,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # from a checkout that is not installed, too
 
 import machine  # noqa: F401  (finds the checkout's packages)
 import torch

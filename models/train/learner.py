@@ -54,8 +54,11 @@ class Learner:
         self.optimizer = optimizer(config, model.parameters(), self.device)
         # The reader is not compiled: its loops would be unrolled word by word, and the gradient of its embedding
         # would be summed in an order that differs from run to run.
-        self.draw = partial(model.draw, paint=speed.compiled(model.paint)) if plan.compile else model.draw
-        speed.repeat_exactly()
+        exactly = config.speed.deterministic
+        self.draw = model.draw
+        if plan.compile:
+            self.draw = partial(model.draw, paint=speed.compiled(model.paint, exactly))
+        speed.repeat(exactly)
         # Streams and graphs are made on the current device, which cuda:1 is not.
         self._there = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
         self._queued: deque[torch.cuda.Event] = deque()

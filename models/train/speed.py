@@ -19,6 +19,7 @@ from models.train import schedules
 # Of eager training on a GPU. Measured on an H100 (benchmarks/README.md): compiling took 21 s and halved each step, so
 # it paid after 44 s. Other hosts compile several times more slowly.
 COMPILE_PAYS_S = 120
+MOST_SIZES = 8  # of batches: torch.compile gives up on a function after so many shapes
 EAGER_SHARE = 0.17  # of a GPU's peak that the eager model reaches: measured there
 PEAK = 100e12  # FLOP/s assumed of a GPU we have no figure for
 
@@ -102,7 +103,8 @@ def _missing_compiler(device: torch.device) -> str | None:
 
 
 def _compiling_pays(config: Config, device: torch.device, vocabulary: int) -> bool:
-    if _missing_compiler(device):
+    sizes = len(set(_batch_sizes(config)))  # it is compiled for each batch size
+    if sizes > MOST_SIZES or _missing_compiler(device):
         return False
     from models.train import flops  # counting needs parts of PyTorch that training does not
 

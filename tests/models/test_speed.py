@@ -96,7 +96,7 @@ def test_auto_compiles_the_model_of_2017_too(pretended):
 
 def test_only_the_convnet_and_the_head_are_compiled(monkeypatch):
     handed = []
-    monkeypatch.setattr(speed, "compiled", lambda method: handed.append(method.__name__) or method)
+    monkeypatch.setattr(speed, "compiled", lambda method, exactly: handed.append(method.__name__) or method)
     config = Config.of({"speed.compile": "on", "convnet.input": "onehot", "valid_images": 4, "size": 16})
     prepare(config, 0, "cpu", lambda _: None).learner.learn(4, 1e-3, 0.9)
     assert handed == ["paint"]
