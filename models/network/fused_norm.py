@@ -1,9 +1,9 @@
 """Normalisation of an image, addition and ReLU as four Triton kernels, for models/network/norm_relu.py on a GPU.
 
 Eager PyTorch passes over the activations dozens of times for a layer's output and gradient, some of them in float32;
-what torch.compile makes of it is still slower than this (benchmarks/README.md). Here the output takes three passes
-(two reads and a write; one more read with `added`) and the gradient seven (eight with `added`), in the activations'
-own precision, with sums in float32 and in a fixed order. Only x, y and two numbers per image are kept for the
+what torch.compile makes of it takes three times as long as this (benchmarks/README.md). Here the output takes three
+passes (two reads and a write; one more read with `added`) and the gradient seven (eight with `added`), in the
+activations' own precision, with sums in float32 and in a fixed order. Only x, y and two numbers per image are kept for the
 gradient.
 
 Each program takes a part of one image's pixels: the sums over an image are first written for each part, and the next

@@ -16,11 +16,11 @@ import torch
 from models.config import Config
 from models.train import schedules
 
-# Of eager training on a GPU. Measured on an H100 (benchmarks/README.md): compiling took 21 s and halved each step, so
-# it paid after 44 s. Other hosts compile several times more slowly.
-COMPILE_PAYS_S = 120
+# Of eager training on a GPU. Measured on an H100 (benchmarks/README.md): compiling took 14 s and saved 6 % of each
+# step, so it paid after 250 s. Other hosts compile several times more slowly.
+COMPILE_PAYS_S = 600
 MOST_SIZES = 8  # of batches: torch.compile gives up on a function after so many shapes
-EAGER_SHARE = 0.17  # of a GPU's peak that the eager model reaches: measured there
+EAGER_SHARE = 0.43  # of a GPU's peak that the eager model reaches: measured there
 PEAK = 100e12  # FLOP/s assumed of a GPU we have no figure for
 
 

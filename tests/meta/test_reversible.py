@@ -351,9 +351,10 @@ def test_a_word_left_in_a_buffer_shows(monkeypatch):
     assert hypergradient(problem, hypers, Reversible()).exact is False
 
 
-def test_where_its_gradient_leaves_that_of_tape_the_tape_leaves_itself():
-    """Adam at 300 steps of a net that has learned its 60 rows: the training comes back to the bit, but its gradient
-    is not defined to more digits. Tape in float32 is further from tape in float64 than reversible is from either."""
+def test_where_its_gradient_leaves_that_of_tape():
+    """Adam at 300 steps of a net that has learned its 60 rows: the training comes back to the bit, and its gradient
+    is 5 % from that of tape. Tape in float32 is further from tape in float64; how much of the 5 % comes from the
+    2^-60 that is kept of the averages of g² has not been separated."""
     problem = tanh_network("adam", steps=300)
     hypers = hypers_of(problem, lr_of("adam"))
     ours = hypergradient(problem, hypers, Reversible(), precision="float64")
