@@ -3,8 +3,8 @@
 Eager PyTorch passes over the activations dozens of times for a layer's output and gradient, some of them in float32;
 what torch.compile makes of it takes three times as long as this (benchmarks/README.md). Here the output takes three
 passes (two reads and a write; one more read with `added`) and the gradient seven (eight with `added`), in the
-activations' own precision, with sums in float32 and in a fixed order. Only x, y and two numbers per image are kept for
-the gradient.
+activations' own precision, with sums in float32 and in a fixed order. Only x, y and two numbers per image are kept
+for the gradient.
 
 Each program takes a part of one image's pixels: the sums over an image are first written for each part, and the next
 kernel adds the parts up. Nothing outside a CUDA path imports this file: Triton takes a second to import.

@@ -54,9 +54,11 @@ def test_a_new_source_is_one_file(toy, tmp_path):
         ["list", "toy:mine"],
         ["plot", "toy:mine", "oth"],
     ):
-        done = CliRunner().invoke(app, verb, catch_exceptions=False)
+        done = CliRunner(env={"TUNER_MLRUNS": None}).invoke(app, verb, catch_exceptions=False)
         assert (done.exit_code == 0 and "finished" in done.output + done.stderr) or verb[0] == "plot"
-    done = CliRunner().invoke(app, ["report", "toy:mine", "--to", str(tmp_path / "x.csv")])
+    done = CliRunner(env={"TUNER_MLRUNS": None}).invoke(
+        app, ["report", "toy:mine", "--to", str(tmp_path / "x.csv")]
+    )
     assert done.exit_code == 0 and (tmp_path / "x.csv").read_text().startswith("number,outcome")
 
 

@@ -82,9 +82,11 @@ async def test_every_face_says_the_same(room, tmp_path):
     folder = StudyFolder(room.root / "planted")
     reports = written(snapshot, folder, tmp_path)
     plain = {suffix: flat(unescape(re.sub("<[^>]*>", " ", reports[suffix]))) for suffix in TEXTS}
-    listed = CliRunner().invoke(commands, ["--mlruns", str(room.root), "list"]).output
+    listed = (
+        CliRunner(env={"TUNER_MLRUNS": None}).invoke(commands, ["--mlruns", str(room.root), "list"]).output
+    )
     plotted = flat(
-        CliRunner()
+        CliRunner(env={"TUNER_MLRUNS": None})
         .invoke(commands, ["--mlruns", str(room.root), "plot", "--width", "160", "--no-color"])
         .output
     )

@@ -89,6 +89,12 @@ def time_left(
     return pace.remaining(running, waiting, snapshot.search.parallel, now)
 
 
+def is_finishing(snapshot: Snapshot) -> bool:
+    """Whether every planned trial has ended: what an engine still does is no part of the sweep."""
+    counts = snapshot.counts
+    return bool(counts.ended) and not counts.running and not counts.waiting
+
+
 def last_event_at(snapshot: Snapshot) -> float | None:
     """The newest moment the journal knows of (seconds since the epoch)."""
     moments = [snapshot.opened_at, snapshot.closed_at]
@@ -101,5 +107,5 @@ def elapsed(snapshot: Snapshot, state: State, now: float) -> float | None:
     """Seconds from the first opening to now, or to the last event when no engine runs it."""
     if snapshot.opened_at is None:
         return None
-    end = now if state is State.RUNNING else last_event_at(snapshot)
+    end = now if state is State.RUNNING and not is_finishing(snapshot) else last_event_at(snapshot)
     return max(0.0, (end or now) - snapshot.opened_at)

@@ -14,6 +14,7 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"  # the engine was killed; `tuner resume` goes on
     FAILED = "failed"  # the engine could not run it at all: Snapshot.closed_message says why
     EMPTY = "empty"  # no engine ever opened it
+    READING = "reading"  # a viewer has not read all of it yet, so it can't say
     IDLE = "idle"  # no trial runs; whether more will come, only another program knows
 
     @property

@@ -28,6 +28,7 @@ class StudyTail:
         self.trouble = ""  # why it could not be read at the last try; the last snapshot stays to be looked at
         self._place: Any = None
         self._read = 0
+        self._known = False  # whether it was ever caught up
 
     def glance(self) -> None:
         """See how much there is to read, without reading."""
@@ -36,6 +37,7 @@ class StudyTail:
         if extent.size is None or extent.size != self.extent.size:
             self.caught_up = extent.gone
         self.extent = extent
+        self._known = self._known or self.caught_up
 
     @property
     def gone(self) -> bool:
@@ -49,6 +51,7 @@ class StudyTail:
             return False
         if self.extent.size is not None and self.extent.size < self._read:  # another study under the old name
             self.snapshot, self._place, self._read = Snapshot(study=self.source.name), None, 0
+            self._known = False
         before = self.snapshot.version
         deadline = time.monotonic() + slice_s
         while True:
@@ -65,6 +68,7 @@ class StudyTail:
             if time.monotonic() > deadline:
                 self.caught_up = self.extent.size is not None and self._read >= self.extent.size
                 break
+        self._known = self._known or self.caught_up
         return self.snapshot.version != before
 
     @property
@@ -73,8 +77,8 @@ class StudyTail:
         return self._read / self.extent.size if self.extent.size else 1.0
 
     def state(self) -> State:
-        """How the study stands, given what has been read."""
-        return self.source.state(self.snapshot)
+        """How the study stands; READING until all of it has been read once: what is left could change the answer."""
+        return self.source.state(self.snapshot) if self._known else State.READING
 
     def publication(self) -> Publication | None:
         """How MLflow's copy stands; None where there is none."""

@@ -99,4 +99,5 @@ STATE_TONES = {
     State.FAILED: "no-start",
     State.EMPTY: "quiet",
     State.IDLE: "quiet",
+    State.READING: "quiet",
 }

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..analysis.pace import is_finishing
 from ..study.outcomes import Outcome
 from ..study.snapshot import Counts, Snapshot, Trial
 from ..study.state import State
@@ -168,6 +169,8 @@ def state_word(state: State, snapshot: Snapshot) -> str:
             return "starting"
         if snapshot.stopping:
             return "stopping"
+        if is_finishing(snapshot):
+            return "finishing"
         return "paused" if snapshot.paused else "running"
     return "not started" if state is State.EMPTY else state.value
 
@@ -183,6 +186,8 @@ def state_sentence(state: State, snapshot: Snapshot) -> str:
     if state is State.IDLE:
         return "no trial is running"
     if state is State.RUNNING and snapshot.opened_at is not None:
+        if is_finishing(snapshot):
+            return "all trials have ended; the engine writes the summary"
         if snapshot.stopping:
             return "no new trials; running ones end first"
         if snapshot.paused:

@@ -45,6 +45,8 @@ POLL_S = 0.25  # four looks a second at the journal's size: a person sees no del
 # A snapshot of ten thousand trials takes longer to chart than a poll lasts; then a fifth of the time goes there.
 REST = 4.0
 CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can wait for that
+# While a long study is read for the first time, it is drawn at these shares of it: drawing takes longer than reading.
+PICTURES_AT = (0.05, 0.25, 0.5, 1.0)
 NARROW = 110  # cells; below, only one pane fits beside itself
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
 
@@ -80,6 +82,7 @@ class StudyScreen(SweepScreen):
         self._offered = {key.act for key in keys_for(STUDY, self.possible)}
         self._clock = clock
         self._rest_until = 0.0
+        self._next_picture = PICTURES_AT[0]
         self._charting = False
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
@@ -125,8 +128,11 @@ class StudyScreen(SweepScreen):
         self._read_on()
 
     def _read_on(self) -> None:
-        if time.monotonic() >= self._rest_until:
+        if self.tail.state() is State.READING and self.tail.share_read < self._next_picture:
+            self.state, self.note = State.READING, self._note()
+        elif time.monotonic() >= self._rest_until:
             began = time.monotonic()
+            self._next_picture = next((s for s in PICTURES_AT if s > self.tail.share_read), 1.0)
             self._take(self.tail.snapshot)
             self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
         self._find_out()
@@ -135,8 +141,8 @@ class StudyScreen(SweepScreen):
 
     def _take(self, snapshot: Snapshot) -> None:
         self.state = self.tail.state()
-        self.alive = self.state is State.RUNNING
-        now = ENGINE if self.alive else "" if self.state is State.DONE else RESUMABLE
+        self.alive = self.state in (State.RUNNING, State.READING)
+        now = ENGINE if self.state is State.RUNNING else "" if self.state is State.DONE else RESUMABLE
         self.standing = self.possible & {FILES, now}
         now = self._clock()
         if self.alive or not self.now:
@@ -256,7 +262,17 @@ class StudyScreen(SweepScreen):
         about = f"{self.show_only.value}, {self.order.value}"
         if self.is_mounted:
             self.query_one(PaneTabs).about = about
-            self.query_one(TrialTable).border_subtitle = about
+            self.query_one(TrialTable).border_title = self._table_title
+
+    @property
+    def _table_title(self) -> str:
+        """The table's name, and how it is filtered and sorted where that is not as usual."""
+        unusual = [
+            word.value
+            for word, usual in ((self.show_only, Show.ALL), (self.order, Order.NUMBER))
+            if word is not usual
+        ]
+        return ": ".join(["Trials", *([", ".join(unusual)] if unusual else [])])
 
     # ---- panes
 
@@ -264,7 +280,7 @@ class StudyScreen(SweepScreen):
         for pane, title in PANES:
             widget = self._pane(pane)
             if pane != "grid":
-                widget.border_title = title
+                widget.border_title = self._table_title if pane == "table" else title
             widget.set_class(pane == front, "-front")
         self._title_findings()
         self.query_one("#side").set_class(front != "grid", "-front")

@@ -92,16 +92,14 @@ class Counts(Widget):
             for outcome, amount in counts.tally.items()
             if outcome is not None
         ]
+        if self.state is State.READING:  # what runs and what waits is not known before all has been read
+            return Content(gap).join(_count(*part) for part in parts)
         if counts.running or alive:
             running = words.get(None, "") if alive else "lost" if words else ""
             tone = "$success" if alive else "$quiet"
             parts.append((OUTCOME_SIGNS[None].glyph, counts.running, running, tone))
         parts.append(("·", counts.waiting, "waiting" if words else "", "$quiet"))
-        return Content(gap).join(
-            Content.assemble((f"{sign} ", tone), (f"{amount}", f"bold {tone}" if amount else "$quiet"),
-                             (f" {word}" if word else "", "$quiet"))
-            for sign, amount, word, tone in parts
-        )  # fmt: skip
+        return Content(gap).join(_count(*part) for part in parts)
 
     def _best(self, objective: str = "") -> Content:
         best = self.snapshot.best
@@ -121,6 +119,14 @@ class Counts(Widget):
             return "MLflow behind: `tuner publish`"
         # A publisher works in batches, so a little behind is its normal state.
         return f"MLflow {copy.behind_events} events behind" if copy.behind_bytes > 20_000 else "MLflow ✓"
+
+
+def _count(sign: str, amount: int, word: str, tone: str) -> Content:
+    return Content.assemble(
+        (f"{sign} ", tone),
+        (f"{amount}", f"bold {tone}" if amount else "$quiet"),
+        (f" {word}" if word else "", "$quiet"),
+    )
 
 
 def share_bar(snapshot: Snapshot, width: int) -> Content:

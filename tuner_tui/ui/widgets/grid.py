@@ -1,8 +1,9 @@
 """The scatterplots: one panel per hyperparameter, grouped as in the search file.
 
 A panel is drawn when it is on view and its scatter, size or selection changed, and then kept. Drawing one takes
-milliseconds, thirteen of them a tenth of a second, so dirty panels are redrawn a few at a time between keys and
-keep their old picture until then: no key waits for the plots.
+milliseconds, thirteen of them a tenth of a second, so dirty panels are redrawn a few at a time between keys: no key
+waits for the plots. They are shown together once all are drawn, so that one screen never shows two moments, and only
+rows that differ are sent to the terminal.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Panel:
     region: Region  # within the grid's virtual space
     drawn_for: Picture = ()
     strips: tuple[Strip, ...] = ()
+    next: tuple[Strip, ...] | None = None  # drawn, and shown when the others on view are drawn too
 
 
 class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
@@ -167,6 +169,19 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         if dirty:
             self._drawing = True
             self.set_timer(0.001, self._draw_some)
+        else:
+            self._show()
+
+    def _show(self) -> None:
+        """Put the new drawings in place of the old, all in one frame; only rows that differ are painted."""
+        for panel in self.panels:
+            if panel.next is None:
+                continue
+            old, panel.strips, panel.next = panel.strips, panel.next, None
+            for row, strip in enumerate(panel.strips):
+                if row >= len(old) or old[row] != strip:
+                    line = Region(panel.region.x, panel.region.y + row, panel.region.width, 1)
+                    self.refresh(line.translate(-self.scroll_offset))
 
     def _draw(self, panel: Panel) -> None:
         from ...view.draw import draw_panel
@@ -174,14 +189,13 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         base = self.rich_style
         width, height = panel.region.size
         lines = draw_panel(panel.scatter, width, height, selected=self.selected)
-        panel.strips = tuple(
+        panel.next = tuple(
             Strip([Segment(run.text, base + Style.parse(run.style)) for run in line]).adjust_cell_length(
                 width, base
             )
             for line in lines
         )
         panel.drawn_for = self._picture(panel)
-        self.refresh(panel.region.translate(-self.scroll_offset))
 
     @property
     def settled(self) -> bool:
