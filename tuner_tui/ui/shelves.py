@@ -13,7 +13,8 @@ MIN_HEIGHT = 8  # rows of a panel: title, axis and five rows of points; below th
 LEAST_HEIGHT = 6  # in a terminal of a dozen rows: one panel that still has axes
 GOOD_HEIGHT = 10  # seven rows of points: enough to see a trend
 MIN_WIDTH = 28  # cells of a panel: numbers at the axis and twenty columns of points
-MAX_HEIGHT = 16  # a taller panel spreads the same points thinner
+LEAST_WIDTH = 19  # where only this puts all panels on view: numbers at the axis and a dozen columns
+MAX_HEIGHT = 30  # a taller panel spreads the same points thinner, though thousands of them fill even this
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,23 @@ def _fill(groups: Sequence[str], columns: int, *, keep_whole: bool) -> tuple[She
 def arrangement(
     groups: Sequence[str], width: int, height: int, usual_columns: int
 ) -> tuple[int, tuple[Shelf, ...]]:
-    """Number of columns, and the shelves: narrower panels than usual where that puts all of them on view."""
+    """Number of columns, and the shelves: smaller panels than usual where that puts all of them on view.
+
+    Panels first become narrower, then lose the headings of their groups, then become as low as axes allow. What
+    does not fit even so has panels of usual size, and the grid scrolls.
+    """
     usual_columns = max(1, min(usual_columns, len(groups)))
-    most = max(usual_columns, min(len(groups), width // MIN_WIDTH))
-    for enough in (GOOD_HEIGHT, MIN_HEIGHT):
+    bare = [""] * len(groups)
+    for names, narrowest, enough in (
+        (groups, MIN_WIDTH, GOOD_HEIGHT),
+        (groups, MIN_WIDTH, MIN_HEIGHT),
+        (bare, MIN_WIDTH, MIN_HEIGHT),
+        (bare, LEAST_WIDTH, MIN_HEIGHT),
+        (bare, LEAST_WIDTH, LEAST_HEIGHT),
+    ):
+        most = max(usual_columns, min(len(groups), width // narrowest))
         for columns in range(usual_columns, most + 1):
-            arranged = shelves(groups, columns)
+            arranged = shelves(names, columns)
             if len(arranged) * (enough + _heading_rows(arranged)) <= height:
                 return columns, arranged
     return usual_columns, shelves(groups, usual_columns)
@@ -114,8 +126,9 @@ def shelf_heights(shelves: Sequence[Shelf], height: int) -> tuple[int, ...]:
         return ()
     heading = _heading_rows(shelves)
     least = max(LEAST_HEIGHT, min(MIN_HEIGHT, height - heading)) + heading
-    visible = max(1, min(len(shelves), height // least))
-    each, spare = divmod(max(height, least), visible)
+    all_fit = len(shelves) * (LEAST_HEIGHT + heading) <= height
+    visible = len(shelves) if all_fit else max(1, min(len(shelves), height // least))
+    each, spare = divmod(height if all_fit else max(height, least), visible)
     if each >= MAX_HEIGHT + heading:
         return (MAX_HEIGHT + heading,) * len(shelves)
     return tuple(each + (i % visible < spare) for i in range(len(shelves)))
