@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from models.train import train
+from tuner_tui.sources.journal import JournalSource
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.ui.app import TunerApp
 from tuner_tui.ui.screens.study import StudyScreen
@@ -42,7 +43,7 @@ async def screenshot(folder: StudyFolder, size: tuple[int, int], path: Path) -> 
     closed = folder.snapshot().closed_at or 0.0
     app = TunerApp(
         folder.path.parent, launch=lambda text: folder, find_lr=lambda text: folder,
-        resume=lambda study: None, attach=folder, clock=lambda: closed,
+        resume=lambda study: None, attach=JournalSource(folder), clock=lambda: closed,
     )  # fmt: skip
     async with app.run_test(size=size) as pilot:
         await pilot.pause()

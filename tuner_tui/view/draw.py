@@ -181,7 +181,7 @@ def _strip(scatter: Scatter, area: Canvas, color: bool) -> Line:
         for share in shares
     )
     sign = OUTCOME_SIGNS[Outcome.NO_START]
-    label = cut(f"{top:.0%}", area.left).rjust(area.left)
+    label = f"{top:.0%}"[: area.left].rjust(area.left)  # "100" where that is all there is room for
     return (Run(label, TEXT if color else ""), Run(blocks, sign.style if color else ""))
 
 

@@ -115,7 +115,7 @@ def _panel(ax: Any, scatter: Scatter) -> None:
     ax.set_axisbelow(True)
     for set_ticks, ticks in ((ax.set_xticks, _ticks(scatter.x)), (ax.set_yticks, _ticks(scatter.y))):
         set_ticks([tick.position for tick in ticks], [_plain(tick.label) for tick in ticks])
-    if scatter.absent:
+    if scatter.absent and not crowds:  # beside the marks of a crowd there is no room
         ax.set_title(f"{scatter.absent} without", loc="right", fontsize=7, color="#909090")
     _lines(ax, scatter)
     _points(ax, scatter)
