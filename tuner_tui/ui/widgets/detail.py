@@ -101,17 +101,23 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         if shown_for == self._shown_for:
             return
         self._shown_for = shown_for
-        text.update(head)
         more.display = True
-        more.update(
+        self._put(text, head)
+        self._put(
+            more,
             trial_text(
                 trial,
                 self.snapshot,
                 width=width,
                 traceback=last_lines(files.traceback(trial.number), TAIL_LINES) if files else (),
                 log=last_lines(files.log(trial.number), TAIL_LINES) if files else None,
-            )
+            ),
         )
+
+    def _put(self, part: Static, content: Content) -> None:
+        """Change a text; what lies below is laid out anew only where the text needs another number of lines."""
+        height = content.get_height({}, max(1, part.content_region.width))
+        part.update(content, layout=height != part.content_region.height)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

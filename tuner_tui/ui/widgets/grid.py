@@ -22,6 +22,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ...view.charts import Scatter
+from ..painting import changed
 from ..shelves import Shelf, arrangement, shelf_heights
 
 DRAW_S = 0.012  # of drawing between two looks at the keyboard
@@ -179,9 +180,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
                 continue
             old, panel.strips, panel.next = panel.strips, panel.next, None
             for row, strip in enumerate(panel.strips):
-                if row >= len(old) or old[row] != strip:
-                    line = Region(panel.region.x, panel.region.y + row, panel.region.width, 1)
-                    self.refresh(line.translate(-self.scroll_offset))
+                if span := changed(old[row] if row < len(old) else None, strip):
+                    part = Region(panel.region.x + span[0], panel.region.y + row, span[1] - span[0], 1)
+                    self.refresh(part.translate(-self.scroll_offset))
 
     def _draw(self, panel: Panel) -> None:
         from ...view.draw import draw_panel

@@ -13,10 +13,12 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from ..painting import changed
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         self.cursor: int | None = None
         self._columns: tuple[Column, ...] = ()
         self._styles_now: dict[str, Style] = {}
+        self._painted: dict[int, Strip] = {}  # by line
 
     def columns(self) -> tuple[Column, ...]:
         """The columns for the width there is."""
@@ -74,7 +77,15 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         self._columns = self.columns()
         width = sum(column.width + 1 for column in self._columns)
         self.virtual_size = Size(width, self.row_count + 1)
-        self.refresh()
+        self.repaint()
+
+    def repaint(self) -> None:
+        """Paint again what differs from what is on the screen."""
+        if not self.is_mounted:
+            return
+        for y in range(self.size.height):
+            if span := changed(self._painted.get(y), self._rendered(y)):
+                self.refresh(Region(span[0], y, span[1] - span[0], 1))
 
     def move_cursor(self, row: int | None) -> None:
         """Put the cursor on a row and bring it on view."""
@@ -86,10 +97,11 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
                 self.scroll_to(y=row, animate=False, immediate=True)
             elif row >= top + height:
                 self.scroll_to(y=row - height + 1, animate=False, immediate=True)
-        self.refresh()
+        self.repaint()
 
     def notify_style_update(self) -> None:
         self._styles_now.clear()
+        self._painted.clear()
         super().notify_style_update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -109,6 +121,10 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         return self._styles_now[name]
 
     def render_line(self, y: int) -> Strip:
+        self._painted[y] = strip = self._rendered(y)
+        return strip
+
+    def _rendered(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         if y == 0:
             cells = [(column.title, "header") for column in self._columns]

@@ -52,7 +52,7 @@ class TrialTable(Rows):
 
     def watch_now(self) -> None:
         if self.snapshot.counts.running:
-            self.refresh()
+            self.repaint()
 
     def _to_the_end(self) -> None:
         if self.selected is None:
