@@ -174,15 +174,23 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
             self._show()
 
     def _show(self) -> None:
-        """Put the new drawings in place of the old, all in one frame; only rows that differ are painted."""
+        """Put the new drawings in place of the old, all in one frame; only rows that differ are painted.
+
+        One region per row: Textual sends a row's cells up to the end of each region, and again for the next.
+        """
+        spans: dict[int, tuple[int, int]] = {}
         for panel in self.panels:
             if panel.next is None:
                 continue
             old, panel.strips, panel.next = panel.strips, panel.next, None
             for row, strip in enumerate(panel.strips):
                 if span := changed(old[row] if row < len(old) else None, strip):
-                    part = Region(panel.region.x + span[0], panel.region.y + row, span[1] - span[0], 1)
-                    self.refresh(part.translate(-self.scroll_offset))
+                    left, right = panel.region.x + span[0], panel.region.x + span[1]
+                    y = panel.region.y + row
+                    before = spans.get(y, (left, right))
+                    spans[y] = (min(before[0], left), max(before[1], right))
+        for y, (left, right) in spans.items():
+            self.refresh(Region(left, y, right - left, 1).translate(-self.scroll_offset))
 
     def _draw(self, panel: Panel) -> None:
         from ...view.draw import draw_panel
