@@ -435,7 +435,8 @@ def _open_screen(root: Path, attach: Source | None) -> None:
 
 
 def _terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether there is a terminal that a screen can be drawn on."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def main() -> None:
@@ -448,8 +449,10 @@ def main() -> None:
 
         if not isinstance(error, REFUSALS):
             raise
-        for line in str(error).splitlines():
-            print(f"tuner: {line}", file=sys.stderr)
+        from .study.text import printable
+
+        for line in str(error).splitlines():  # it may quote other people's code
+            print(f"tuner: {printable(line)}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 

@@ -13,7 +13,14 @@ from support.studies import small_snapshot
 from tuner_tui.report.summary_folder import summary_path, write_summary
 from tuner_tui.study.folder import StudyFolder
 
-ALL = ["crash-bias.txt", "scatterplots.png", "scatterplots.svg", "scatterplots.txt", "summary.json"]
+ALL = [
+    "best-so-far.txt",
+    "crash-bias.txt",
+    "scatterplots.png",
+    "scatterplots.svg",
+    "scatterplots.txt",
+    "summary.json",
+]
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def test_the_folder_holds_the_report_and_the_plots_in_three_forms(folder):
 
 def test_an_empty_study_has_a_summary_too(folder):
     assert write_summary(folder, studies.empty_snapshot()) == ()
-    assert files(folder) == ALL[1:]  # nothing failed, so there is nothing to say of it
+    assert files(folder) == ALL[2:]  # nothing failed, so there is nothing to say of it
 
 
 def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(folder, monkeypatch):
@@ -53,7 +60,13 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
     with monkeypatch.context() as patch:
         patch.setattr(tuner_tui.view.picture, "save_picture", fail)
         problems = write_summary(folder, small_snapshot())
-    assert files(folder) == ["crash-bias.txt", "problems.txt", "scatterplots.txt", "summary.json"]
+    assert files(folder) == [
+        "best-so-far.txt",
+        "crash-bias.txt",
+        "problems.txt",
+        "scatterplots.txt",
+        "summary.json",
+    ]
     said = (summary_path(folder) / "problems.txt").read_text()
     assert said.splitlines() == list(problems) and len(problems) == 2
     assert said.startswith(
@@ -67,4 +80,4 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
 def test_a_folder_that_cannot_be_made_is_told_not_raised(folder):
     summary_path(folder).write_text("a file stands here")
     problems = write_summary(folder, small_snapshot())
-    assert len(problems) == 6 and all(str(summary_path(folder)) in problem for problem in problems)
+    assert len(problems) == 7 and all(str(summary_path(folder)) in problem for problem in problems)

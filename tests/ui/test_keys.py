@@ -366,6 +366,9 @@ async def test_v_goes_from_the_plots_to_the_other_findings_and_back(room):
         assert "3 trials never started" in shown and pane.region and not grid.region
         await pilot.press("v")
         await settle(pilot)
+        assert screen.finding.id == "best-so-far" and pane.region
+        await pilot.press("v")
+        await settle(pilot)
         assert grid.region and not pane.region
 
 
@@ -387,7 +390,16 @@ async def test_findings_are_tabs_titles_and_palette_commands(room):
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         tabs = screen.query_one(PaneTabs)
-        assert str(tabs.render()).split() == ["Plots", "Crash", "bias", "Trials", "Detail"]
+        assert str(tabs.render()).split() == [
+            "Plots",
+            "Crash",
+            "bias",
+            "Best",
+            "so",
+            "far",
+            "Trials",
+            "Detail",
+        ]
         await pilot.click(PaneTabs, offset=(2, 0))
         await settle(pilot)
         assert screen.query_one("#grid").display and screen.finding.id == "scatterplots"

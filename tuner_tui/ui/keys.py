@@ -70,7 +70,7 @@ KEYS: tuple[Key, ...] = (
     Key("next_pane", "tab", "tab", "pane", "Next pane", (STUDY,)),
     Key("previous_pane", "shift+tab", "⇧tab", "pane back", "Previous pane", (STUDY,), footer=False),
     Key("detail", "enter,space", "⏎", "detail", "Show the selected trial", (STUDY,)),
-    Key("finding", "v", "v", "view", "The next view: plots, crash bias", (STUDY,)),
+    Key("finding", "v", "v", "view", "The next view: plots, crash bias, best", (STUDY,)),
     Key("best", "b", "b", "best", "Jump to the best trial", (STUDY,)),
     Key("overview", "o", "o", "overview", "Select no trial: the study as a whole", (STUDY,), footer=False),
     Key("show", "f", "f", "filter", "All trials, failed only, running ones", (STUDY,), heading="List"),

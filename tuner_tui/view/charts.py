@@ -88,10 +88,7 @@ class Scatter:
 def scatters(snapshot: Snapshot) -> tuple[Scatter, ...]:
     """One scatter for each hyperparameter of the search; none when no search is known yet."""
     losses = loss_scale(snapshot)
-    y = Axis(
-        snapshot.objective, "log" if losses.log else "linear", losses.low, losses.high,
-        usual(losses.ladder), losses.ladder,
-    )  # fmt: skip
+    y = loss_axis(snapshot.objective, losses)
     best = snapshot.best.number if snapshot.best else None
     trials = list(snapshot.trials.values())
     # A trial that runs and has no loss yet is in no panel: there is nothing to say about it.
@@ -101,6 +98,12 @@ def scatters(snapshot: Snapshot) -> tuple[Scatter, ...]:
     return tuple(
         _scatter(hyperparameter, y, shown, silent, heights) for hyperparameter in snapshot.search.space
     )
+
+
+def loss_axis(objective: str, losses: LossScale) -> Axis:
+    """The axis that all panels of a study share."""
+    scale = "log" if losses.log else "linear"
+    return Axis(objective, scale, losses.low, losses.high, usual(losses.ladder), losses.ladder)
 
 
 class _Heights(NamedTuple):

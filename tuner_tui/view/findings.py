@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.rate import RateCurve, rate_curve
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
+from . import best_so_far
 from .draw import Line, Run
 from .page import as_text, page_lines
 from .rate import RATE_HEIGHT, rate_panel, rate_words
@@ -81,6 +82,16 @@ def text_lines(texts: tuple[str, ...], width: int) -> tuple[Line, ...]:
 
 SCATTERPLOTS = Finding("scatterplots", "Plots", _plots, _draw_plots)
 RATE = Finding("rate", "Learning rate", _rate, _draw_rate, lambda found: (rate_words(*found),))
+BEST_SO_FAR = Finding(
+    "best-so-far",
+    "Best so far",
+    best_so_far.find,
+    lambda found, width, color: (
+        *best_so_far.panel(found, width, color=color),
+        *text_lines((best_so_far.sentence(found),), width),
+    ),
+    lambda found: (best_so_far.sentence(found),),
+)
 CRASH_BIAS = Finding(
     "crash-bias",
     "Crash bias",
@@ -89,7 +100,7 @@ CRASH_BIAS = Finding(
     _say_crashes,
 )
 
-FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS)
+FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR)
 
 
 def all_findings(snapshot: Snapshot, width: int, *, color: bool) -> str:
