@@ -7,13 +7,14 @@ A GPU runs the Triton kernels of fused_norm.py. Elsewhere the formulas above are
 As operations of PyTorch's own kind they go through torch.compile and CUDA graphs as they are.
 """
 
-import functools
-import warnings
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from models.network.kernels import kernels
+
+KERNELS = "models.network.fused_norm"
 
 
 class NormReLU(torch.autograd.Function):
@@ -68,7 +69,7 @@ def output(
 def _output_on_gpu(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float, added: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    fused = _fused()
+    fused = kernels(KERNELS)
     if not (fused and fused.takes(x)):
         return output._init_fn(x, weight, bias, eps, added)
     return fused.output(x, weight, bias, eps, added)
@@ -100,7 +101,7 @@ def gradient(
 def _gradient_on_gpu(
     dy: Tensor, x: Tensor, y: Tensor, weight: Tensor, moments: Tensor, added: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    fused = _fused()
+    fused = kernels(KERNELS)
     if not (fused and fused.takes(x)):
         return gradient._init_fn(dy, x, y, weight, moments, added)
     return fused.gradient(dy, x, y, weight, moments, added)
@@ -117,16 +118,3 @@ def _gradient_shapes(
 def _normalised(x: Tensor, moments: Tensor) -> Tensor:
     """x [B, C, H, W] with mean 0 and deviation 1 in each image, float32."""
     return (x.float() - moments[:, 0, None, None, None]) * moments[:, 1, None, None, None]
-
-
-@functools.cache
-def _fused() -> ModuleType | None:
-    """The module of the Triton kernels, imported when first needed: importing Triton takes a second."""
-    try:
-        from models.network import fused_norm
-    except ImportError as error:
-        warnings.warn(
-            f"no fused normalisation on this GPU, a slower one is used: {error}; install triton", stacklevel=2
-        )
-        return None
-    return fused_norm

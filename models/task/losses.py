@@ -17,16 +17,14 @@ dtype and as large as they are; autograd would keep the softmax and the differen
 GPU the pass is one Triton kernel (models/task/fused.py); elsewhere it is `_reference`, a few rows at a time.
 """
 
-import functools
 import math
-import warnings
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.config import Config
+from models.network.kernels import kernels
 
 ROWS = 512  # softmaxes worked on at a time: four buffers of 512 x 256 floats stay in a 2 MiB cache
 ROWS_ON_GPU = 1 << 14  # where there is no Triton: 16 MiB a buffer, enough to keep a GPU busy
@@ -127,7 +125,7 @@ def loss_and_gradient(
 def _on_gpu(
     z: Tensor, y: Tensor, emd2: float, emd: float, xent: float, wanted: bool
 ) -> tuple[Tensor, Tensor]:
-    fused = _fused()
+    fused = kernels("models.task.fused")
     if not (fused and fused.takes(z)):
         return _reference(z, y, emd2, emd, xent, wanted)
     loss, dz = outputs(z, wanted)
@@ -183,16 +181,3 @@ def _reference(
                 p.scatter_add_(-1, at, torch.full_like(cost, -xent))
             dz[some] = p
     return loss, dz
-
-
-@functools.cache
-def _fused() -> ModuleType | None:
-    """The module of the Triton kernel, imported when first needed: importing Triton takes a second."""
-    try:
-        from models.task import fused
-    except ImportError as error:
-        warnings.warn(
-            f"no fused loss on this GPU, a slower one is used: {error}; install triton", stacklevel=2
-        )
-        return None
-    return fused
