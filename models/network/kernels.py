@@ -1,4 +1,4 @@
-"""Triton kernels where there are any: a module of kernels is imported when first needed, for Triton takes a second."""
+"""Triton kernels where there are any. Their modules are imported when first needed, for Triton takes a second."""
 
 import functools
 import importlib

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.network.kernels import kernels
 from models.task import losses
 from models.task.losses import level_loss
 
@@ -155,7 +156,7 @@ def test_without_triton_the_reference_is_used_and_one_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)  # importing it now raises ImportError
     monkeypatch.delitem(sys.modules, "models.task.fused", raising=False)
     monkeypatch.delattr("models.task.fused", raising=False)
-    losses._fused.cache_clear()
+    kernels.cache_clear()
     try:
         z, y = torch.randn(5, 256), torch.arange(5)
         with pytest.warns(UserWarning, match="install triton") as warned:
@@ -164,7 +165,7 @@ def test_without_triton_the_reference_is_used_and_one_line_says_so(monkeypatch):
         assert len(warned) == 1
         torch.testing.assert_close((loss, dz), losses._reference(z, y, 1.0, 0.0, 0.3, True))
     finally:
-        losses._fused.cache_clear()
+        kernels.cache_clear()
 
 
 @pytest.mark.gpu
