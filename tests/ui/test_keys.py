@@ -403,3 +403,41 @@ async def test_findings_are_tabs_titles_and_palette_commands(room):
         await pilot.click(PaneTabs, offset=(2, 0))
         await settle(pilot)
         assert screen.query_one("#grid").display and screen.finding.id == "scatterplots"
+
+
+async def test_one_plot_alone_and_the_next(room):
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        grid = screen.query_one(ScatterGrid)
+        names = [scatter.name for scatter in grid.scatters]
+        await pilot.press("m")
+        await settle(pilot)
+        assert [panel.scatter.name for panel in grid.panels] == names[:1]
+        assert grid.panels[0].region.height >= grid.content_region.height - 1  # its group's heading stays
+        await pilot.press("right", "right", "left")
+        await settle(pilot)
+        assert [panel.scatter.name for panel in grid.panels] == [names[1]]
+        await pilot.press("left", "left")  # round to the last
+        assert grid.maximised == names[-1]
+        await pilot.press("v", "m")  # from another view it comes back to the plots
+        await settle(pilot)
+        assert grid.display and grid.maximised is None and len(grid.panels) == len(names)
+        await pilot.click(ScatterGrid, offset=(20, 5), times=2)
+        await settle(pilot)
+        assert grid.maximised == names[0]
+
+
+async def test_the_plots_take_the_whole_width(room):
+    folder = room.study("small-1", studies.small_events())
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        grid, side = pilot.app.screen.query_one(ScatterGrid), pilot.app.screen.query_one("#side")
+        before = grid.size.width
+        await pilot.press("w")
+        await settle(pilot)
+        assert grid.size.width > before + 40 and not side.display
+        await pilot.press("w")
+        await settle(pilot)
+        assert grid.size.width == before and side.display

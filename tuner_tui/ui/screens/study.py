@@ -383,8 +383,25 @@ class StudyScreen(SweepScreen):
             pane.scroll_page_up(animate=False)
 
     def action_columns(self, by: int) -> None:
-        """More hyperparameters than the table is wide: look further right."""
+        """Turn to another plot while one is maximised; else look further right in the table."""
+        grid = self.query_one(ScatterGrid)
+        if grid.maximised and grid.display:
+            grid.turn(by)
+            return
         self.query_one(TrialTable).scroll_relative(x=by * 12, animate=False)
+
+    def action_maximise(self) -> None:
+        """One plot alone, with the whole pane for it; or all of them again."""
+        grid = self.query_one(ScatterGrid)
+        self.action_look_at(SCATTERPLOTS.id)
+        if grid.maximised:
+            grid.maximised = None
+        else:
+            grid.turn(0)
+
+    def action_side(self) -> None:
+        """On a wide screen the plots can have the whole width."""
+        self.query_one("#body").toggle_class("-alone")
 
     def action_best(self) -> None:
         best = self.snapshot.best

@@ -23,7 +23,7 @@ from textual.strip import Strip
 
 from ...view.charts import Scatter
 from ..painting import changed
-from ..shelves import Shelf, arrangement, shelf_heights
+from ..shelves import Shelf, arrangement, shelf_heights, shelves
 
 DRAW_S = 0.012  # of drawing between two looks at the keyboard
 SELECT_S = 0.03  # plots wait so long for a selection to come to rest: a held key repeats as fast
@@ -51,6 +51,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
     why_empty: reactive[str] = reactive("")
+    maximised: reactive[str | None] = reactive(None, repaint=False)  # the hyperparameter shown alone
 
     @dataclass
     class Picked(Message):
@@ -70,6 +71,18 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     def watch_scatters(self) -> None:
         self._lay_out()
         self._draw_soon()
+
+    def watch_maximised(self) -> None:
+        self.scroll_home(animate=False)
+        self._lay_out()
+        self._draw_soon()
+
+    def turn(self, by: int) -> None:
+        """Maximise a panel: the next, the one before, or, if none is, the first."""
+        names = [scatter.name for scatter in self.scatters]
+        if names:
+            at = names.index(self.maximised) + by if self.maximised in names else 0
+            self.maximised = names[at % len(names)]
 
     def watch_selected(self) -> None:
         if not self._drawing and self.is_mounted:
@@ -100,7 +113,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     def _lay_out(self) -> None:
         """Give every scatter its region; a panel keeps its drawing where only its scatter changed."""
         width, height = self._room()
-        names = tuple((scatter.name, scatter.group) for scatter in self.scatters)
+        alone = [scatter for scatter in self.scatters if scatter.name == self.maximised]
+        shown = alone or self.scatters
+        names = tuple((scatter.name, scatter.group) for scatter in shown)
         if self._laid_for == (names, width, height):
             now = {scatter.name: scatter for scatter in self.scatters}
             for panel in self.panels:  # of which there are none while another pane hides this one
@@ -111,21 +126,25 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self._laid_for = (names, width, height)
         old = {panel.scatter.name: panel for panel in self.panels}
         self.panels, self._shelves, self._canvas = [], [], {}
-        if not self.scatters or width < 1 or height < 1:
+        if not shown or width < 1 or height < 1:
             self.virtual_size = Size(width, height)
             self.refresh()
             return
         from ...view.page import columns_for
 
         width -= 1  # the scroll bar's, whether it shows or not: panels must not jump when it comes
-        columns, arranged = arrangement([group for _, group in names], width, height, columns_for(width))
+        groups = [group for _, group in names]
+        columns, arranged = 1, shelves(groups, 1)
+        if not alone:
+            columns, arranged = arrangement(groups, width, height, columns_for(width))
         self._column_width = (width + _GAP) // columns
         top = 0
-        for shelf, rows in zip(arranged, shelf_heights(arranged, height), strict=True):
+        heights = (height,) if alone else shelf_heights(arranged, height)
+        for shelf, rows in zip(arranged, heights, strict=True):
             self._shelves.append((top, rows, shelf))
             head = 1 if any(s.headings for s in arranged) else 0
             for place in shelf.places:
-                scatter = self.scatters[place.panel]
+                scatter = shown[place.panel]
                 region = Region(
                     place.column * self._column_width, top + head, self._column_width - _GAP, rows - head
                 )
@@ -268,6 +287,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         x, y = offset.x, offset.y + self.scroll_offset.y
         for panel in self._canvas.get(y, ()):
             if panel.region.contains(x, y):
+                if event.chain > 1:  # a double click
+                    self.maximised = None if self.maximised else panel.scatter.name
+                    return
                 width, height = panel.region.size
                 found = trial_at(panel.scatter, width, height, x - panel.region.x, y - panel.region.y)
                 if found is not None:
