@@ -169,3 +169,17 @@ def test_a_click_in_a_crowd_finds_a_trial_that_is_there():
         found = trial_at(scatter, 50, 13, area.left + column, area.top + area.rows - 1 - row)
         assert found == cell.trial
     assert scatter.y.label == OBJECTIVE
+
+
+def test_on_light_paper_more_is_darker():
+    from tuner_tui.view.signs import LIGHT_LINES, LIGHT_SHADES, LINES
+
+    def brightness(style):
+        colour = style.split("#")[1]
+        return sum(int(colour[i : i + 2], 16) * w for i, w in ((0, 0.299), (2, 0.587), (4, 0.114)))
+
+    dark, light = ([brightness(sign.style) for sign in signs] for signs in (LINES, LIGHT_LINES))
+    assert dark == sorted(dark) and light == sorted(light, reverse=True)
+    width = planted(3000)[1]
+    styles = {run.style for line in draw_panel(width, 50, 13, light=True) for run in line}
+    assert styles & {sign.style for sign in LIGHT_SHADES}

@@ -21,6 +21,8 @@ from .charts import Scatter
 from .labels import FILLER, clean, cut
 from .signs import (
     FRAME,
+    LIGHT_LINES,
+    LIGHT_SHADES,
     LINES,
     OUTCOME_SIGNS,
     PLAIN_LINES,
@@ -93,17 +95,23 @@ def draw_panel(
     *,
     selected: int | None = None,
     color: bool = True,
+    light: bool = False,
     title: bool = True,
 ) -> tuple[Line, ...]:
-    """`height` lines, each `width` cells wide. Without `color` every style is "" and signs alone speak."""
+    """`height` lines, each `width` cells wide. Without `color` every style is "" and signs alone speak.
+
+    `light`: for a light background, where more is darker.
+    """
     area = canvas(scatter, width, height, title=title)
     if not area.drawable:
         return draw_cells(scatter, width, height, {}, {}, color=color, title=title)
     cells = reduce(scatter, area.columns, area.rows)
     if area.strip and sum(map(len, cells.lines.values())) > SINGLE * area.columns:
-        columns = _shades(scatter, area.columns, color)
+        columns = _shades(
+            scatter, area.columns, (LIGHT_SHADES if light else SHADES) if color else PLAIN_SHADES
+        )
     else:
-        levels = LINES if color else PLAIN_LINES
+        levels = (LIGHT_LINES if light else LINES) if color else PLAIN_LINES
         most = cells.most
         columns = {
             column: levels[line_level(len(trials), most, len(levels))]
@@ -156,12 +164,11 @@ def _ceiling(shares: list[float | None]) -> float:
     return next(c for c in CEILINGS if c >= max((s for s in shares if s is not None), default=0.0))
 
 
-def _shades(scatter: Scatter, columns: int, color: bool) -> dict[int, Sign]:
+def _shades(scatter: Scatter, columns: int, levels: tuple[Sign, ...]) -> dict[int, Sign]:
     """Behind the points, a shade for the columns where clearly more trials never started than in the whole panel."""
     counts = crash_counts(scatter, columns)
     trials, dead = sum(n for n, _ in counts), sum(d for _, d in counts)
     overall = dead / max(1, trials)
-    levels = SHADES if color else PLAIN_SHADES
     shades: dict[int, Sign] = {}
     for column, (n, d) in enumerate(counts):
         error = math.sqrt(overall * (1 - overall) / n) if n else 0.0

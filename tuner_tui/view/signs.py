@@ -48,8 +48,17 @@ LINES = (
     Sign("┃", "#dc4038", 0),
     Sign("┃", "bold #ff3b30", 0),
 )
+# The same on light paper: from pale to deep.
+LIGHT_LINES = (
+    Sign("│", "#ecc4c0", 0),
+    Sign("│", "#e09a94", 0),
+    Sign("│", "#d4665e", 0),
+    Sign("┃", "#c8332a", 0),
+    Sign("┃", "bold #a80f08", 0),
+)
 # Never started, where lines would stand in most columns: the columns with the largest shares are shaded.
 SHADES = (Sign("░", "#6e3c3c", 0), Sign("░", "#c44640", 0))
+LIGHT_SHADES = (Sign("░", "#e09a94", 0), Sign("░", "#c8332a", 0))
 PLAIN_SHADES = (Sign("░", "", 0),)
 PLAIN_LINES = tuple(Sign(glyph, "", 0) for glyph in "│║┃")  # one, two, many
 

@@ -19,7 +19,7 @@ SIGNS = (
     (signs.FINISHED, "finished: ended by itself; reliable"),
     (signs.UNFINISHED, "unfinished: a loss, then an early end"),
     (signs.LINES[2], "never started: ended without a loss"),
-    (signs.LINES[4], "the brighter, the more of them there"),
+    (signs.LINES[4], "the stronger, the more of them there"),
     (signs.Sign("▅", signs.LINES[2].style, 0), "under the axis: their share, by column"),
     (signs.SHADES[1], "many of them: a share above the rest's"),
     (signs.Sign("⣾", signs.FINISHED.style, 0), "a crowd: dots, coloured by share"),

@@ -216,7 +216,8 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
         base = self.rich_style
         width, height = panel.region.size
-        lines = draw_panel(panel.scatter, width, height, selected=self.selected)
+        light = not self.app.current_theme.dark
+        lines = draw_panel(panel.scatter, width, height, selected=self.selected, light=light)
         panel.next = tuple(
             Strip([Segment(run.text, base + Style.parse(run.style)) for run in line]).adjust_cell_length(
                 width, base
