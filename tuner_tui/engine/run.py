@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..search.problems import nearest
 from ..search.search import Search
+from ..study import cached_fold
 from ..study.bury import bury
 from ..study.events import StudyClosed, StudyOpened
 from ..study.folder import StudyFolder, StudyLock
@@ -98,6 +99,7 @@ def run_study(
                 why = "stopped" if snapshot.counts.waiting else "completed"
                 journal.append([closed := StudyClosed(time.time(), why)])
                 snapshot = fold_all(snapshot, [closed])
+                cached_fold.save(folder, snapshot)
                 on_change(snapshot)
         except BadTarget as error:
             journal.append([StudyClosed(time.time(), "failed", str(error))])

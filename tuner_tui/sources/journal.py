@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..study import cached_fold
 from ..study.folder import StudyFolder, list_studies
 from ..study.journal import JournalReader
 from ..study.publication import Publication, publication
@@ -43,6 +44,8 @@ class JournalSource(Source):
         """The events behind byte `since`, about BITE_BYTES of them; a torn last line is not there yet."""
         if since is None:
             self._reader = JournalReader(self.folder.journal)
+            if kept := cached_fold.load(self.folder):
+                return Batch((), kept[1], kept[1], kept[0])
         self._reader.offset = since or 0
         events = self._reader.read(BITE_BYTES)
         return Batch(events, self._reader.offset, self._reader.offset)

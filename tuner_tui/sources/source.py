@@ -31,6 +31,7 @@ class Batch:
     events: Sequence[Event]
     place: Any  # only the source knows what it means; None is the start
     read: int = 0  # how much of `Extent.size` lies before the place
+    snapshot: Snapshot | None = None  # the fold of all before these events, where the source has kept it
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Source(ABC):
         snapshot, place = Snapshot(study=self.name), None
         while True:
             batch = self.events(place)
-            if not batch.events:
+            snapshot = batch.snapshot or snapshot
+            if not batch.events and batch.snapshot is None:
                 return snapshot
             snapshot, place = fold_all(snapshot, batch.events), batch.place

@@ -173,6 +173,11 @@ def _from_record(record: dict[str, Any]) -> Event:
     return event
 
 
+def decode_end(outcome: str | None, reason: str | None) -> tuple[Outcome | None, str | None]:
+    """How a trial ended, as it was written; None while it runs."""
+    return (None if outcome is None else _outcome(outcome)), _reason(reason)
+
+
 def _search(record: dict[str, Any]) -> Search:
     """The question of an opened study; version 0.1.0 kept a part of it beside it as well."""
     beside = {key: record[key] for key in ("objective", "direction", "trials", "seed") if key in record}

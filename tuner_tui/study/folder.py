@@ -7,6 +7,7 @@
         journal.jsonl                what happened
         requests.jsonl               what viewers ask of the engine
         lock                         held by the engine while it lives
+        fold.json                    the fold of a long journal, so that it opens at once
         engine.log, publisher.json   the engine's output; the publisher's position
         trials/<number>/log.txt      standard output and error of a trial
         trials/<number>/traceback.txt

@@ -60,7 +60,9 @@ class StudyTail:
             except SourceError as error:
                 self.trouble, self.caught_up = str(error), True
                 break
-            if not batch.events:  # nothing whole is left: a torn last line is "not yet"
+            if batch.snapshot is not None:
+                self.snapshot = batch.snapshot
+            elif not batch.events:  # nothing whole is left: a torn last line is "not yet"
                 self.caught_up = True
                 break
             self.snapshot = fold_all(self.snapshot, batch.events)

@@ -47,6 +47,7 @@ REST = 4.0
 CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can wait for that
 # While a long study is read for the first time, it is drawn at these shares of it: drawing takes longer than reading.
 PICTURES_AT = (0.05, 0.25, 0.5, 1.0)
+LONG_BYTES = 1_000_000  # of a journal; a shorter one is on the screen with the first paint
 NARROW = 110  # cells; below, only one pane fits beside itself
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
 
@@ -117,7 +118,10 @@ class StudyScreen(SweepScreen):
 
     def on_mount(self) -> None:
         self.watch_front(self.front)
-        self._look()
+        if (self.tail.source.extent().size or 0) > LONG_BYTES:
+            self.call_after_refresh(self._look)  # the first paint does not wait for so much
+        else:
+            self._look()
         self.set_interval(POLL_S, self._look)
 
     # ---- following the journal
