@@ -7,7 +7,8 @@ from support import studies
 
 from tuner_tui.analysis.best_so_far import best_so_far
 from tuner_tui.study.outcomes import Reason
-from tuner_tui.view.best_so_far import HEIGHT, find, panel, sentence
+from tuner_tui.view.best_so_far import find, panel, sentence
+from tuner_tui.view.draw import PICTURE_HEIGHT
 from tuner_tui.view.findings import FINDINGS, all_findings
 
 
@@ -47,7 +48,7 @@ def test_the_line_steps_down_to_the_star():
         "".join(run.text for run in line)
         for line in panel(find(of([0.9, 0.5, 0.7, 0.2, 0.4])), 60, color=False)
     ]
-    assert len(lines) == HEIGHT and lines[0].strip().startswith("best loss/valid by trials ended")
+    assert len(lines) == PICTURE_HEIGHT and lines[0].strip().startswith("best loss/valid by trials ended")
     rows = {row: line for row, line in enumerate(lines) if any("⠀" < c <= "⣿" for c in line)}
     ends = [max(i for i, c in enumerate(line) if "⠀" < c <= "⣿") for _, line in sorted(rows.items())]
     assert ends == sorted(ends) and len(rows) > 3
@@ -60,7 +61,7 @@ def test_the_line_steps_down_to_the_star():
 def test_no_study_is_too_odd(name, width):
     found = find(studies.ODD[name]())
     if found is not None:
-        assert len(panel(found, width)) == HEIGHT
+        assert len(panel(found, width)) == PICTURE_HEIGHT
 
 
 def test_it_is_one_of_the_findings():

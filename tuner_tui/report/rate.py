@@ -12,8 +12,9 @@ from ..sources.source import Files
 from ..study.events import encode_number
 from ..study.snapshot import Snapshot
 from ..study.text import one_line
+from ..view.draw import PICTURE_HEIGHT
 from ..view.page import as_text
-from ..view.rate import RATE_HEIGHT, rate_panel, rate_words
+from ..view.rate import rate_panel, rate_words
 from ..view.words import number, why
 from .atomic import write_text
 from .output import Output
@@ -46,7 +47,7 @@ def rate_report(files: Files, snapshot: Snapshot, curve: RateCurve, *, width: in
     """The picture and what to make of it; for a finder that failed, why, and where its log is."""
     parts = []
     if len(curve.finite) > 1:
-        parts.append(as_text(rate_panel(curve, width, RATE_HEIGHT, color=color), color=color))
+        parts.append(as_text(rate_panel(curve, width, PICTURE_HEIGHT, color=color), color=color))
     for trial in snapshot.trials.values():
         if trial.reason is not None:
             parts.append(f"the finder did not finish: {why(trial)}\nlog {files.log(trial.number)}")

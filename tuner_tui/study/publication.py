@@ -72,13 +72,18 @@ class Publication:
     uri: str = ""
     offset: int = 0  # bytes of the journal that are in MLflow
     behind_bytes: int = 0
-    behind_events: int = 0
+    journal: Path | None = None
     uploads: int = 0  # runs whose files are still to be copied
     error: str = ""
     error_since: float = 0.0
     problems: tuple[str, ...] = ()
     problem_count: int = 0
     at_work: bool = False  # a publisher lives
+
+    @property
+    def behind_events(self) -> int:
+        """Events that MLflow lacks. Reads the journal behind the offset, so it is for a report and not for a poll."""
+        return _lines(self.journal, self.offset) if self.journal is not None and self.behind_bytes else 0
 
     @property
     def complete(self) -> bool:
@@ -110,7 +115,7 @@ def publication(folder: StudyFolder) -> Publication:
     behind = max(0, size - notebook.offset)
     return Publication(
         uri=notebook.uri, offset=notebook.offset, behind_bytes=behind,
-        behind_events=_lines(folder.journal, notebook.offset) if behind else 0,
+        journal=folder.journal,
         uploads=len(notebook.uploads), error=notebook.error, error_since=notebook.error_since,
         problems=notebook.problems, problem_count=notebook.problem_count,
         at_work=is_locked(publisher_lock(folder)),

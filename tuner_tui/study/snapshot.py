@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -140,7 +141,7 @@ class Snapshot:
         """`minimize` or `maximize`."""
         return self.search.direction
 
-    @property
+    @cached_property
     def counts(self) -> Counts:
         """The trials counted by outcome. Looks at every trial."""
         tally = {None: 0, Outcome.FINISHED: 0, Outcome.UNFINISHED: 0, Outcome.NO_START: 0}
@@ -154,7 +155,7 @@ class Snapshot:
             no_start=tally[Outcome.NO_START],
         )
 
-    @property
+    @cached_property
     def best(self) -> Trial | None:
         """The finished trial with the best value: an unreliable result is never called best."""
         finished = [t for t in self.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None]

@@ -7,13 +7,12 @@ from ..study.snapshot import Snapshot
 from .braille import ACROSS, DOWN, braille
 from .cells import place
 from .charts import MARGIN, Axis, Scatter, loss_axis
-from .draw import Line, canvas, draw_cells
+from .draw import PICTURE_HEIGHT, Line, canvas, draw_cells
 from .loss import LossScale, loss_scale
 from .signs import BEST, FINISHED, TEXT, Sign
 from .ticks import linear_ladder, usual
 from .words import number, plural
 
-HEIGHT = 18  # rows of the picture: what a terminal of 24 has beside the sentence
 WIDEST = 120  # cells: wider, the steps say nothing more
 TRIAL = Sign("·", TEXT, 0)
 
@@ -27,7 +26,7 @@ def find(snapshot: Snapshot) -> Found | None:
 
 
 def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
-    """HEIGHT lines: each finished trial as a dot, the best so far as a line, a star where the best was found."""
+    """PICTURE_HEIGHT lines: finished trials as dots, the best so far as a line, a star where the best was found."""
     progress, losses, objective = found
     width = min(width, WIDEST)
     margin = max(1.0, progress.ended * MARGIN)
@@ -35,9 +34,9 @@ def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
     ladder = linear_ladder(low, high)
     x = Axis("trials ended", "linear", low, high, usual(ladder), ladder)
     scatter = Scatter(f"best {objective} by trials ended", "", x, loss_axis(objective, losses), ())
-    area = canvas(scatter, width, HEIGHT)
+    area = canvas(scatter, width, PICTURE_HEIGHT)
     if not area.drawable:
-        return draw_cells(scatter, width, HEIGHT, {}, {}, color=color)
+        return draw_cells(scatter, width, PICTURE_HEIGHT, {}, {}, color=color)
 
     def at(count: float, value: float, columns: int, rows: int) -> tuple[int, int]:
         return place(count, scatter.x, columns), place(losses.place(value)[0], scatter.y, rows)
@@ -55,7 +54,7 @@ def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
     }
     count, value, _ = progress.bests[-1]
     points[at(count, value, area.columns, area.rows)] = BEST
-    return draw_cells(scatter, width, HEIGHT, points, {}, color=color)
+    return draw_cells(scatter, width, PICTURE_HEIGHT, points, {}, color=color)
 
 
 def sentence(found: Found) -> str:

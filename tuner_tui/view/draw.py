@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,6 +43,9 @@ SINGLE = 1.5  # trials that never started, for each column: up to here they are 
 CLEARLY = 2.0  # standard errors of a share: of columns that are like the rest, one in forty is above
 CEILINGS = (0.05, 0.1, 0.2, 0.5, 1.0)  # what a full block of the crash strip can mean
 EIGHTHS = " ▁▂▃▄▅▆▇█"
+PICTURE_HEIGHT = (
+    18  # of a finding that is one picture: what a terminal of 24 rows has beside the sentence under it
+)
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
 LEAST_HEIGHT = 6
 
@@ -106,10 +110,9 @@ def draw_panel(
     if not area.drawable:
         return draw_cells(scatter, width, height, {}, {}, color=color, title=title)
     cells = reduce(scatter, area.columns, area.rows)
+    crashes = crash_counts(scatter, area.columns) if area.strip else []
     if area.strip and sum(map(len, cells.lines.values())) > SINGLE * area.columns:
-        columns = _shades(
-            scatter, area.columns, (LIGHT_SHADES if light else SHADES) if color else PLAIN_SHADES
-        )
+        columns = _shades(crashes, (LIGHT_SHADES if light else SHADES) if color else PLAIN_SHADES)
     else:
         levels = (LIGHT_LINES if light else LINES) if color else PLAIN_LINES
         most = cells.most
@@ -126,7 +129,8 @@ def draw_panel(
         columns[place(mark.x, scatter.x, area.columns)] = SELECTED_LINE
     elif mark:
         points[cells.cell_of(mark, scatter)] = SELECTED
-    return draw_cells(scatter, width, height, points, columns, color=color, title=title)
+    lines = draw_cells(scatter, width, height, points, columns, color=color, title=title)
+    return (*lines, _strip(crashes, area.left, color)) if area.strip else lines
 
 
 def draw_cells(
@@ -141,6 +145,7 @@ def draw_cells(
 ) -> tuple[Line, ...]:
     """A panel with title and axes of `scatter`, and signs of one's own in it.
 
+    A panel with a crash strip leaves its last line to `draw_panel`.
     `points`: (column, row from the bottom) of the canvas -> sign; `columns`: column -> a line over the whole
     height, behind the points.
     """
@@ -154,8 +159,6 @@ def draw_cells(
         lines += [(Run(" " * width, ""),)] * (height - len(lines))
         return tuple(lines)
     lines += _plot(scatter, area, width, height - len(lines) - area.strip, points, columns, _Styles(color))
-    if area.strip:
-        lines.append(_strip(scatter, area, color))
     return tuple(lines)
 
 
@@ -164,9 +167,8 @@ def _ceiling(shares: list[float | None]) -> float:
     return next(c for c in CEILINGS if c >= max((s for s in shares if s is not None), default=0.0))
 
 
-def _shades(scatter: Scatter, columns: int, levels: tuple[Sign, ...]) -> dict[int, Sign]:
+def _shades(counts: Sequence[tuple[int, int]], levels: tuple[Sign, ...]) -> dict[int, Sign]:
     """Behind the points, a shade for the columns where clearly more trials never started than in the whole panel."""
-    counts = crash_counts(scatter, columns)
     trials, dead = sum(n for n, _ in counts), sum(d for _, d in counts)
     overall = dead / max(1, trials)
     shades: dict[int, Sign] = {}
@@ -178,17 +180,17 @@ def _shades(scatter: Scatter, columns: int, levels: tuple[Sign, ...]) -> dict[in
     return shades
 
 
-def _strip(scatter: Scatter, area: Canvas, color: bool) -> Line:
+def _strip(counts: Sequence[tuple[int, int]], left: int, color: bool) -> Line:
     """The crash strip: for each column the share of its trials that never started. A full block is the number
-    at the left."""
-    shares = [d / n if n else None for n, d in crash_counts(scatter, area.columns)]
+    in the `left` cells before them."""
+    shares = [d / n if n else None for n, d in counts]
     top = _ceiling(shares)
     blocks = "".join(
         " " if share is None else EIGHTHS[0 if not share else max(1, round(8 * share / top))]
         for share in shares
     )
     sign = OUTCOME_SIGNS[Outcome.NO_START]
-    label = f"{top:.0%}"[: area.left].rjust(area.left)  # "100" where that is all there is room for
+    label = f"{top:.0%}"[:left].rjust(left)  # "100" where that is all there is room for
     return (Run(label, TEXT if color else ""), Run(blocks, sign.style if color else ""))
 
 

@@ -15,9 +15,9 @@ from ..analysis.rate import RateCurve, rate_curve
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
 from . import best_so_far
-from .draw import Line, Run
+from .draw import PICTURE_HEIGHT, Line, Run
 from .page import as_text, page_lines
-from .rate import RATE_HEIGHT, rate_panel, rate_words
+from .rate import rate_panel, rate_words
 from .signs import TITLE
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _rate(snapshot: Snapshot) -> tuple[RateCurve, str] | None:
 
 def _draw_rate(found: tuple[RateCurve, str], width: int, color: bool) -> tuple[Line, ...]:
     curve, _ = found
-    drawn = rate_panel(curve, width, RATE_HEIGHT, color=color) if len(curve.finite) > 1 else ()
+    drawn = rate_panel(curve, width, PICTURE_HEIGHT, color=color) if len(curve.finite) > 1 else ()
     return (*drawn, *text_lines((rate_words(*found),), width))
 
 

@@ -14,7 +14,6 @@ from .signs import BEST, FINISHED, TEXT, Sign
 from .ticks import linear_ladder, log_ladder, usual
 from .words import number
 
-RATE_HEIGHT = 18  # rows of the picture: what a terminal of 24 has beside the sentence
 READING = Sign("·", TEXT, 0)
 SMOOTHED = FINISHED.style
 SUGGESTED = Sign("┊", BEST.style, 0)

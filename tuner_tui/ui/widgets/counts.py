@@ -118,7 +118,7 @@ class Counts(Widget):
         if not copy.complete and not copy.at_work:
             return "MLflow behind: `tuner publish`"
         # A publisher works in batches, so a little behind is its normal state.
-        return f"MLflow {copy.behind_events} events behind" if copy.behind_bytes > 20_000 else "MLflow ✓"
+        return f"MLflow {copy.behind_bytes // 1000} kB behind" if copy.behind_bytes > 20_000 else "MLflow ✓"
 
 
 def _count(sign: str, amount: int, word: str, tone: str) -> Content:
