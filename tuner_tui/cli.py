@@ -250,6 +250,10 @@ def plot(
         list[Path] | None,
         typer.Option("--save", help="Write the picture to this .png or .svg file. Repeatable."),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'."),
+    ] = None,
     width: Annotated[
         int | None, typer.Option("--width", min=20, help="Columns; default: the terminal's.")
     ] = None,
@@ -257,7 +261,7 @@ def plot(
     root: Root = _HERE,
 ) -> None:
     """Print a study's scatterplots, and whatever else was found in it; save the plots as PNG or SVG."""
-    from .headless import terminal_width
+    from .headless import filtered, terminal_width
     from .launch import BadInput
     from .report.output import wants_color
     from .sources import find_source
@@ -266,7 +270,7 @@ def plot(
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
-    snapshot = find_source(root, study, name).snapshot()
+    snapshot = filtered(find_source(root, study, name).snapshot(), where)
     color = not no_color and wants_color(sys.stdout)
     print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .analysis.filter import FilterError, Names, parse
 from .analysis.rate import RateCurve, rate_curve
 from .launch import BadInput, run_here
 from .report.exit_codes import exit_code
@@ -17,6 +18,7 @@ from .report.progress import Printer
 from .report.rate import RatePrinter, rate_report, write_rate_json
 from .report.text import summary
 from .study.folder import StudyFolder
+from .study.snapshot import Snapshot
 
 
 def parse_conditions(texts: Sequence[str]) -> list[Condition]:
@@ -84,6 +86,17 @@ def run_finder(folder: StudyFolder, *, json: Path | None, no_color: bool) -> int
     color = not no_color and wants_color(sys.stdout)
     print(rate_report(folder, ran.snapshot, curve, width=terminal_width(), color=color))
     return exit_code(ran.snapshot, (), ran.interrupted)
+
+
+def filtered(snapshot: Snapshot, where: str | None) -> Snapshot:
+    """The trials of a study that `--where` lets through; raises BadInput for a filter that can't be read."""
+    if where is None:
+        return snapshot
+    try:
+        found = parse(where, Names.of(snapshot))
+    except FilterError as error:
+        raise BadInput(f"--where: {error}\n  {where}\n  {' ' * error.at}^") from error
+    return found.narrow(snapshot) if found else snapshot
 
 
 def terminal_width() -> int:

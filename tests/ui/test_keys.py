@@ -7,7 +7,7 @@ from support import studies
 from support.room import settle, until
 from textual.widgets import Input, Static
 
-from tuner_tui.analysis.order import Order, Show
+from tuner_tui.analysis.order import Order
 from tuner_tui.study.events import StudyChanged, StudyClosed
 from tuner_tui.study.state import State
 from tuner_tui.ui.keys import KEYS, LIST, STUDY
@@ -77,13 +77,37 @@ async def test_best_detail_and_overview(room, small):
         assert "failures" in texts(screen)
 
 
+async def test_a_filter_is_typed_and_holds_for_plots_table_and_findings(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        axis = screen.scatters[0].y
+        await pilot.press("slash", *"out", "right", *" = no_startt")
+        await pilot.pause()
+        assert "did you mean no_start?" in texts(screen) and "^" in texts(screen)
+        await pilot.press("backspace")
+        await until(pilot, lambda: screen.rows == (18, 19, 20))
+        await pilot.press("enter")
+        await settle(pilot)
+        assert screen.focused.id == "grid" and screen.filter.text == "outcome = no_start"
+        assert {mark.trial for mark in screen.scatters[0].marks} == {18, 19, 20}
+        assert screen.scatters[0].y == axis  # a trial keeps its height
+        assert "3 of 23 trials: outcome = no_start" in str(screen.query_one(Counts).render())
+        await pilot.press("slash", *" and", "escape")
+        await settle(pilot)
+        assert screen.filter.text == "outcome = no_start" and screen.focused.id == "grid"
+        await pilot.press("f")  # neither failed nor running: all
+        await settle(pilot)
+        assert screen.filter is None and len(screen.rows) == 23 and len(screen.scatters[0].marks) > 3
+
+
 async def test_filter_and_sort(room, small):
     async with drive(room, small) as pilot:
         await settle(pilot)
         screen = pilot.app.screen
         assert len(screen.rows) == 23
         await pilot.press("f")
-        assert screen.show_only is Show.FAILED and screen.rows == (15, 16, 17, 18, 19, 20)
+        assert screen.filter.text == "failed" and screen.rows == (15, 16, 17, 18, 19, 20)
         await pilot.press("f")
         assert screen.rows == (21, 22)
         await pilot.press("f", "s")

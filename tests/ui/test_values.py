@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from support import studies
 from support.room import NOW
 
-from tuner_tui.analysis.order import Order, Show, arrange, neighbour
+from tuner_tui.analysis.order import Order, arrange, neighbour
 from tuner_tui.analysis.pace import Pace, elapsed, remaining
 from tuner_tui.sources.journal import JournalSource
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
-from tuner_tui.study.outcomes import Outcome
 from tuner_tui.study.snapshot import Snapshot
 from tuner_tui.study.state import State
 from tuner_tui.ui.curve import braille_curve
@@ -55,18 +54,14 @@ def test_thirteen_panels_of_four_groups_fit_a_large_terminal():
     assert sum(shelf_heights(arranged, 45)) == 45
 
 
-@pytest.mark.parametrize("show", Show)
 @pytest.mark.parametrize("order", Order)
-def test_every_order_holds_the_same_trials(show, order):
+def test_every_order_holds_the_same_trials(order):
     snapshot = studies.seed_snapshot(running=3)
-    rows = arrange(snapshot, show, order)
-    assert sorted(rows) == list(arrange(snapshot, show))
-    if show is Show.ALL and order is Order.VALUE:
+    rows = arrange(snapshot, order)
+    assert sorted(rows) == list(arrange(snapshot))
+    if order is Order.VALUE:
         assert snapshot.trials[rows[0]].value == 0.42
         assert snapshot.trials[rows[-1]].value is None
-    if show is Show.FAILED:
-        assert len(rows) == 140
-        assert {snapshot.trials[n].outcome for n in rows} == {Outcome.UNFINISHED, Outcome.NO_START}
 
 
 @given(

@@ -1,22 +1,13 @@
-"""Which trials are listed, and in what order. The table, the keys and the selection all use this order."""
+"""In what order trials are listed. The table, the keys and the selection all use this order."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import TypeVar
 
-from ..study.outcomes import Outcome
-from ..study.snapshot import Snapshot, Trial
+from ..study.snapshot import Snapshot
 
 _Member = TypeVar("_Member", bound=StrEnum)
-
-
-class Show(StrEnum):
-    """Which trials are listed."""
-
-    ALL = "all"
-    FAILED = "failed only"
-    RUNNING = "running"
 
 
 class Order(StrEnum):
@@ -33,9 +24,9 @@ def following(value: _Member) -> _Member:
     return members[(members.index(value) + 1) % len(members)]
 
 
-def arrange(snapshot: Snapshot, show: Show = Show.ALL, order: Order = Order.NUMBER) -> tuple[int, ...]:
+def arrange(snapshot: Snapshot, order: Order = Order.NUMBER) -> tuple[int, ...]:
     """Numbers of the trials to list, in order."""
-    trials = [t for t in snapshot.trials.values() if _shown(t, show)]
+    trials = list(snapshot.trials.values())
     if order is Order.VALUE:
         trials.sort(key=snapshot.rank)
     elif order is Order.REASON:
@@ -43,16 +34,6 @@ def arrange(snapshot: Snapshot, show: Show = Show.ALL, order: Order = Order.NUMB
     else:
         trials.sort(key=lambda t: t.number)
     return tuple(t.number for t in trials)
-
-
-def _shown(trial: Trial, show: Show) -> bool:
-    match show:
-        case Show.ALL:
-            return True
-        case Show.FAILED:
-            return trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START)
-        case Show.RUNNING:
-            return trial.running
 
 
 def neighbour(rows: tuple[int, ...], selected: int | None, by: int) -> int | None:

@@ -24,7 +24,9 @@ FORMAT = 1  # of fold.json; another one is passed over
 LEAST_BYTES = 1_000_000  # of a journal; a shorter one is read within a tenth of a second
 _BLOCK = 1 << 20
 _CONSTANTS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_AS_THEY_ARE = tuple(f.name for f in fields(Snapshot) if f.name not in ("search", "trials"))
+_AS_THEY_ARE = tuple(
+    f.name for f in fields(Snapshot) if f.name not in ("search", "trials", "part_of", "where")
+)
 
 
 def path_of(folder: StudyFolder) -> Path:

@@ -125,6 +125,9 @@ class Snapshot:
     git_commit: str | None = None
     format: int = 0  # of the journal
     version: int = 0  # events folded; equal versions of one study are equal snapshots
+    # Where these are only some of a study's trials: the study with all of them, and the filter they passed.
+    part_of: Snapshot | None = field(default=None, repr=False, compare=False)
+    where: str = ""
 
     @property
     def objective(self) -> str:

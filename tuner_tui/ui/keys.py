@@ -75,7 +75,11 @@ KEYS: tuple[Key, ...] = (
     Key("side", "w", "w", "wide", "Hide the trials and the detail, or show them", (STUDY,), footer=False),
     Key("best", "b", "b", "best", "Jump to the best trial", (STUDY,)),
     Key("overview", "o", "o", "overview", "Select no trial: the study as a whole", (STUDY,), footer=False),
-    Key("show", "f", "f", "filter", "All trials, failed only, running ones", (STUDY,), heading="List"),
+    Key("filter", "slash", "/", "filter", "Show only some trials: lr < 1e-3 and failed", (STUDY,), heading="List"),
+    Key(
+        "show", "f", "f", "failed", "Failed trials only, running ones only, all", (STUDY,), heading="List",
+        footer=False,
+    ),
     Key("sort", "s", "s", "sort", "By number, best first, by reason", (STUDY,), heading="List"),
     Key(
         "log", "l", "l", "log", "Log and traceback; the engine's log", (STUDY,), heading="List", needs=FILES

@@ -61,8 +61,8 @@ class Edges:
 
 
 def loss_scale(snapshot: Snapshot) -> LossScale:
-    """The loss axis that all panels of a study share."""
-    losses = _finite(snapshot)
+    """The loss axis that all panels of a study share, whether all of its trials are shown or some."""
+    losses = _finite(snapshot.part_of or snapshot)
     positive = [loss for loss in losses if loss > 0]
     if len(losses) - len(positive) > NON_POSITIVE * len(losses):
         low, high = _limits([min(max(loss, -LARGEST), LARGEST) for loss in losses])

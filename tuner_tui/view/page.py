@@ -16,7 +16,7 @@ from .labels import fit
 from .legend import legend, notes
 from .panels import CROWD_NOTE, panels
 from .signs import TEXT
-from .words import direction_words
+from .words import direction_words, part_words
 
 PANEL_WIDTH = 34  # at least: 27 integers side by side, and the numbers of the y axis
 WIDEST = 60  # a lone panel wider than that only spreads its points thin
@@ -82,6 +82,8 @@ def _headline(snapshot: Snapshot, width: int, color: bool) -> Line:
         if snapshot.objective
         else snapshot.study
     )
+    if snapshot.part_of:
+        text += f"; {part_words(snapshot)}"
     name = fit(text, width).rstrip()
     cut = min(len(snapshot.study), len(name))
     return (Run(name[:cut], "bold" if color else ""), Run(name[cut:], TEXT if color else ""))

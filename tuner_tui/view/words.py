@@ -132,6 +132,14 @@ def direction_words(snapshot: Snapshot) -> str:
     return "smaller is better" if snapshot.direction == "minimize" else "larger is better"
 
 
+def part_words(snapshot: Snapshot) -> str:
+    """`120 of 3,000 trials: lr < 1e-3`, where a filter holds; "" where all trials are shown."""
+    if snapshot.part_of is None:
+        return ""
+    all_of_them = len(snapshot.part_of.trials)
+    return f"{len(snapshot.trials):,} of {all_of_them:,} trials: {printable(snapshot.where)}"
+
+
 def best_words(best: Trial | None) -> str:
     """`0.0123 (trial 7)`; "–" when there is no best."""
     return NOTHING if best is None else f"{number(best.value)} (trial {best.number})"

@@ -12,11 +12,13 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.markup import escape
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ...analysis.order import Order, Show, arrange, following, neighbour
+from ...analysis.filter import FAILED, RUNNING, Filter, Names, parse
+from ...analysis.order import Order, arrange, following, neighbour
 from ...search.search import RATE_FINDER
 from ...sources.source import Source
 from ...study.publication import Publication
@@ -25,10 +27,12 @@ from ...study.state import State
 from ...view.charts import Scatter, scatters
 from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
 from ...view.panels import Marks, marked, marks_of
+from ...view.words import part_words
 from ..keys import ENGINE, FILES, RESUMABLE, STUDY, bindings, keys_for, possible_for
 from ..tail import StudyTail
 from ..widgets.counts import Counts
 from ..widgets.detail import Detail
+from ..widgets.filter_bar import FilterBar
 from ..widgets.finding_pane import FindingPane
 from ..widgets.grid import ScatterGrid
 from ..widgets.key_line import KeyLine
@@ -52,6 +56,11 @@ NARROW = 110  # cells; below, only one pane fits beside itself
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
 
 
+def _of(snapshot: Snapshot) -> tuple[int, str]:
+    """What tells the snapshots of one study apart."""
+    return snapshot.version, snapshot.where
+
+
 class StudyScreen(SweepScreen):
     """One study, followed live."""
 
@@ -69,7 +78,8 @@ class StudyScreen(SweepScreen):
     finding: reactive[Finding | None] = reactive(None, init=False, repaint=False)  # None: not known yet
     found: reactive[Mapping[str, Any]] = reactive(dict, init=False, repaint=False)  # by the finding's id
     front: reactive[str] = reactive("grid", init=False, repaint=False)
-    show_only: reactive[Show] = reactive(Show.ALL, init=False, repaint=False)
+    filter: reactive[Filter | None] = reactive(None, init=False, repaint=False)
+    filtered: reactive[str] = reactive("", repaint=False)  # what the filter lets through, in words
     order: reactive[Order] = reactive(Order.NUMBER, init=False, repaint=False)
 
     class Left(Message):
@@ -87,7 +97,8 @@ class StudyScreen(SweepScreen):
         self._charting = False
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
-        self._found_in = -1  # the version of the snapshot that was searched for findings
+        self._shown = Snapshot()  # the trials that the filter lets through
+        self._found_in: tuple[int, str] = (-1, "")  # version and filter of what was searched for findings
         self._finding_out = False
         self._find_after = 0.0
 
@@ -96,7 +107,7 @@ class StudyScreen(SweepScreen):
     def compose(self) -> ComposeResult:
         cls = StudyScreen
         yield Counts(self.source.name, id="counts").data_bind(
-            cls.snapshot, cls.state, cls.now, cls.publication, cls.note
+            cls.snapshot, cls.state, cls.now, cls.publication, cls.note, cls.filtered
         )
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
@@ -114,6 +125,7 @@ class StudyScreen(SweepScreen):
                     classes="pane",
                 ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now)
         yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
+        yield FilterBar(id="filter").data_bind(said=cls.filtered)
         yield KeyLine(STUDY, id="keys").data_bind(cls.standing)
 
     def on_mount(self) -> None:
@@ -164,9 +176,15 @@ class StudyScreen(SweepScreen):
         self.snapshot = snapshot
         if self.finding is None:
             self.finding = RATE if snapshot.search.kind == RATE_FINDER else SCATTERPLOTS
-        self._chart(snapshot)
-        self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
-        self.rows = arrange(snapshot, self.show_only, self.order)
+        self._show_trials()
+
+    def _show_trials(self) -> None:
+        """Plots, table and findings of the trials that the filter lets through."""
+        self._shown = self.filter.narrow(self.snapshot) if self.filter else self.snapshot
+        self.filtered = part_words(self._shown)
+        self._chart(self._shown)
+        self.query_one(ScatterGrid).why_empty = self._why_empty(self.snapshot)
+        self._arrange()
 
     def _chart(self, snapshot: Snapshot) -> None:
         """Points and axes of a snapshot: at once for most studies, in a thread for the very long ones."""
@@ -193,41 +211,37 @@ class StudyScreen(SweepScreen):
         self._charting = False
         self._plain = event.scatters
         self._mark()
-        if event.snapshot.version != self.snapshot.version:
-            self._chart(self.snapshot)
+        if _of(event.snapshot) != _of(self._shown):
+            self._chart(self._shown)
 
     # ---- what is found in it
 
     class Found(Message):
         """The findings in a snapshot have been computed."""
 
-        def __init__(self, version: int, found: Mapping[str, Any], marks: Marks) -> None:
+        def __init__(self, searched: tuple[int, str], found: Mapping[str, Any], marks: Marks) -> None:
             super().__init__()
-            self.version = version
+            self.searched = searched
             self.found = found
             self.marks = marks
 
     def _find_out(self) -> None:
         """Look for findings in the newest snapshot: in a thread, and for at most a fifth of the time."""
-        if (
-            self._finding_out
-            or self._found_in == self.snapshot.version
-            or time.monotonic() < self._find_after
-        ):
+        if self._finding_out or self._found_in == _of(self._shown) or time.monotonic() < self._find_after:
             return
         self._finding_out = True
-        snapshot = self.snapshot
+        snapshot = self._shown
         self.run_worker(lambda: self._find_in_thread(snapshot), thread=True)
 
     def _find_in_thread(self, snapshot: Snapshot) -> None:
         began = time.monotonic()
         found = {f.id: f.find(snapshot) for f in FINDINGS if f is not SCATTERPLOTS}
         self._find_after = time.monotonic() + REST * (time.monotonic() - began)
-        self.post_message(self.Found(snapshot.version, found, marks_of(found[CRASH_BIAS.id])))
+        self.post_message(self.Found(_of(snapshot), found, marks_of(found[CRASH_BIAS.id])))
 
     def on_study_screen_found(self, event: Found) -> None:
         self._finding_out = False
-        self._found_in = event.version
+        self._found_in = event.searched
         self.found = event.found
         if event.marks != self._marks:
             self._marks = event.marks
@@ -241,7 +255,7 @@ class StudyScreen(SweepScreen):
     def settled(self) -> bool:
         """Whether all that was read is on the screen."""
         drawn = self.query_one(ScatterGrid).settled and self.query_one(Preview).settled
-        found = not self._finding_out and self._found_in == self.snapshot.version
+        found = not self._finding_out and self._found_in == _of(self._shown)
         return self.tail.caught_up and not self._charting and found and drawn
 
     def _why_empty(self, snapshot: Snapshot) -> str:
@@ -255,15 +269,16 @@ class StudyScreen(SweepScreen):
         if state is State.RUNNING:
             self._resuming_until = None
 
-    def watch_show_only(self) -> None:
-        self._arrange()
+    def watch_filter(self) -> None:
+        self._show_trials()
 
     def watch_order(self) -> None:
         self._arrange()
 
     def _arrange(self) -> None:
-        self.rows = arrange(self.snapshot, self.show_only, self.order)
-        about = f"{self.show_only.value}, {self.order.value}"
+        self.rows = arrange(self._shown, self.order)
+        words = [self.filter.text] if self.filter else []
+        about = ", ".join([*words, self.order.value])
         if self.is_mounted:
             self.query_one(PaneTabs).about = about
             self.query_one(TrialTable).border_title = self._table_title
@@ -271,11 +286,8 @@ class StudyScreen(SweepScreen):
     @property
     def _table_title(self) -> str:
         """The table's name, and how it is filtered and sorted where that is not as usual."""
-        unusual = [
-            word.value
-            for word, usual in ((self.show_only, Show.ALL), (self.order, Order.NUMBER))
-            if word is not usual
-        ]
+        unusual = [escape(self.filter.text)] if self.filter else []
+        unusual += [self.order.value] if self.order is not Order.NUMBER else []
         return ": ".join(["Trials", *([", ".join(unusual)] if unusual else [])])
 
     # ---- panes
@@ -408,9 +420,10 @@ class StudyScreen(SweepScreen):
         self.query_one("#body").toggle_class("-alone")
 
     def action_best(self) -> None:
-        best = self.snapshot.best
+        best = self._shown.best
         if best is None:
-            self.notify("No trial has finished yet, so none is the best.")
+            hint = f" of those with {self.filter.text}" if self.filter else " yet"
+            self.notify(f"No trial{hint} has finished, so none is the best.", markup=False)
             return
         self.selected = best.number
 
@@ -432,8 +445,20 @@ class StudyScreen(SweepScreen):
             self.front = "detail"
 
     def action_show(self) -> None:
-        self.show_only = following(self.show_only)
-        self._say_list()
+        """Failed trials, then running ones, then all: what is asked for most, without typing."""
+        now = self.filter.text if self.filter else ""
+        following_text = {"": FAILED, FAILED: RUNNING}.get(now, "")
+        self.filter = parse(following_text, Names({}, ()))
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one(FilterBar).open(self.filter, Names.of(self.snapshot))
+
+    def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
+        self.filter = event.filter
+
+    def on_filter_bar_closed(self) -> None:
+        self._pane(self.front).focus()
 
     def action_sort(self) -> None:
         self.order = following(self.order)
@@ -441,7 +466,7 @@ class StudyScreen(SweepScreen):
 
     def _say_list(self) -> None:
         if self.has_class("-narrow") and self.front != "table":
-            self.notify(f"Trials: {self.show_only.value}, {self.order.value}.", timeout=2)
+            self.notify(f"Trials: {self.order.value}.", timeout=2)
 
     def action_log(self) -> None:
         if self.source.files is not None:

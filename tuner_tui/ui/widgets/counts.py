@@ -23,6 +23,8 @@ from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES, STATE_TONES
 from ...view.words import BRIEF_WORDS, OUTCOME_WORDS, duration, number, state_word
 from ..keys import advice
 
+_ROOMY = 100  # cells; with fewer each word counts
+
 
 class Counts(Widget):
     """The head of the study screen."""
@@ -31,6 +33,7 @@ class Counts(Widget):
     state: reactive[State] = reactive(State.EMPTY)
     now: reactive[float] = reactive(0.0)
     publication: reactive[Publication | None] = reactive(None)
+    filtered: reactive[str] = reactive("")  # what the filter lets through; the counts are of all trials
     note: reactive[str] = reactive("")  # what else must be known: the journal is still being read, it is gone
 
     def __init__(self, study: str, *, id: str | None = None) -> None:
@@ -51,6 +54,10 @@ class Counts(Widget):
                                 (f"◆ {state_word(state, snapshot)}", tone))  # fmt: skip
         sentence = self.note or advice(state, snapshot)
         right = Content.styled(self._times(), "$quiet")
+        if self.filtered:
+            brief = self.filtered if width >= _ROOMY else self.filtered.replace(" trials", "")
+            room = width - name.cell_length - right.cell_length - 4
+            name = Content.assemble(name, "  ", (f" {_cut(brief, room - 2)} ", "$text-warning reverse"))
         room = width - name.cell_length - right.cell_length - 2
         if sentence and room > 12:
             name = Content.assemble(
