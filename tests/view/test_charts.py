@@ -2,16 +2,20 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from support import studies
 from support.snapshot_strategies import snapshots
+from support.studies import Made
 
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.snapshot import Snapshot
+from tuner_tui.view.axes import Axes, Spacing
 from tuner_tui.view.charts import scatters
-from tuner_tui.view.loss import edges
+from tuner_tui.view.fitting import y_ticks
+from tuner_tui.view.loss import edges, loss_scale, squeezed
 
 
 def test_one_panel_for_each_hyperparameter_in_the_order_of_the_file():
@@ -76,13 +80,79 @@ def test_a_trial_that_said_it_diverged_stands_at_its_last_loss_and_was_never_inf
     assert (edges(snapshot).diverged, edges(snapshot).infinite) == (1, 0)
 
 
-def test_few_losses_at_or_below_zero_stand_at_the_bottom_of_a_log_axis():
-    snapshot = studies.few_negative_snapshot()
+def test_few_losses_at_or_below_zero_stand_under_a_log_axis():
+    made = [Made({"lr": 0.01}, (1.0 + i / 10,)) for i in range(20)]
+    made += [Made({"lr": 0.01}, (-1.0,), Reason.TIMEOUT), Made({"lr": 0.01}, (0.0,), Reason.TIMEOUT)]
+    snapshot = studies.study_of(studies.SMALL_SPACE, made)
     scatter = scatters(snapshot)[0]
     low = [mark for mark in scatter.marks if mark.edge == "low"]
-    assert scatter.y.scale == "log" and len(low) == 2
+    assert scatter.y.scale == "log" and len(low) == 2 and scatter.y.under
     assert all(mark.y == scatter.y.low for mark in low)
     assert edges(snapshot).not_positive == 2 and edges(snapshot).below == 0
+
+
+def test_the_best_trial_has_a_height_of_its_own_where_it_lies_below_zero():
+    scatter = scatters(studies.few_negative_snapshot())[0]
+    heights = {mark.trial: mark.y for mark in scatter.marks}
+    assert not any(mark.edge for mark in scatter.marks)
+    assert heights[8] < heights[2] < heights[5]  # -0.4, 0, 0.2
+    labels = [tick.label for tick in y_ticks(scatter.y, 10)]
+    assert "0" in labels and len(labels) >= 3
+
+
+def test_a_running_trial_that_begins_high_does_not_squeeze_the_others():
+    made = [Made({"lr": 0.01}, (1.0 + i / 10,)) for i in range(5)]
+    before = scatters(studies.study_of(studies.SMALL_SPACE, made))[0].y
+    late = Made({"lr": 0.01}, (1e6,), running=True)
+    after = scatters(studies.study_of(studies.SMALL_SPACE, [*made, late]))[0]
+    assert (after.y.low, after.y.high) == (before.low, before.high)
+    assert after.marks[-1].edge == "high" and after.y.over
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_excess_spreads_the_best_and_its_labels_are_honest(direction):
+    sign = 1 if direction == "minimize" else -1
+    losses = [sign * (0.1 + 10.0**-k) for k in range(8)] + [sign * 0.1]
+    made = [Made({"lr": 0.01}, (loss,)) for loss in losses]
+    snapshot = studies.study_of(studies.SMALL_SPACE, made, direction=direction)
+    scatter = scatters(snapshot, Axes(y=Spacing.EXCESS))[0]
+    heights = [mark.y for mark in scatter.marks]
+    gaps = [abs(a - b) for a, b in pairwise(heights[:6])]
+    assert gaps == pytest.approx([1.0] * 5)  # a decade each, where a plain log axis has them all in one row
+    assert (min if sign > 0 else max)(heights) == heights[-1] and not any(m.edge for m in scatter.marks)
+    for tick in scatter.y.ladder[-1]:
+        excess = float(tick.label.replace("−", "-").replace("+", ""))
+        loss = sign * 0.1 + excess
+        found = loss_scale(snapshot, Axes(y=Spacing.EXCESS)).place(loss)[0]
+        assert found == pytest.approx(tick.position, abs=1e-4)
+
+
+def test_ranks_spread_the_trials_evenly_and_are_labelled_with_losses():
+    made = [Made({"lr": 0.01}, (10.0**k,)) for k in range(11)]
+    scatter = scatters(studies.study_of(studies.SMALL_SPACE, made), Axes(y=Spacing.RANK))[0]
+    assert [mark.y for mark in scatter.marks] == pytest.approx([k / 10 for k in range(11)])
+    assert [tick.label for tick in scatter.y.ladder[1]] == ["1", "1e5", "1e10"]
+
+
+def test_it_is_said_where_the_best_tenth_shares_a_row():
+    crowded = studies.study_of(
+        studies.SMALL_SPACE, [Made({"lr": 0.01}, (0.1 + (i / 100) ** 4,)) for i in range(100)]
+    )
+    assert squeezed(crowded, loss_scale(crowded), 10)
+    assert not squeezed(crowded, loss_scale(crowded, Axes(y=Spacing.EXCESS)), 10)
+    spread = studies.study_of(
+        studies.SMALL_SPACE, [Made({"lr": 0.01}, (10 ** (i / 50),)) for i in range(100)]
+    )
+    assert not squeezed(spread, loss_scale(spread), 20)
+
+
+def test_any_measurement_can_be_the_y_axis():
+    made = [Made({"lr": 0.01}, (1.0,), extra={"accuracy": k / 10}) for k in range(1, 9)]
+    made += [Made({"lr": 0.02}, (1.0,)), Made({"lr": 0.03}, (), Reason.EXCEPTION)]
+    scatter = scatters(studies.study_of(studies.SMALL_SPACE, made), Axes(measurement="accuracy"))[0]
+    assert scatter.y.label == "accuracy" and scatter.absent == 1  # a loss, but no accuracy
+    assert [mark.y for mark in scatter.marks][-1] is None  # what never started is a line on any axis
+    assert 10 ** scatter.marks[0].y == pytest.approx(0.1)
 
 
 def test_many_losses_below_zero_make_the_axis_linear():

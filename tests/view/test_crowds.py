@@ -15,7 +15,7 @@ from tuner_tui.study.outcomes import Reason
 from tuner_tui.view.cells import reduce
 from tuner_tui.view.charts import Scatter, scatters
 from tuner_tui.view.draw import CEILINGS, EIGHTHS, canvas, draw_panel
-from tuner_tui.view.signs import UNFINISHED
+from tuner_tui.view.signs import CROWDS
 
 SPACE = Space(
     (
@@ -58,7 +58,9 @@ def test_the_share_of_orange_cells_is_that_of_the_trials(size, trials, unfinishe
             continue
         points = [mark for mark in scatter.marks if mark.y is not None]
         of_trials = sum(mark.kind == "unfinished" for mark in points) / len(points)
-        of_cells = sum(c.sign.style == UNFINISHED.style for c in cells.points.values()) / len(cells.points)
+        of_cells = sum(c.sign.style in (*CROWDS["unfinished"],) for c in cells.points.values()) / len(
+            cells.points
+        )
         assert abs(of_cells - of_trials) <= 0.05
 
 

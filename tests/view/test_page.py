@@ -80,7 +80,7 @@ def test_legend_counts_the_study_and_names_the_best():
 def test_what_the_points_do_not_show_is_said():
     assert notes(studies.seed_snapshot()) == ()
     assert "3 trials diverged" in notes(studies.not_finite_snapshot())[0]
-    assert "2 trials at or below zero" in notes(studies.few_negative_snapshot())[0]
+    assert notes(studies.few_negative_snapshot()) == ()  # the axis has a place for them
     assert "1 trial far above the others" in notes(studies.outlier_snapshot())[0]
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .charts import Axis, Mark, Scatter
-from .signs import INFINITE, USUAL, Sign, sign_of
+from .signs import BEST, BEYOND, INFINITE, USUAL, Sign, density, shaded, sign_of
 
 NEAR_COLUMNS = 2  # how far from a click a mark may be; cells are about twice as high as wide
 NEAR_ROWS = 1
 SPREAD = 0.36  # of the way to the next place: a gap stays between neighbours
+GUTTER_ROWS = 5  # of points: with fewer, what lies beyond the axis stands among the others
 FEW = 60  # trials with a height: up to here each has its sign, even where some hide others
 HIDDEN = 1 / 3  # of the trials with a height: when so many have no cell of their own, the panel is crowded
 _GOLDEN = (
@@ -52,8 +53,8 @@ class Cells:
         for cell, held in self.points.items():
             if held.trial == mark.trial and held.sign is not INFINITE:
                 return cell
-        y = scatter.y.low if mark.y is None else mark.y
-        return place(mark.x, scatter.x, self.columns), place(y, scatter.y, self.rows)
+        across = place(mark.x, scatter.x, self.columns)
+        return across, 0 if mark.y is None else _row_of(mark, scatter.y, self.rows)
 
     def near(self, column: int, row: int) -> int | None:
         """The trial drawn at a cell, else the nearest close by; points before lines."""
@@ -78,6 +79,23 @@ class Cells:
 def place(position: float, axis: Axis, count: int) -> int:
     """The cell, 0 .. count - 1, of a position within the limits of an axis."""
     return int((position - axis.low) * _scale(axis, count))
+
+
+def row_at(position: float, axis: Axis, rows: int) -> int:
+    """The row of a position on a y axis: as `place`, between the rows of what lies beyond its ends."""
+    under, over = gutters(axis, rows)
+    return under + place(position, axis, rows - under - over)
+
+
+def gutters(axis: Axis, rows: int) -> tuple[int, int]:
+    """How many rows at the bottom and at the top are kept for what lies beyond the axis; none in a low panel."""
+    return (int(axis.under), int(axis.over)) if rows >= GUTTER_ROWS else (0, 0)
+
+
+def _row_of(mark: Mark, axis: Axis, rows: int) -> int:
+    if mark.edge:
+        return 0 if mark.edge == "low" else rows - 1
+    return row_at(axis.low if mark.y is None else mark.y, axis, rows)
 
 
 def _scale(axis: Axis, count: int) -> float:
@@ -105,37 +123,50 @@ def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:
     bits: dict[tuple[int, int], int] = {}
     tally: dict[tuple[int, int], list[int]] = {}  # finished, unfinished, running; and the trial a click finds
     lines: dict[int, list[int]] = {}
-    signs: dict[tuple[int, int], Cell] = {}
+    starred: dict[tuple[int, int], Cell] = {}
+    infinite: dict[tuple[int, int], list[int]] = {}  # how many, and the trial a click finds
     x_low, x_scale = scatter.x.low, _scale(scatter.x, columns)
-    y_low, y_scale = scatter.y.low, _scale(scatter.y, rows)
+    under, over = gutters(scatter.y, rows)
+    y_low, y_scale = scatter.y.low, _scale(scatter.y, rows - under - over)
     spread = int(scatter.x.step * x_scale * SPREAD)
-    for trial, kind, x, y, _, edge, best, _ in scatter.marks:
+    for trial, kind, x, y, _, edge, best, endless in scatter.marks:
         across = (x - x_low) * x_scale
         if y is None:
             lines.setdefault(int(across), []).append(trial)
             continue
         if spread:
             across = int(across) + 0.5 + (trial * _GOLDEN % 1 - 0.5) * (2 * spread + 1)
-        up = (y - y_low) * y_scale
-        cell = (int(across), int(up))
-        bits[cell] = bits.get(cell, 0) | _DOTS[int((up - cell[1]) * 4)][int((across - cell[0]) * 2)]
+        if edge:
+            cell = (int(across), 0 if edge == "low" else rows - 1)
+        else:
+            up = under + (y - y_low) * y_scale
+            cell = (int(across), int(up))
+            bits[cell] = bits.get(cell, 0) | _DOTS[int((up - cell[1]) * 4)][int((across - cell[0]) * 2)]
         held = tally.setdefault(cell, [0, 0, 0, trial])
         held[_KINDS[kind]] += 1
-        if best or edge:
-            sign = sign_of(kind, False, edge, best)
-            if cell not in signs or sign.rank > signs[cell].sign.rank:
-                signs[cell] = Cell(trial, sign)
+        if best:
+            starred[cell] = Cell(trial, BEST)
+        if endless:
+            infinite.setdefault((int(across), rows - 1), [0, trial])[0] += 1
+    fullest = max((sum(held[:3]) for cell, held in tally.items() if cell in bits), default=1)
     points: dict[tuple[int, int], Cell] = {}
     carried = 0.0
-    for cell in sorted(bits):
+    for cell in sorted(tally):
         finished, unfinished, running, trial = tally[cell]
-        carried += unfinished / (finished + unfinished + running)
+        total = finished + unfinished + running
+        carried += unfinished / total
         early = carried >= 0.5
         carried -= early
         kind = "unfinished" if early else "finished" if finished or unfinished else "running"
-        usual = USUAL[kind]
+        if cell not in bits:
+            points[cell] = Cell(trial, BEYOND[kind, "low" if cell[1] == 0 else "high"])
+            continue
+        usual = shaded(kind, density(total, fullest))
         points[cell] = Cell(trial, Sign(chr(0x2800 + bits[cell]), usual.style, usual.rank))
-    return Cells(columns, rows, points | signs, lines, crowded=True)
+    for cell, (count, trial) in infinite.items():
+        if cell not in points or (cell not in bits and count > sum(tally[cell][:3])):
+            points[cell] = Cell(trial, INFINITE)
+    return Cells(columns, rows, points | starred, lines, crowded=True)
 
 
 _KINDS = {"finished": 0, "unfinished": 1, "running": 2}
@@ -172,7 +203,8 @@ def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
     points: dict[tuple[int, int], Cell] = {}
     lines: dict[int, list[int]] = {}
     x_low, x_scale = scatter.x.low, _scale(scatter.x, columns)
-    y_low, y_scale = scatter.y.low, _scale(scatter.y, rows)
+    under, over = gutters(scatter.y, rows)
+    y_low, y_scale = scatter.y.low, _scale(scatter.y, rows - under - over)
     spread = int(scatter.x.step * x_scale * SPREAD)
     crowds: dict[tuple[int, int], int] = {}
     for trial, kind, x, y, diverged, edge, best, infinite in (
@@ -182,9 +214,12 @@ def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
         if y is None:
             lines.setdefault(column, []).append(trial)
             continue
-        cell = (column, int((y - y_low) * y_scale))
-        if infinite:
-            points.setdefault((column, rows - 1), Cell(trial, INFINITE))
+        up = under + int((y - y_low) * y_scale) if not edge else 0 if edge == "low" else rows - 1
+        cell = (column, up)
+        if infinite and (
+            (above := points.get((column, rows - 1))) is None or above.sign.rank < INFINITE.rank
+        ):
+            points[column, rows - 1] = Cell(trial, INFINITE)
         if spread:
             crowds[cell] = crowd = crowds.get(cell, -1) + 1
             if crowd > 2 * spread:

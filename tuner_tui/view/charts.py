@@ -20,12 +20,13 @@ from typing import Any, Literal, NamedTuple
 from ..search.space import Choice, Float, Hyperparameter, Int
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
+from .axes import Axes, Spacing
 from .loss import Edge, LossScale, loss_scale
 from .ticks import LARGEST, SMALLEST, Ladder, Tick, linear_ladder, log_ladder, usual
 from .words import parameter
 
 Kind = Literal["finished", "unfinished", "no_start", "running"]
-Scale = Literal["linear", "log", "categorical"]
+Scale = Literal["linear", "log", "categorical"]  # others of a loss axis are linear in their positions
 
 MARGIN = 0.03  # of the range, on both sides: a point on the border is still a whole point
 LABEL_CHARS = 200  # of an option; whoever draws cuts it to the room there is
@@ -57,6 +58,10 @@ class Axis:
     ticks: tuple[Tick, ...]
     ladder: Ladder = ()  # sets of ticks from coarse to fine; `ticks` is one of them
     step: float = 0.0  # between places, when the axis has few: a crowd may be spread out between them
+    under: bool = (
+        False  # whether some trials lie beyond its ends: they have a row (a column) of their own there
+    )
+    over: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,25 +90,34 @@ class Scatter:
         return tally
 
 
-def scatters(snapshot: Snapshot) -> tuple[Scatter, ...]:
+def scatters(snapshot: Snapshot, axes: Axes | None = None) -> tuple[Scatter, ...]:
     """One scatter for each hyperparameter of the search; none when no search is known yet."""
-    losses = loss_scale(snapshot)
-    y = loss_axis(snapshot.objective, losses)
+    axes = axes or Axes()
+    losses = loss_scale(snapshot, axes)
     best = snapshot.best.number if snapshot.best else None
     trials = list(snapshot.trials.values())
     # A trial that runs and has no loss yet is in no panel: there is nothing to say about it.
     silent = [t for t in trials if t.running and t.value is None]
     shown = [t for t in trials if not t.running or t.value is not None] if silent else trials
-    heights = _Heights.of(shown, losses, best)
+    if axes.measurement:  # what has a loss but not this measurement has no height here
+        shown = [t for t in shown if t.value is None or axes.value(t) is not None]
+    heights = _Heights.of(shown, losses, best, axes)
+    y = loss_axis(axes.measurement or snapshot.objective, losses, heights)
+    without = len(trials) - len(silent) - len(shown)
     return tuple(
-        _scatter(hyperparameter, y, shown, silent, heights) for hyperparameter in snapshot.search.space
+        _scatter(hyperparameter, y, shown, silent, without, heights, axes.x)
+        for hyperparameter in snapshot.search.space
     )
 
 
-def loss_axis(objective: str, losses: LossScale) -> Axis:
+def loss_axis(objective: str, losses: LossScale, heights: _Heights | None = None) -> Axis:
     """The axis that all panels of a study share."""
-    scale = "log" if losses.log else "linear"
-    return Axis(objective, scale, losses.low, losses.high, usual(losses.ladder), losses.ladder)
+    scale = "log" if losses.scale == "log" else "linear"
+    under = heights is not None and "low" in heights.edges
+    over = heights is not None and ("high" in heights.edges or any(heights.infinite))
+    return Axis(
+        objective, scale, losses.low, losses.high, usual(losses.ladder), losses.ladder, under=under, over=over
+    )
 
 
 class _Heights(NamedTuple):
@@ -118,10 +132,10 @@ class _Heights(NamedTuple):
     infinite: list[bool]
 
     @classmethod
-    def of(cls, trials: list[Trial], losses: LossScale, best: int | None) -> _Heights:
+    def of(cls, trials: list[Trial], losses: LossScale, best: int | None, axes: Axes) -> _Heights:
         kinds: list[Kind] = [_kind(trial) for trial in trials]
         places = [
-            losses.place(t.value) if t.value is not None and kind != "no_start" else _LINE
+            losses.place(value) if kind != "no_start" and (value := axes.value(t)) is not None else _LINE
             for t, kind in zip(trials, kinds, strict=True)
         ]
         return cls(
@@ -153,7 +167,13 @@ def _kind(trial: Trial) -> Kind:
 
 
 def _scatter(
-    hyperparameter: Hyperparameter, y: Axis, shown: list[Trial], silent: list[Trial], heights: _Heights
+    hyperparameter: Hyperparameter,
+    y: Axis,
+    shown: list[Trial],
+    silent: list[Trial],
+    without: int,
+    heights: _Heights,
+    spacing: Spacing,
 ) -> Scatter:
     name, distribution = hyperparameter.name, hyperparameter.distribution
     values = [trial.params.get(name, _ABSENT) for trial in shown]
@@ -161,7 +181,7 @@ def _scatter(
         options, xs = _option_places(values, distribution.options)
         x = _categorical_axis(name, options)
     else:
-        x = _numeric_axis(name, distribution)
+        x = _numeric_axis(name, distribution, spacing)
         xs = _number_places(values, x)
     columns = zip(
         heights.trials, heights.kinds, xs, heights.ys, heights.diverged, heights.edges, heights.best,
@@ -171,7 +191,7 @@ def _scatter(
         columns = compress(columns, [place is not None for place in xs])
     marks = tuple(map(_mark, columns))
     waiting = sum(name not in trial.params for trial in silent)
-    return Scatter(name, hyperparameter.group, x, y, marks, len(shown) - len(marks) + waiting)
+    return Scatter(name, hyperparameter.group, x, y, marks, len(shown) - len(marks) + waiting + without)
 
 
 _ABSENT = object()
@@ -223,10 +243,11 @@ def _option_places(values: list[Any], options: Iterable[Any]) -> tuple[list[str]
     return labels or [""], found
 
 
-def _numeric_axis(name: str, distribution: Float | Int) -> Axis:
+def _numeric_axis(name: str, distribution: Float | Int, spacing: Spacing) -> Axis:
     whole = isinstance(distribution, Int)
     low, high = (float(min(max(v, -LARGEST), LARGEST)) for v in (distribution.low, distribution.high))
-    if distribution.log and low > 0:
+    log = distribution.log if spacing is Spacing.USUAL else spacing is Spacing.LOG
+    if log and low > 0:
         low, high = math.log10(low), math.log10(high)
         margin = (high - low) * MARGIN or 0.5
         low, high = low - margin, high + margin

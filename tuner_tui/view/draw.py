@@ -17,14 +17,16 @@ from typing import NamedTuple
 
 from ..study.outcomes import Outcome
 from . import fitting
-from .cells import crash_counts, place, reduce
+from .cells import crash_counts, gutters, place, reduce, row_at
 from .charts import Scatter
 from .labels import FILLER, clean, cut
 from .signs import (
+    CROWDS,
     FRAME,
     LIGHT_LINES,
     LIGHT_SHADES,
     LINES,
+    ON_LIGHT,
     OUTCOME_SIGNS,
     PLAIN_LINES,
     PLAIN_SHADES,
@@ -48,6 +50,7 @@ PICTURE_HEIGHT = (
 )
 LEAST_WIDTH = 16  # narrower, there is no room for numbers at the axis
 LEAST_HEIGHT = 6
+COUNT = 3  # cells for the number of trials beyond an end of the axis
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ def canvas(scatter: Scatter, width: int, height: int, *, title: bool = True) -> 
     body = height - top
     if width >= LEAST_WIDTH and height >= LEAST_HEIGHT:
         gutter = max((len(tick.label) for ticks in scatter.y.ladder for tick in ticks), default=0)
+        if scatter.y.over or scatter.y.under:
+            gutter = max(gutter, COUNT)  # for how many there are
         gutter = min(gutter, width // 3)
         strip = scatter.crashes and body >= STRIP_BODY
         return Canvas(gutter + 1, top, width - gutter - 1, body - 2 - strip, True, True, strip)
@@ -122,8 +127,12 @@ def draw_panel(
         }
     points = {cell: sign for cell, (_, sign) in cells.points.items()}
     if cells.crowded and not color:  # the share needs a shape where it has no colour
-        early = {cell: UNFINISHED for cell, sign in points.items() if sign.style == UNFINISHED.style}
+        early = {cell: UNFINISHED for cell, sign in points.items() if sign.style in CROWDS["unfinished"]}
         points |= early
+    elif cells.crowded and light:
+        points = {
+            cell: sign._replace(style=ON_LIGHT.get(sign.style, sign.style)) for cell, sign in points.items()
+        }
     mark = None if selected is None else next((m for m in scatter.marks if m.trial == selected), None)
     if mark and mark.y is None:
         columns[place(mark.x, scatter.x, area.columns)] = SELECTED_LINE
@@ -267,10 +276,9 @@ def _plot(
     y_ticks = fitting.y_ticks(scatter.y, area.rows) if area.numbers else ()
     gutter = area.left - 1
     figure.xticks([column for column, _ in x_ticks], [" "] * len(x_ticks))
-    figure.yticks(
-        [place(tick.position, scatter.y, area.rows) for tick in y_ticks],
-        [cut(tick.label, gutter).rjust(gutter) for tick in y_ticks],
-    )
+    y_labels = [(row_at(tick.position, scatter.y, area.rows), cut(tick.label, gutter)) for tick in y_ticks]
+    y_labels += _beyond(scatter, area.rows, gutter) if area.numbers else []
+    figure.yticks([at for at, _ in y_labels], [label.rjust(gutter) for _, label in y_labels])
     points = points or {(0, 0): Sign(" ", TEXT, 0)}  # without data plotext draws no axes
     figure.scatter(
         [column for column, _ in points],
@@ -292,6 +300,19 @@ def _plot(
             area.left + fitting.start_of(column, label, area.columns), 0, label, text
         )
     return _read(matrix, styles.names())
+
+
+def _beyond(scatter: Scatter, rows: int, width: int) -> list[tuple[int, str]]:
+    """(row, how many trials) of the rows of what lies beyond the axis."""
+    under, over = gutters(scatter.y, rows)
+    above = sum(mark.edge == "high" or mark.infinite for mark in scatter.marks) if over else 0
+    below = sum(mark.edge == "low" for mark in scatter.marks) if under else 0
+    found: list[tuple[int, str]] = []
+    for at, count, sign in ((rows - 1, above, "↑"), (0, below, "↓")):
+        if count:
+            words = (f"{count}{sign}", str(count), f"{10 ** (width - 1) - 1}+"[-width:])
+            found.append((at, next(word for word in words if len(word) <= width)))
+    return found
 
 
 _of_thread = (

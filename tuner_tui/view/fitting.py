@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from .cells import place
+from .cells import gutters, place, row_at
 from .charts import Axis
 from .labels import clean, shorten
 from .ticks import Tick
 
 LABEL_GAP = 2  # cells between numbers: fewer ticks, read at a glance
 LEAST_LABEL = 5  # cells for the name of an option and a gap: fewer say nothing
+SOME, SOME_ROWS = 3, 7  # ticks at least, in a panel with so many rows: between two, no scale can be read
 ROWS_PER_TICK = 2  # at least: labels on neighbouring rows read as one block
 
 
 def y_ticks(axis: Axis, rows: int) -> tuple[Tick, ...]:
-    """The finest set whose labels do not crowd; the ends of the coarsest when even that does."""
+    """The finest set whose labels do not crowd; the ends of the coarsest when even that does.
+
+    Where that leaves fewer than three and there is room for more, some of a finer set that stand apart.
+    """
+    best: tuple[Tick, ...] = ()
     for ticks in reversed(axis.ladder):
-        places = [place(tick.position, axis, rows) for tick in ticks]
-        if all(b - a >= ROWS_PER_TICK for a, b in pairwise(places)):
+        kept = _standing_apart(ticks, axis, rows)
+        if len(kept) == len(ticks) and (len(kept) >= SOME or rows < SOME_ROWS or len(best) <= len(kept)):
             return ticks
+        if len(kept) > len(best) and rows >= SOME_ROWS:
+            best = tuple(kept)
+    if len(best) >= SOME:
+        return best
+    rows -= sum(gutters(axis, rows))
     coarsest = axis.ladder[0] if axis.ladder else axis.ticks
     return (coarsest[0], coarsest[-1]) if rows > ROWS_PER_TICK else coarsest[:1]
+
+
+def _standing_apart(ticks: tuple[Tick, ...], axis: Axis, rows: int) -> list[Tick]:
+    """Zero, where it is among them, then those from below that are far enough from all kept before."""
+    kept: dict[int, Tick] = {}
+    for tick in sorted(ticks, key=lambda tick: tick.label != "0"):
+        at = row_at(tick.position, axis, rows)
+        if all(abs(at - other) >= ROWS_PER_TICK for other in kept):
+            kept[at] = tick
+    return [kept[at] for at in sorted(kept)]
 
 
 def x_ticks(axis: Axis, columns: int) -> list[tuple[int, str]]:

@@ -6,6 +6,7 @@ a monochrome terminal. Colours are of middling lightness: they read on black and
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from ..study.outcomes import Outcome
@@ -22,10 +23,10 @@ class Sign(NamedTuple):
 
 FINISHED = Sign("●", "#3f8fe8", 3)
 UNFINISHED = Sign("▲", "#f08c00", 4)
-RUNNING = Sign("○", "#7f93a8", 2)
+RUNNING = Sign("○", "#7f93a8", 1)
 BEST = Sign("★", "bold #14b86a", 5)
 DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss, whoever noticed
-INFINITE = Sign("∞", "#f08c00", 1)  # where nan or infinity followed: at the top edge, above it
+INFINITE = Sign("∞", "#8a8a8a", 2)  # where nan or infinity followed: beyond the upper end, above the trial
 SELECTED = Sign("◆", "bold reverse", 6)
 SELECTED_LINE = Sign("▌", "bold", 0)  # a trial that never started, over the whole height
 
@@ -62,6 +63,25 @@ LIGHT_SHADES = (Sign("░", "#e09a94", 0), Sign("░", "#c8332a", 0))
 PLAIN_SHADES = (Sign("░", "", 0),)
 PLAIN_LINES = tuple(Sign(glyph, "", 0) for glyph in "│║┃")  # one, two, many
 
+# In a crowd eight dots soon fill a cell: then the colour says how many trials there are, from few to many.
+CROWDS = {
+    "finished": ("#2d66a6", FINISHED.style, "#8cc6ff"),
+    "unfinished": ("#a86200", UNFINISHED.style, "#ffc266"),
+    "running": (RUNNING.style,) * 3,
+}
+LIGHT_CROWDS = {
+    "finished": ("#8dbcf0", FINISHED.style, "#14509a"),
+    "unfinished": ("#f5bc6a", UNFINISHED.style, "#a35c00"),
+    "running": (RUNNING.style,) * 3,
+}
+ON_LIGHT = {
+    dark: light
+    for kind, shades in CROWDS.items()
+    for dark, light in zip(shades, LIGHT_CROWDS[kind], strict=True)
+}
+DOTS = 8  # in a cell
+FEWER, MORE = 0.45, 0.8  # of the logarithm of the fullest cell's count: below the one, above the other
+
 FRAME = "#808080"
 TEXT = "#8a8a8a"
 TITLE = "bold"
@@ -72,6 +92,20 @@ def line_level(count: int, most: int, levels: int) -> int:
     if most <= levels:
         return count - 1
     return -(-count * levels // most) - 1
+
+
+def density(count: int, fullest: int) -> int:
+    """0, 1 or 2: how full a cell is beside the fullest; 1 where the dots can still be counted."""
+    if fullest <= DOTS:
+        return 1
+    share = math.log(count) / math.log(fullest)
+    return 0 if share < FEWER else 1 if share < MORE else 2
+
+
+def shaded(kind: str, level: int) -> Sign:
+    """The usual sign of a kind in the colour of a density, on a dark background."""
+    usual = USUAL[kind]
+    return Sign(usual.glyph, CROWDS[kind][level], usual.rank)
 
 
 USUAL = {"finished": FINISHED, "unfinished": UNFINISHED, "running": RUNNING}

@@ -79,6 +79,34 @@ def log_ladder(low: float, high: float) -> Ladder:
     return ((Tick(middle, f"1e{round(middle)}"),),)
 
 
+def symlog(value: float, unit: float) -> float:
+    """sign(v) log10(1 + |v| / unit): a logarithm with a place for zero and for both signs.
+
+    After Webber, A bi-symmetric log transformation, Meas. Sci. Technol. 24 (2013).
+    """
+    size = min(abs(value), LARGEST)
+    decades = math.log10(max(size, SMALLEST)) - math.log10(unit)  # their ratio may overflow a float
+    return math.copysign(decades if decades > 15 else math.log10(1 + size / unit), value)
+
+
+def symlog_ladder(low: float, high: float, unit: float) -> Ladder:
+    """Ticks of sign(v) log10(1 + |v| / unit): zero and decades on both sides, from few decades to all, then 1-2-5."""
+    first = math.floor(math.log10(unit) + 0.5)
+    last = min(first + math.ceil(max(abs(low), abs(high))), 300)
+    sets: list[tuple[Tick, ...]] = []
+    for stride, digits in ((5, (1,)), (3, (1,)), (2, (1,)), (1, (1,)), (1, (1, 2, 5))):
+        sizes = [float(f"{digit}e{decade}") for decade in range(last, first - 1, -stride) for digit in digits]
+        values = sorted({0.0, *sizes, *(-size for size in sizes)})
+        ticks = tuple(
+            Tick(position, number(value, 6))
+            for value in values
+            if low <= (position := symlog(value, unit)) <= high
+        )
+        if 2 <= len(ticks) <= MOST_TICKS and (not sets or len(ticks) > len(sets[-1])):
+            sets.append(ticks)
+    return tuple(sets) or ((Tick(max(low, min(0.0, high)), "0"),),)
+
+
 def _steps(span: float, largest: float, whole: bool) -> list[float]:
     """1-2-5 steps from one as wide as `span` down to where labels could no longer differ."""
     if not span > 0:
