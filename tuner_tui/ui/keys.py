@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from textual.binding import Binding, BindingType
 
@@ -53,6 +54,8 @@ class Key:
         )
 
 
+_plot_key = partial(Key, places=(STUDY,), heading="Plots", footer=False)
+
 # In the order of the footer: what does not fit there is dropped from the end, but never the last, help.
 KEYS: tuple[Key, ...] = (
     Key("attach", "enter", "⏎", "open", "Open the study", (LIST,)),
@@ -70,9 +73,14 @@ KEYS: tuple[Key, ...] = (
     Key("next_pane", "tab", "tab", "pane", "Next pane", (STUDY,)),
     Key("previous_pane", "shift+tab", "⇧tab", "pane back", "Previous pane", (STUDY,), footer=False),
     Key("detail", "enter,space", "⏎", "detail", "Show the selected trial", (STUDY,)),
-    Key("finding", "v", "v", "view", "The next view: plots, crash bias, best", (STUDY,)),
-    Key("maximise", "m", "m", "maximise", "One plot alone, or all; ← → turn to the next", (STUDY,), footer=False),
-    Key("side", "w", "w", "wide", "Hide the trials and the detail, or show them", (STUDY,), footer=False),
+    Key("finding", "v", "v", "view", "The next view: plots, crash bias, best", (STUDY,), heading="Plots"),
+    _plot_key("maximise", "m", "m", "maximise", "One plot alone, or all; ← → turn to the next"),
+    _plot_key("y_axis", "y", "y", "y axis", "Loss axis: above the best, by rank, linear, log"),
+    _plot_key("x_axis", "X", "X", "x axis", "Other axes: linear, log, as searched"),
+    _plot_key("measurement", "Y", "Y", "y of", "Another measurement as the y axis"),
+    _plot_key("trend", "t", "t", "medians", "Medians and quartiles over the points"),
+    _plot_key("arrange", "a", "a", "arrange", "Plots by file, crash bias, effect"),
+    _plot_key("side", "w", "w", "wide", "Hide the trials and the detail, or show them"),
     Key("best", "b", "b", "best", "Jump to the best trial", (STUDY,)),
     Key("overview", "o", "o", "overview", "Select no trial: the study as a whole", (STUDY,), footer=False),
     Key("filter", "slash", "/", "filter", "Show only some trials: lr < 1e-3 and failed", (STUDY,), heading="List"),

@@ -20,6 +20,7 @@ from . import fitting
 from .cells import crash_counts, gutters, place, reduce, row_at
 from .charts import Scatter
 from .labels import FILLER, clean, cut
+from .medians import overlay
 from .signs import (
     CROWDS,
     FRAME,
@@ -106,10 +107,11 @@ def draw_panel(
     color: bool = True,
     light: bool = False,
     title: bool = True,
+    trend: bool = False,
 ) -> tuple[Line, ...]:
     """`height` lines, each `width` cells wide. Without `color` every style is "" and signs alone speak.
 
-    `light`: for a light background, where more is darker.
+    `light`: for a light background, where more is darker. `trend`: with medians and quartiles over the points.
     """
     area = canvas(scatter, width, height, title=title)
     if not area.drawable:
@@ -133,6 +135,8 @@ def draw_panel(
         points = {
             cell: sign._replace(style=ON_LIGHT.get(sign.style, sign.style)) for cell, sign in points.items()
         }
+    if trend:
+        points |= overlay(scatter, area.columns, area.rows)
     mark = None if selected is None else next((m for m in scatter.marks if m.trial == selected), None)
     if mark and mark.y is None:
         columns[place(mark.x, scatter.x, area.columns)] = SELECTED_LINE

@@ -35,7 +35,7 @@ ENOUGH = 8  # losses, to speak of percentiles
 SNAP = 20  # parts of the range: limits move in such steps, so a new extreme rarely moves every panel
 NARROWEST = 0.01  # of a decade, or of the value: nearer than that losses are equal on a screen
 BELOW_LEAST = 0.5  # decades under the smallest excess: where the lowest loss itself stands
-FEWEST_DECADES = 1e-6  # of the range of losses: a smaller excess is rounding
+ROUNDING = 1e-6  # of the median excess: a smaller one is rounding, and would take decades of the axis
 RANK_LADDER = ((0.0, 1.0), (0.0, 0.5, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0), tuple(k / 10 for k in range(11)))
 SQUEEZED = 0.1  # of the finished trials, the best: in less than a row of points they can't be told apart
 TELLING = 50  # finished trials, from which on that is said
@@ -151,7 +151,7 @@ def _symmetric(losses: list[float], best: float) -> LossScale:
 def _excess(losses: list[float], up: int) -> LossScale:
     origin = min(losses) if up > 0 else max(losses)
     found = sorted(excess for loss in losses if (excess := (loss - origin) * up) > 0)
-    least = max(found[0], found[-1] * FEWEST_DECADES)
+    least = max(found[0], found[len(found) // 2] * ROUNDING)
     _, high = _limits([math.log10(max(excess, least)) for excess in found])
     low = math.log10(least) - BELOW_LEAST
     low, high = _snap(low, high if high > low else low + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ..study.outcomes import Outcome
@@ -12,6 +13,15 @@ from .charts import Scatter, scatters
 
 if TYPE_CHECKING:
     from ..analysis.crash_bias import CrashBias
+
+
+class PanelOrder(StrEnum):
+    """In what order the panels stand."""
+
+    FILE = "as in the search file"
+    CRASHES = "most crash bias first"
+    EFFECT = "most effect on the loss first"
+
 
 # By hyperparameter: which failures crowd, and the sign of where.
 Marks = Mapping[str, tuple[tuple[Outcome, str], ...]]
@@ -37,6 +47,23 @@ def marks_of(found: CrashBias | None) -> Marks:
         name: tuple((kind.outcome, sign) for kind in found.kinds if (sign := mark(kind.of(name))))
         for name in names
     }
+
+
+def ordered(
+    found: Iterable[Scatter], order: PanelOrder, bias: CrashBias | None, effects: Mapping[str, float]
+) -> tuple[Scatter, ...]:
+    """The panels in an order; in another than the file's they are in no groups."""
+    listed = list(found)
+    if order is PanelOrder.FILE:
+        return tuple(listed)
+    if order is PanelOrder.EFFECT:
+        listed.sort(key=lambda scatter: -effects.get(scatter.name, 0.0))
+    else:
+        kinds = bias.kinds if bias else ()
+        listed.sort(
+            key=lambda s: min((of.corrected for kind in kinds if (of := kind.of(s.name))), default=1.0)
+        )
+    return tuple(replace(scatter, group="") for scatter in listed)
 
 
 def marked(plain: Iterable[Scatter], marks: Marks) -> tuple[Scatter, ...]:

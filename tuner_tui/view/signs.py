@@ -28,6 +28,8 @@ BEST = Sign("★", "bold #14b86a", 5)
 DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss, whoever noticed
 INFINITE = Sign("∞", "#8a8a8a", 2)  # where nan or infinity followed: beyond the upper end, above the trial
 SELECTED = Sign("◆", "bold reverse", 6)
+MEDIAN = Sign("━", "bold", 0)  # of the finished trials in a bin, over the points
+QUARTILE = Sign("┄", "bold", 0)
 SELECTED_LINE = Sign("▌", "bold", 0)  # a trial that never started, over the whole height
 
 # A loss beyond the axis: an arrow at that edge, whose form still says how the trial ended.

@@ -26,6 +26,10 @@ SIGNS = (
     (signs.RUNNING, "running: its loss so far"),
     (signs.BEST, "the best of the finished"),
     (signs.DIVERGED, "diverged: the last finite loss"),
+    (signs.INFINITE, "top row: nan or infinity came next"),
+    (signs.BEYOND["finished", "high"], "top row: far above the axis, and how many"),
+    (signs.BEYOND["finished", "low"], "bottom row: below the axis, or not above 0"),
+    (signs.MEDIAN, "median of the finished; ┄ quartiles (t)"),
     (signs.SELECTED, "the selected trial, in every plot"),
     (signs.Sign("▸", "bold", 0), "behind a name: failures crowd there"),
 )
@@ -53,7 +57,7 @@ class Help(ModalScreen[None]):
         self.query_one("#dialog").focus()
 
     def _keys(self) -> Content:
-        headings = ("Move", "List", "Sweep", "Leave")
+        headings = ("Move", "Plots", "List", "Sweep", "Leave")
         keys = sorted(self._for, key=lambda key: headings.index(key.heading))
         lines: list[Content] = []
         for heading, group in groupby(keys, key=lambda key: key.heading):

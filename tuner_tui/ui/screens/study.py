@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
@@ -17,6 +18,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from ...analysis.effect import effects
 from ...analysis.filter import FAILED, RUNNING, Filter, Names, parse
 from ...analysis.order import Order, arrange, following, neighbour
 from ...search.search import RATE_FINDER
@@ -24,9 +26,11 @@ from ...sources.source import Source
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
+from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes
 from ...view.charts import Scatter, scatters
 from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
-from ...view.panels import Marks, marked, marks_of
+from ...view.loss import loss_scale, squeezed
+from ...view.panels import Marks, PanelOrder, marked, marks_of, ordered
 from ...view.words import part_words
 from ..keys import ENGINE, FILES, RESUMABLE, STUDY, bindings, keys_for, possible_for
 from ..tail import StudyTail
@@ -80,6 +84,9 @@ class StudyScreen(SweepScreen):
     front: reactive[str] = reactive("grid", init=False, repaint=False)
     filter: reactive[Filter | None] = reactive(None, init=False, repaint=False)
     filtered: reactive[str] = reactive("", repaint=False)  # what the filter lets through, in words
+    axes: reactive[Axes] = reactive(Axes, init=False, repaint=False)
+    trend: reactive[bool] = reactive(False, init=False, repaint=False)
+    panel_order: reactive[PanelOrder] = reactive(PanelOrder.FILE, init=False, repaint=False)
     order: reactive[Order] = reactive(Order.NUMBER, init=False, repaint=False)
 
     class Left(Message):
@@ -95,8 +102,11 @@ class StudyScreen(SweepScreen):
         self._rest_until = 0.0
         self._next_picture = PICTURES_AT[0]
         self._charting = False
+        self._charted = Axes()  # what `_plain` was made for
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
+        self._effects: Mapping[str, float] = {}
+        self._squeezed = False
         self._shown = Snapshot()  # the trials that the filter lets through
         self._found_in: tuple[int, str] = (-1, "")  # version and filter of what was searched for findings
         self._finding_out = False
@@ -111,7 +121,7 @@ class StudyScreen(SweepScreen):
         )
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
-            yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected)
+            yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected, cls.trend)
             yield FindingPane(id="finding", classes="pane -off").data_bind(cls.found)
             with Vertical(id="side"):
                 yield TrialTable(id="table", classes="pane").data_bind(
@@ -189,29 +199,32 @@ class StudyScreen(SweepScreen):
     def _chart(self, snapshot: Snapshot) -> None:
         """Points and axes of a snapshot: at once for most studies, in a thread for the very long ones."""
         if len(snapshot.trials) <= CHART_HERE:
-            self._plain = scatters(snapshot)
+            self._plain = scatters(snapshot, self.axes)
+            self._charted = self.axes
             self._mark()
         elif not self._charting:
             self._charting = True
-            self.run_worker(lambda: self._chart_in_thread(snapshot), thread=True)
+            axes = self.axes
+            self.run_worker(lambda: self._chart_in_thread(snapshot, axes), thread=True)
 
     class Charted(Message):
         """The panels of a long study have been computed."""
 
-        def __init__(self, snapshot: Snapshot, scatters: tuple[Scatter, ...]) -> None:
+        def __init__(self, snapshot: Snapshot, axes: Axes, scatters: tuple[Scatter, ...]) -> None:
             super().__init__()
             self.snapshot = snapshot
+            self.axes = axes
             self.scatters = scatters
 
-    def _chart_in_thread(self, snapshot: Snapshot) -> None:
-        self.post_message(self.Charted(snapshot, scatters(snapshot)))
+    def _chart_in_thread(self, snapshot: Snapshot, axes: Axes) -> None:
+        self.post_message(self.Charted(snapshot, axes, scatters(snapshot, axes)))
 
     def on_study_screen_charted(self, event: Charted) -> None:
         """A newer snapshot takes the place of any that waited meanwhile."""
         self._charting = False
-        self._plain = event.scatters
+        self._plain, self._charted = event.scatters, event.axes
         self._mark()
-        if _of(event.snapshot) != _of(self._shown):
+        if _of(event.snapshot) != _of(self._shown) or event.axes != self.axes:
             self._chart(self._shown)
 
     # ---- what is found in it
@@ -219,8 +232,15 @@ class StudyScreen(SweepScreen):
     class Found(Message):
         """The findings in a snapshot have been computed."""
 
-        def __init__(self, searched: tuple[int, str], found: Mapping[str, Any], marks: Marks) -> None:
+        def __init__(
+            self,
+            searched: tuple[int, str],
+            found: Mapping[str, Any],
+            marks: Marks,
+            effects: Mapping[str, float],
+        ) -> None:
             super().__init__()
+            self.effects = effects
             self.searched = searched
             self.found = found
             self.marks = marks
@@ -236,20 +256,30 @@ class StudyScreen(SweepScreen):
     def _find_in_thread(self, snapshot: Snapshot) -> None:
         began = time.monotonic()
         found = {f.id: f.find(snapshot) for f in FINDINGS if f is not SCATTERPLOTS}
+        shares = effects(snapshot)
         self._find_after = time.monotonic() + REST * (time.monotonic() - began)
-        self.post_message(self.Found(_of(snapshot), found, marks_of(found[CRASH_BIAS.id])))
+        self.post_message(self.Found(_of(snapshot), found, marks_of(found[CRASH_BIAS.id]), shares))
 
     def on_study_screen_found(self, event: Found) -> None:
         self._finding_out = False
         self._found_in = event.searched
-        self.found = event.found
-        if event.marks != self._marks:
+        self.found, self._effects = event.found, event.effects
+        if event.marks != self._marks or self.panel_order is not PanelOrder.FILE:
             self._marks = event.marks
             self._mark()
 
     def _mark(self) -> None:
         """Hand the panels on, with the marks of the last findings."""
-        self.scatters = marked(self._plain, self._marks)
+        bias = self.found.get(CRASH_BIAS.id)
+        self.scatters = ordered(marked(self._plain, self._marks), self.panel_order, bias, self._effects)
+        self._see_whether_squeezed()
+
+    def _see_whether_squeezed(self) -> None:
+        rows = self.query_one(ScatterGrid).point_rows
+        now = squeezed(self._shown, loss_scale(self._shown, self._charted), rows)
+        if now != self._squeezed:
+            self._squeezed = now
+            self._title_findings()
 
     @property
     def settled(self) -> bool:
@@ -306,15 +336,41 @@ class StudyScreen(SweepScreen):
     def watch_found(self) -> None:
         self._title_findings()
 
+    def watch_axes(self) -> None:
+        self._chart(self._shown)
+        self._title_findings()
+
+    def watch_panel_order(self) -> None:
+        self._mark()
+        self._title_findings()
+
+    def watch_trend(self) -> None:
+        self._title_findings()
+
+    @property
+    def _about_plots(self) -> str:
+        """How the plots are drawn where that is not as usual; or that another axis would show more."""
+        words = [self.axes.words(self._shown)]
+        words += ["medians and quartiles"] if self.trend else []
+        words += [f"{self.panel_order}"] if self.panel_order is not PanelOrder.FILE else []
+        if not any(words) and self._squeezed:
+            words = ["best tenth in one row: y spreads it"]
+        return "; ".join(word for word in words if word)
+
     def _title_findings(self) -> None:
         """Name the findings there are where they can be clicked: over their pane, or in the tabs."""
         tabs = [(f.id, f.title, f is self.finding) for f in self.there or (SCATTERPLOTS,)]
         self.query_one(PaneTabs).findings = tuple(tabs)
-        self._pane("grid").border_title = "  ".join(
+        about = self._about_plots if self.finding in (None, SCATTERPLOTS) else ""
+        self.query_one(PaneTabs).plots = about
+        shown = "  ".join(
             title
             if shown or len(tabs) == 1
             else f"[$quiet not bold][@click=screen.look_at('{id}')]{title}[/][/]"
             for id, title, shown in tabs
+        )
+        self._pane("grid").border_title = shown + (
+            f"   [$warning not bold]{escape(about)}[/]" if about else ""
         )
 
     def _pane(self, name: str) -> Widget:
@@ -414,6 +470,42 @@ class StudyScreen(SweepScreen):
             grid.maximised = None
         else:
             grid.turn(0)
+
+    def action_y_axis(self) -> None:
+        """The next spacing of the loss axis."""
+        at = Y_SPACINGS.index(self.axes.y)
+        self.axes = replace(self.axes, y=Y_SPACINGS[(at + 1) % len(Y_SPACINGS)])
+        self._say_axes()
+
+    def action_x_axis(self) -> None:
+        """The next spacing of the hyperparameters' axes."""
+        at = X_SPACINGS.index(self.axes.x)
+        self.axes = replace(self.axes, x=X_SPACINGS[(at + 1) % len(X_SPACINGS)])
+        self._say_axes()
+
+    def action_measurement(self) -> None:
+        """The next measurement as the y axis."""
+        names = [name for name in Names.of(self.snapshot).measurements if name != self.snapshot.objective]
+        if not names:
+            self.notify(f"Nothing but {self.snapshot.objective} is measured.", markup=False)
+            return
+        names = ["", *names]
+        at = names.index(self.axes.measurement) if self.axes.measurement in names else 0
+        self.axes = replace(self.axes, measurement=names[(at + 1) % len(names)])
+        self._say_axes()
+
+    def _say_axes(self) -> None:
+        self.action_look_at(SCATTERPLOTS.id)
+        if self.has_class("-narrow"):
+            self.notify(self.axes.words(self._shown) or "the usual axes", markup=False, timeout=2)
+
+    def action_trend(self) -> None:
+        """Medians over the points, or not."""
+        self.trend = not self.trend
+
+    def action_arrange(self) -> None:
+        """The next order of the panels."""
+        self.panel_order = following(self.panel_order)
 
     def action_side(self) -> None:
         """On a wide screen the plots can have the whole width."""

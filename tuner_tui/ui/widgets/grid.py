@@ -50,6 +50,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
+    trend: reactive[bool] = reactive(False, repaint=False)  # whether medians are drawn over the points
     why_empty: reactive[str] = reactive("")
     maximised: reactive[str | None] = reactive(None, repaint=False)  # the hyperparameter shown alone
 
@@ -71,6 +72,16 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     def watch_scatters(self) -> None:
         self._lay_out()
         self._draw_soon()
+
+    def watch_trend(self) -> None:
+        self._draw_soon()
+
+    @property
+    def point_rows(self) -> int:
+        """Rows of points in the lowest panel; 0 where there is none."""
+        from ...view.draw import canvas
+
+        return min((canvas(p.scatter, *p.region.size).rows for p in self.panels), default=0)
 
     def watch_maximised(self) -> None:
         self.scroll_home(animate=False)
@@ -161,7 +172,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     # ---- drawing
 
     def _picture(self, panel: Panel) -> Picture:
-        return (panel.scatter, panel.region.size, self.selected)
+        return (panel.scatter, panel.region.size, self.selected, self.trend)
 
     def _dirty(self) -> list[Panel]:
         view = Region(0, round(self.scroll_y), self.size.width, self.size.height)
@@ -217,7 +228,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         base = self.rich_style
         width, height = panel.region.size
         light = not self.app.current_theme.dark
-        lines = draw_panel(panel.scatter, width, height, selected=self.selected, light=light)
+        lines = draw_panel(
+            panel.scatter, width, height, selected=self.selected, light=light, trend=self.trend
+        )
         panel.next = tuple(
             Strip([Segment(run.text, base + Style.parse(run.style)) for run in line]).adjust_cell_length(
                 width, base

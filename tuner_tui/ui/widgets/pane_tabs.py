@@ -21,6 +21,7 @@ class PaneTabs(Widget):
     front: reactive[str] = reactive("grid")
     findings: reactive[tuple[Tab, ...]] = reactive(())
     about: reactive[str] = reactive("")  # how the table is filtered and sorted
+    plots: reactive[str] = reactive("")  # how the plots are drawn
 
     @dataclass
     class Picked(Message):
@@ -38,7 +39,9 @@ class PaneTabs(Widget):
             )
             for id, title, shown in named
         )
-        return Content.assemble(tabs, (f"   {self.about}", "$faint")) if self.about else tabs
+        about = self.about if front == "table" else self.plots if front == "grid" else ""
+        tone = "$warning" if front == "grid" else "$faint"
+        return Content.assemble(tabs, (f"   {about}", tone)) if about else tabs
 
     def on_click(self, event: events.Click) -> None:
         if pane := event.style.meta.get("pane"):

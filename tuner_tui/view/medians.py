@@ -1,0 +1,59 @@
+"""Over a crowd: the median of the finished trials and the band of their middle half, in bins along the axis."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .cells import place, row_at
+from .charts import Scatter
+from .signs import MEDIAN, QUARTILE, Sign
+
+BIN_TRIALS = 10  # at least, in the mean: the median of fewer jumps about
+BIN_COLUMNS = 3  # at least
+LEAST = 5  # trials in a bin of its own; with fewer its quartiles are single trials
+
+
+class Bin(NamedTuple):
+    """Columns `first` to `last`; positions on the y axis."""
+
+    first: int
+    last: int
+    lower: float  # a quarter of the trials lies below it
+    median: float
+    upper: float
+
+
+def medians(scatter: Scatter, columns: int) -> list[Bin]:
+    """The bins with enough trials, from the left: one for each place of an axis that has few, else equally wide."""
+    axis = scatter.x
+    finished = [
+        (mark.x, mark.y)
+        for mark in scatter.marks
+        if mark.kind == "finished" and mark.y is not None and not mark.edge
+    ]
+    if axis.step:
+        count = max(1, round((axis.high - axis.low) / axis.step))
+    else:
+        count = max(1, min(columns // BIN_COLUMNS, len(finished) // BIN_TRIALS))
+    members: dict[int, list[float]] = {}
+    for x, y in finished:
+        members.setdefault(place(x, axis, count), []).append(y)
+    found: list[Bin] = []
+    for number, ys in sorted(members.items()):
+        if len(ys) >= LEAST:
+            ys.sort()
+            first, end = round(number * columns / count), round((number + 1) * columns / count)
+            quarter = len(ys) // 4
+            found.append(Bin(first, max(first, end - 1), ys[quarter], ys[len(ys) // 2], ys[-1 - quarter]))
+    return found
+
+
+def overlay(scatter: Scatter, columns: int, rows: int) -> dict[tuple[int, int], Sign]:
+    """(column, row from the bottom) -> the sign of the band or of the median, which lies above it."""
+    cells: dict[tuple[int, int], Sign] = {}
+    for sign in (QUARTILE, MEDIAN):
+        for found in medians(scatter, columns):
+            for height in (found.lower, found.upper) if sign is QUARTILE else (found.median,):
+                for column in range(found.first, found.last + 1):
+                    cells[column, row_at(height, scatter.y, rows)] = sign
+    return cells
