@@ -448,7 +448,7 @@ async def test_one_plot_alone_and_the_next(room):
         await pilot.press("v", "m")  # from another view it comes back to the plots
         await settle(pilot)
         assert grid.display and grid.maximised is None and len(grid.panels) == len(names)
-        await pilot.click(ScatterGrid, offset=(20, 5), times=2)
+        await pilot.click(ScatterGrid, offset=(20, 2), times=2)  # on its name
         await settle(pilot)
         assert grid.maximised == names[0]
 

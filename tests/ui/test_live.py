@@ -13,7 +13,8 @@ from support.room import journal_of, settle, until
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tuner_tui.study.events import StudyChanged, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.search.space import Choice, Float, Hyperparameter, Space
+from tuner_tui.study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.ui.app import NoTerminal, run_tui
 from tuner_tui.ui.screens.studies import StudiesScreen
@@ -23,6 +24,8 @@ from tuner_tui.ui.widgets.grid import ScatterGrid
 from tuner_tui.ui.widgets.key_line import KeyLine
 from tuner_tui.ui.widgets.study_list import StudyList
 from tuner_tui.ui.widgets.trial_table import TrialTable
+from tuner_tui.view.cells import place, row_at
+from tuner_tui.view.draw import canvas
 
 WIDE = (140, 44)
 
@@ -119,6 +122,70 @@ async def test_a_click_on_a_point_selects_its_trial_everywhere(room):
         for panel in grid.panels:
             if screen.snapshot.trials[screen.selected].params.get(panel.scatter.name) is not None:
                 assert "◆" in "".join(strip.text for strip in panel.strips), panel.scatter.name
+
+
+def crowded() -> list[Event]:
+    """Three hundred trials over `lr`, of which ten share a place."""
+    space = Space(
+        (Hyperparameter("lr", Float(1e-5, 1e-1, log=True)), Hyperparameter("kind", Choice(("a", "b"))))
+    )
+    made = [
+        studies.Made({"lr": 10 ** -(1 + i % 40 / 10), "kind": "ab"[i % 2]}, (1.0 + i % 7 / 10 + i / 1000,))
+        for i in range(290)
+    ]
+    made += [studies.Made({"lr": 1e-3, "kind": "a"}, (9.0 - i / 1000,)) for i in range(10)]
+    return studies.events_of(space, made, name="crowded")
+
+
+def offset_of(grid: ScatterGrid, panel: int, mark: int) -> tuple[int, int]:
+    """Where a trial is drawn, as a mouse reports it."""
+    found = grid.panels[panel]
+    area = canvas(found.scatter, *found.region.size)
+    at = next(m for m in found.scatter.marks if m.trial == mark)
+    column = area.left + place(at.x, found.scatter.x, area.columns)
+    row = area.top + area.rows - 1 - row_at(at.y, found.scatter.y, area.rows)
+    origin = grid.content_region.offset - grid.region.offset
+    return origin.x + found.region.x + column, origin.y + found.region.y + row
+
+
+async def test_clicks_in_a_crowded_cell_go_through_its_trials_best_first(room):
+    async with room.app(room.study("crowded-1", crowded())).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen, grid = pilot.app.screen, pilot.app.screen.query_one(ScatterGrid)
+        seen = []
+        for _ in range(4):
+            await pilot.click(grid, offset=offset_of(grid, 0, 295))
+            await settle(pilot)
+            seen.append(screen.selected)
+        assert seen == [299, 298, 297, 296]
+
+
+async def test_a_mouse_that_rests_marks_a_trial_until_one_is_chosen(room):
+    async with room.app(room.study("crowded-1", crowded())).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen, grid = pilot.app.screen, pilot.app.screen.query_one(ScatterGrid)
+        await pilot.hover(grid, offset=offset_of(grid, 0, 295))
+        await until(pilot, lambda: screen.selected == 299)
+        await pilot.press("g")  # chosen by a key: a resting mouse changes it no more
+        await pilot.hover(grid, offset=offset_of(grid, 0, 20))
+        await pilot.pause(0.4)
+        assert screen.selected == 0
+
+
+async def test_a_range_that_is_brushed_filters_everything(room):
+    async with room.app(room.study("crowded-1", crowded())).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen, grid = pilot.app.screen, pilot.app.screen.query_one(ScatterGrid)
+        left, right = offset_of(grid, 0, 20), offset_of(grid, 0, 10)  # 1e-3 and 1e-2
+        await pilot.mouse_down(grid, offset=left)
+        await pilot.hover(grid, offset=right)
+        await pilot.mouse_up(grid, offset=right)
+        await until(pilot, lambda: screen.filter is not None)
+        await settle(pilot)
+        shown = [screen.snapshot.trials[n].params["lr"] for n in screen.rows]
+        assert 0.7e-3 < min(shown) < 1.3e-3 and 0.7e-2 < max(shown) < 1.3e-2
+        assert {mark.trial for mark in screen.scatters[1].marks} == set(screen.rows)
+        assert screen.filter.bounds["lr"].low == pytest.approx(1e-3, rel=0.3)
 
 
 async def test_a_click_on_a_row_selects_it_and_another_opens_it(room):

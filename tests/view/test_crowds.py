@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from collections import Counter
 
 import pytest
 from support import studies
@@ -12,9 +13,10 @@ from support.studies import OBJECTIVE
 
 from tuner_tui.search.space import Choice, Float, Hyperparameter, Space
 from tuner_tui.study.outcomes import Reason
-from tuner_tui.view.cells import reduce
+from tuner_tui.view.cells import place, reduce, row_at
 from tuner_tui.view.charts import Scatter, scatters
-from tuner_tui.view.draw import CEILINGS, EIGHTHS, canvas, draw_panel
+from tuner_tui.view.draw import CEILINGS, EIGHTHS, canvas, draw_panel, trials_at
+from tuner_tui.view.medians import medians
 from tuner_tui.view.signs import CROWDS
 
 SPACE = Space(
@@ -162,14 +164,16 @@ def test_without_colour_the_share_has_a_shape():
 
 
 def test_a_click_in_a_crowd_finds_a_trial_that_is_there():
-    from tuner_tui.view.draw import trial_at
-
     scatter = planted(3000)[1]
     area = canvas(scatter, 50, 13)
     cells = reduce(scatter, area.columns, area.rows)
     for (column, row), cell in list(cells.points.items())[::17]:
-        found = trial_at(scatter, 50, 13, area.left + column, area.top + area.rows - 1 - row)
-        assert found == cell.trial
+        found = trials_at(scatter, 50, 13, area.left + column, area.top + area.rows - 1 - row)
+        assert cell.trial in found and len(found) == len(set(found))
+        low = scatter.y.low + row / area.rows * (scatter.y.high - scatter.y.low)
+        high = low + (scatter.y.high - scatter.y.low) / area.rows
+        marks = {mark.trial: mark for mark in scatter.marks}
+        assert all(low - 1e-9 <= marks[n].y <= high + 1e-9 for n in found)  # all of them lie in the cell
     assert scatter.y.label == OBJECTIVE
 
 
@@ -185,3 +189,35 @@ def test_on_light_paper_more_is_darker():
     width = planted(3000)[1]
     styles = {run.style for line in draw_panel(width, 50, 13, light=True) for run in line}
     assert styles & {sign.style for sign in LIGHT_SHADES}
+
+
+def test_medians_over_the_points_follow_a_planted_v():
+    scatter = planted(3000)[0]
+    area = canvas(scatter, 60, 24)
+    found = medians(scatter, area.columns)
+    bottom = min(found, key=lambda bin: bin.median)
+    middle = (bottom.first + bottom.last) / 2 / area.columns
+    planted_at = (-3 - scatter.x.low) / (scatter.x.high - scatter.x.low)
+    assert abs(middle - planted_at) < 0.1
+    left = [bin.median for bin in found if bin.last < bottom.first]
+    right = [bin.median for bin in found if bin.first > bottom.last]
+    assert left == sorted(left, reverse=True) and right == sorted(right)
+    assert all(bin.lower <= bin.median <= bin.upper for bin in found)
+    drawn = "".join(run.text for line in draw_panel(scatter, 60, 24, trend=True) for run in line)
+    assert drawn.count("━") >= area.columns / 2
+
+
+def test_a_fuller_cell_is_brighter():
+    scatter = planted(3000)[1]
+    area = canvas(scatter, 36, 12)
+    cells = reduce(scatter, area.columns, area.rows)
+    held = Counter()
+    for mark in scatter.marks:
+        if mark.y is not None:
+            held[place(mark.x, scatter.x, area.columns), row_at(mark.y, scatter.y, area.rows)] += 1
+    shades = {style: [] for style in CROWDS["finished"]}
+    for cell, (_, sign) in cells.points.items():
+        if sign.style in shades:
+            shades[sign.style].append(held[cell])
+    means = [statistics.mean(counts) for counts in shades.values()]
+    assert means == sorted(means) and means[2] > 2 * means[0]

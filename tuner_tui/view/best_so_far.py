@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..analysis.best_so_far import BestSoFar, best_so_far
 from ..study.snapshot import Snapshot
 from .braille import ACROSS, DOWN, braille
@@ -33,7 +35,13 @@ def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
     low, high = 1 - margin, progress.ended + margin
     ladder = linear_ladder(low, high)
     x = Axis("trials ended", "linear", low, high, usual(ladder), ladder)
-    scatter = Scatter(f"best {objective} by trials ended", "", x, loss_axis(objective, losses), ())
+    scatter = Scatter(
+        f"best {objective} by trials ended",
+        "",
+        x,
+        replace(loss_axis(objective, losses), under=False, over=False),
+        (),
+    )
     area = canvas(scatter, width, PICTURE_HEIGHT)
     if not area.drawable:
         return draw_cells(scatter, width, PICTURE_HEIGHT, {}, {}, color=color)

@@ -76,6 +76,31 @@ class Cells:
         return None
 
 
+def trials_in(scatter: Scatter, cells: Cells, trial: int) -> tuple[int, ...]:
+    """The trials that share a cell with `trial`, it included; of lines, those of its column."""
+    mark = next((m for m in scatter.marks if m.trial == trial), None)
+    if mark is None:
+        return ()
+    if mark.y is None:
+        return tuple(cells.lines[place(mark.x, scatter.x, cells.columns)])
+    at = _home(mark, scatter, cells)
+    return tuple(m.trial for m in scatter.marks if m.y is not None and _home(m, scatter, cells) == at)
+
+
+def _home(mark: Mark, scatter: Scatter, cells: Cells) -> tuple[int, int]:
+    """The cell of a mark before a crowd of signs is spread out; in a crowd of dots, the cell of its dot."""
+    column = place(mark.x, scatter.x, cells.columns)
+    spread = int(scatter.x.step * _scale(scatter.x, cells.columns) * SPREAD)
+    if cells.crowded and spread:
+        column = int(column + 0.5 + _aside(mark.trial) * (2 * spread + 1))
+    return column, _row_of(mark, scatter.y, cells.rows)
+
+
+def _aside(trial: int) -> float:
+    """-0.5 to 0.5: where a trial stands in a crowd about its place."""
+    return trial * _GOLDEN % 1 - 0.5
+
+
 def place(position: float, axis: Axis, count: int) -> int:
     """The cell, 0 .. count - 1, of a position within the limits of an axis."""
     return int((position - axis.low) * _scale(axis, count))
@@ -135,7 +160,7 @@ def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:
             lines.setdefault(int(across), []).append(trial)
             continue
         if spread:
-            across = int(across) + 0.5 + (trial * _GOLDEN % 1 - 0.5) * (2 * spread + 1)
+            across = int(across) + 0.5 + _aside(trial) * (2 * spread + 1)
         if edge:
             cell = (int(across), 0 if edge == "low" else rows - 1)
         else:

@@ -102,7 +102,7 @@ def scatters(snapshot: Snapshot, axes: Axes | None = None) -> tuple[Scatter, ...
     if axes.measurement:  # what has a loss but not this measurement has no height here
         shown = [t for t in shown if t.value is None or axes.value(t) is not None]
     heights = _Heights.of(shown, losses, best, axes)
-    y = loss_axis(axes.measurement or snapshot.objective, losses, heights)
+    y = loss_axis(axes.measurement or snapshot.objective, losses)
     without = len(trials) - len(silent) - len(shown)
     return tuple(
         _scatter(hyperparameter, y, shown, silent, without, heights, axes.x)
@@ -110,14 +110,13 @@ def scatters(snapshot: Snapshot, axes: Axes | None = None) -> tuple[Scatter, ...
     )
 
 
-def loss_axis(objective: str, losses: LossScale, heights: _Heights | None = None) -> Axis:
+def loss_axis(objective: str, losses: LossScale) -> Axis:
     """The axis that all panels of a study share."""
     scale = "log" if losses.scale == "log" else "linear"
-    under = heights is not None and "low" in heights.edges
-    over = heights is not None and ("high" in heights.edges or any(heights.infinite))
     return Axis(
-        objective, scale, losses.low, losses.high, usual(losses.ladder), losses.ladder, under=under, over=over
-    )
+        objective, scale, losses.low, losses.high, usual(losses.ladder), losses.ladder, under=losses.under,
+        over=losses.over,
+    )  # fmt: skip
 
 
 class _Heights(NamedTuple):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..study.outcomes import Outcome
 from . import fitting
-from .cells import crash_counts, gutters, place, reduce, row_at
+from .cells import crash_counts, gutters, place, reduce, row_at, trials_in
 from .charts import Scatter
 from .labels import FILLER, clean, cut
 from .medians import overlay
@@ -207,20 +207,32 @@ def _strip(counts: Sequence[tuple[int, int]], left: int, color: bool) -> Line:
     return (Run(label, TEXT if color else ""), Run(blocks, sign.style if color else ""))
 
 
-def trial_at(
+def trials_at(
     scatter: Scatter, width: int, height: int, column: int, row: int, *, title: bool = True
-) -> int | None:
-    """The trial drawn at a cell of `draw_panel(scatter, width, height)`, or the nearest; None: nothing near.
+) -> tuple[int, ...]:
+    """The trials drawn at a cell of `draw_panel(scatter, width, height)`, or at the nearest; (): nothing near.
 
     Column and row count from the upper left of the panel, as a mouse reports them.
     """
     if width < 1 or height < 1:
-        return None
+        return ()
     area = canvas(scatter, width, height, title=title)
     if not area.drawable:
-        return None
+        return ()
     from_bottom = area.top + area.rows - 1 - row
-    return reduce(scatter, area.columns, area.rows).near(column - area.left, from_bottom)
+    cells = reduce(scatter, area.columns, area.rows)
+    found = cells.near(column - area.left, from_bottom)
+    return () if found is None else trials_in(scatter, cells, found)
+
+
+def span_at(scatter: Scatter, width: int, height: int, first: int, last: int) -> tuple[float, float] | None:
+    """Positions on the x axis between two columns of a panel, both included; None where no points are."""
+    area = canvas(scatter, width, height)
+    columns = sorted(min(max(column - area.left, 0), area.columns - 1) for column in (first, last))
+    if not area.drawable:
+        return None
+    step = (scatter.x.high - scatter.x.low) / area.columns
+    return scatter.x.low + columns[0] * step, scatter.x.low + (columns[1] + 1) * step
 
 
 def _title(scatter: Scatter, area: Canvas, width: int, color: bool) -> Line:

@@ -47,7 +47,10 @@ def x_ticks(axis: Axis, columns: int) -> list[tuple[int, str]]:
     if axis.scale == "categorical":
         every = -(-LEAST_LABEL * len(axis.ticks) // columns)  # of so many options only one is named
         ticks = axis.ticks[:: max(every, 1)]
-        labels = shorten([tick.label for tick in ticks], max(columns // len(ticks) - 1, 1))
+        width = max(columns // len(ticks) - 1, 1)
+        labels = shorten([tick.label for tick in axis.ticks], width)[
+            :: max(every, 1)
+        ]  # told from all of them
         placed = [(place(t.position, axis, columns), s) for t, s in zip(ticks, labels, strict=True)]
         return apart(placed, columns, 1)
     for ticks in reversed(axis.ladder):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..study.outcomes import Outcome
@@ -49,6 +49,8 @@ class LossScale:
     low: float  # on the axis: logarithms, excesses or ranks where it shows such
     high: float
     ladder: Ladder
+    under: bool = False  # whether some trial lies below the axis
+    over: bool = False  # ... or above it, or went there at its end
     unit: float = 1.0  # symlog: below it the axis is nearly linear
     origin: float = 0.0  # excess: the lowest loss, or the highest where larger is better
     least: float = 1.0  # excess: the smallest there is
@@ -96,6 +98,15 @@ class Edges:
 def loss_scale(snapshot: Snapshot, axes: Axes | None = None) -> LossScale:
     """The loss axis that all panels of a study share, whether all of its trials are shown or some."""
     whole, axes = snapshot.part_of or snapshot, axes or Axes()
+    scale = _scale(whole, axes)
+    having = [(t, v) for t in whole.trials.values() if t.outcome is not Outcome.NO_START
+              and (v := axes.value(t)) is not None]  # fmt: skip
+    sides = {scale.place(value)[1] for _, value in having}
+    over = "high" in sides or any(trial.not_a_number for trial, _ in having)
+    return replace(scale, under="low" in sides, over=over)
+
+
+def _scale(whole: Snapshot, axes: Axes) -> LossScale:
     losses = _finite(whole, axes)
     best = None if axes.measurement or whole.best is None else whole.best.value
     positive = [loss for loss in losses if loss > 0]

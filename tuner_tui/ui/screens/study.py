@@ -27,6 +27,7 @@ from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes
+from ...view.brush import brushed
 from ...view.charts import Scatter, scatters
 from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
 from ...view.loss import loss_scale, squeezed
@@ -105,6 +106,7 @@ class StudyScreen(SweepScreen):
         self._charted = Axes()  # what `_plain` was made for
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
+        self._pointed_at: int | None = None  # the trial that the mouse came to rest on
         self._effects: Mapping[str, float] = {}
         self._squeezed = False
         self._shown = Snapshot()  # the trials that the filter lets through
@@ -528,7 +530,28 @@ class StudyScreen(SweepScreen):
         self.front = "detail"
 
     def on_scatter_grid_picked(self, event: ScatterGrid.Picked) -> None:
-        self.selected = event.trial
+        """The best of the trials there; a further click there takes the next.
+
+        A mouse that rests marks a trial only while none was chosen by a click or a key.
+        """
+        trials = self.snapshot.trials
+        there = sorted((n for n in event.trials if n in trials), key=lambda n: self.snapshot.rank(trials[n]))
+        if event.rested:
+            if there and self.selected in (None, self._pointed_at) and self.selected not in there:
+                self._pointed_at = self.selected = there[0]
+        elif there:
+            self._pointed_at = None
+            at = there.index(self.selected) + 1 if self.selected in there else 0
+            self.selected = there[at % len(there)]
+
+    def on_scatter_grid_brushed(self, event: ScatterGrid.Brushed) -> None:
+        """What was brushed is a further condition of the filter."""
+        condition = brushed(event.scatter, event.low, event.high)
+        before = self.filter.text if self.filter else ""
+        before = f"({before}) and " if " or " in before else f"{before} and " if before else ""
+        if condition:
+            self.filter = parse(before + condition, Names.of(self.snapshot))
+            self.notify("f shows all trials again; / edits the filter.", timeout=3)
 
     def on_rows_picked(self, event: Rows.Picked) -> None:
         if event.row < len(self.rows):

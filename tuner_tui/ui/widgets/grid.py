@@ -20,6 +20,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.timer import Timer
 
 from ...view.charts import Scatter
 from ..painting import changed
@@ -27,6 +28,8 @@ from ..shelves import Shelf, arrangement, shelf_heights, shelves
 
 DRAW_S = 0.012  # of drawing between two looks at the keyboard
 SELECT_S = 0.03  # plots wait so long for a selection to come to rest: a held key repeats as fast
+REST_S = 0.15  # a mouse that rests so long points at something
+BRUSH = 2  # cells: a mouse that was drawn less far was to click
 _GAP = 1  # columns between panels
 
 Picture = tuple[object, ...]  # what a panel's strips depend on
@@ -56,9 +59,18 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
     @dataclass
     class Picked(Message):
-        """A person clicked on, or near, a trial."""
+        """A person clicked on, or near, trials that share a place."""
 
-        trial: int
+        trials: tuple[int, ...]
+        rested: bool = False  # the mouse only rested there
+
+    @dataclass
+    class Brushed(Message):
+        """A person drew the mouse along a panel: from `low` to `high` on its x axis."""
+
+        scatter: Scatter
+        low: float
+        high: float
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -68,6 +80,10 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawing = False
         self._laid_for: tuple[object, ...] = ()
         self._canvas: dict[int, list[Panel]] = {}
+        self._rest: Timer | None = None  # runs while the mouse rests
+        self._brush: tuple[Panel, int, int] | None = (
+            None  # the panel, and the columns it was drawn from and to
+        )
 
     def watch_scatters(self) -> None:
         self._lay_out()
@@ -292,20 +308,67 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
     # ---- clicks
 
-    def on_click(self, event: events.Click) -> None:
-        from ...view.draw import trial_at
-
+    def _panel_at(self, event: events.MouseEvent) -> tuple[Panel, int, int] | None:
+        """The panel under the mouse, and the cell within it."""
         offset = event.get_content_offset(self)
         if offset is None:
-            return
+            return None
         x, y = offset.x, offset.y + self.scroll_offset.y
         for panel in self._canvas.get(y, ()):
             if panel.region.contains(x, y):
-                if event.chain > 1:  # a double click
-                    self.maximised = None if self.maximised else panel.scatter.name
-                    return
-                width, height = panel.region.size
-                found = trial_at(panel.scatter, width, height, x - panel.region.x, y - panel.region.y)
-                if found is not None:
-                    self.post_message(self.Picked(found))
-                return
+                return panel, x - panel.region.x, y - panel.region.y
+        return None
+
+    def on_click(self, event: events.Click) -> None:
+        from ...view.draw import trials_at
+
+        if (found := self._panel_at(event)) is None:
+            return
+        panel, column, row = found
+        if row == 0 and event.chain == 2:  # a double click on a panel's name
+            self.maximised = None if self.maximised else panel.scatter.name
+            return
+        trials = trials_at(panel.scatter, *panel.region.size, column, row)
+        if not trials and event.chain == 2:  # ... or where nothing is drawn
+            self.maximised = None if self.maximised else panel.scatter.name
+        elif trials:
+            self.post_message(self.Picked(trials))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        if event.button == 1 and (found := self._panel_at(event)) is not None:
+            self._brush = (found[0], found[1], found[1])
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._brush is not None:
+            panel, first, _ = self._brush
+            column = event.x - self.gutter.left - panel.region.x
+            self._brush = (panel, first, column)
+            return
+        if self._rest is not None:
+            self._rest.stop()
+        found = self._panel_at(event)
+        self._rest = self.set_timer(REST_S, lambda: self._rested(*found)) if found else None
+
+    def on_leave(self, event: events.Leave) -> None:
+        if self._rest is not None:
+            self._rest.stop()
+
+    def _rested(self, panel: Panel, column: int, row: int) -> None:
+        from ...view.draw import trials_at
+
+        if trials := trials_at(panel.scatter, *panel.region.size, column, row):
+            self.post_message(self.Picked(trials, rested=True))
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        from ...view.draw import span_at
+
+        self.release_mouse()
+        if self._brush is None:
+            return
+        (panel, first, last), self._brush = self._brush, None
+        if abs(last - first) < BRUSH:
+            return
+        event.stop()
+        if span := span_at(panel.scatter, *panel.region.size, first, last):
+            self.post_message(self.Brushed(panel.scatter, *span))
