@@ -388,6 +388,52 @@ def stop(
 
 
 @app.command()
+def change(
+    study: StudyName = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Draw a hyperparameter from something else from now on, or fix it: "
+            "'lr={ log = [1e-5, 1e-2] }', 'kind=[\"conv\"]', width=64. Repeatable.",
+        ),
+    ] = None,
+    parallel: Parallel = None,
+    add: Annotated[int | None, typer.Option("--add", min=1, help="So many trials more.")] = None,
+    rerun: Annotated[
+        list[int] | None,
+        typer.Option("--rerun", min=0, help="Run this trial again, as a new one. Repeatable."),
+    ] = None,
+    root: Root = _HERE,
+) -> None:
+    """Change a running study: its space, how many trials run at once, how many there will be.
+
+    Trials that have started keep what they were given; the journal records each change.
+    """
+    from .launch import BadInput, find_study
+    from .search.change import changed
+    from .study.requests import Request, ask
+
+    folder = find_study(root, study)
+    if not folder.engine_alive():
+        raise BadInput(f"{folder.name} is not running; `tuner resume` goes on with it")
+    snapshot = folder.snapshot()
+    changed(snapshot.search, settings or ())  # raises for what can't be
+    missing = [number for number in rerun or () if number not in snapshot.trials]
+    if missing:
+        raise BadInput(f"--rerun {missing[0]}: {folder.name} has had no such trial")
+    wanted = [Request("change", settings=tuple(settings))] if settings else []
+    wanted += [Request("parallel", parallel)] if parallel else []
+    wanted += [Request("add_trials", add)] if add else []
+    wanted += [Request("rerun", number) for number in rerun or ()]
+    if not wanted:
+        raise BadInput("nothing to change: give --set, --parallel, --add or --rerun")
+    for request in wanted:
+        ask(folder.requests, request)
+    print(f"{folder.name}: asked; trials that have started keep what they were given")
+
+
+@app.command()
 def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Root = _HERE) -> None:
     """Copy to MLflow what it does not have yet (after a server was away, or to another server)."""
     from .launch import Resources, find_study

@@ -12,6 +12,7 @@ from tuner_tui.engine.engine import Engine, trial_seed
 from tuner_tui.engine.launcher import Exited, Job, LauncherEvent, Said, Started
 from tuner_tui.engine.slots import make_slots, parse_gpus
 from tuner_tui.search.search import Limits
+from tuner_tui.search.space import Float
 from tuner_tui.study.events import Event, StudyOpened
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Outcome, Reason
@@ -86,7 +87,7 @@ def play(tmp_path: Path):
         opened = StudyOpened(0.0, "s", search, pid=1)
         engine = Engine(
             search, StudyFolder(tmp_path), fold(snapshot or Snapshot(), opened), launcher=launcher,
-            sampler=sampler, journal=journal, slots=make_slots(search.parallel, [], cores=8), clock=clock,
+            sampler=sampler, journal=journal, slots=lambda parallel: make_slots(parallel, [], cores=8), clock=clock,
             requests=lambda: (requests or {}).get(next(turn), []),
         )  # fmt: skip
         submit = launcher.submit
@@ -177,6 +178,43 @@ def test_one_trial_can_be_ended_and_more_can_be_added(play):
     snapshot, launcher, _, _ = play(a_search(trials=1), lambda t: good(t) if t else [], asked)
     assert snapshot.trials[0].reason is Reason.STOPPED
     assert snapshot.counts.finished == 3 and snapshot.planned == 4 and launcher.stops == [(0, False)]
+
+
+def test_a_trial_can_be_run_again_with_what_it_was_given(play):
+    asked = {2: [Request("rerun", 0), Request("rerun", 77)]}
+    snapshot, launcher, _, _ = play(a_search(trials=2), good, asked)
+    assert snapshot.planned == 3 and snapshot.reruns == {2: 0}
+    assert launcher.jobs[2].params == launcher.jobs[0].params == {"x": 0.0}
+    assert launcher.jobs[2].seed == launcher.jobs[0].seed
+    resumed, launcher, _, _ = play(a_search(trials=4), good, snapshot=snapshot)  # it is in the journal
+    assert launcher.jobs[3].params == {"x": 3.0} and resumed.reruns == {2: 0}
+
+
+def test_more_can_run_at_once(play):
+    asked = {1: [Request("parallel", 3), Request("parallel", 0)], 6: [Request("stop_now")]}
+    snapshot, launcher, _, _ = play(a_search(trials=9), lambda trial: [], asked)
+    assert sorted(launcher.jobs) == [0, 1, 2] and snapshot.search.parallel == 3
+
+
+def test_fewer_run_at_once_as_soon_as_enough_have_ended(play):
+    asked = {1: [Request("parallel", 1)], 4: [Request("kill_trial", 0)], 12: [Request("stop_now")]}
+    snapshot, launcher, _, _ = play(a_search(trials=9, parallel=3), lambda trial: [], asked)
+    assert sorted(launcher.jobs) == [0, 1, 2]  # two still ran where one may
+    assert snapshot.search.parallel == 1 and snapshot.counts.ended == 3
+
+
+def test_the_space_can_change_while_it_runs_and_old_trials_keep_their_meaning(play):
+    search = a_search(trials=6)
+    asked = {
+        4: [Request("change", settings=("x={ float = [20, 30] }",))],
+        5: [Request("change", settings=("y=1",))],
+    }
+    snapshot, _, _, journal = play(search, good, asked)
+    assert snapshot.search.space["x"].distribution.high == 30.0
+    assert snapshot.earlier == (search.space,)
+    assert snapshot.space["x"].distribution == Float(0.1, 30.0)  # what the axes show
+    assert [e.search is not None for e in journal if e.kind == "study_changed"] == [True]
+    assert snapshot.trials[0].params == {"x": 0.0}
 
 
 def test_pause_holds_new_trials_until_it_is_lifted(play):

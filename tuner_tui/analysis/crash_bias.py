@@ -126,7 +126,7 @@ class CrashBias:
 
 def crash_bias(snapshot: Snapshot) -> CrashBias:
     """Test every hyperparameter of the search for both kinds of failure."""
-    space, trials = snapshot.search.space, snapshot.trials.values()
+    space, trials = snapshot.space, snapshot.trials.values()
     told = [t for t in trials if t.reason not in SAYS_NOTHING]
     finished = [t for t in trials if t.outcome is Outcome.FINISHED]
     no_start = [t for t in told if t.outcome is Outcome.NO_START]

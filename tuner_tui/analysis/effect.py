@@ -24,7 +24,7 @@ def effects(snapshot: Snapshot) -> Mapping[str, float]:
     """Share, 0 to 1, for each hyperparameter; those with fewer than ENOUGH finished trials are left out."""
     finished = [t for t in snapshot.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None]
     found: dict[str, float] = {}
-    for hyperparameter in snapshot.search.space:
+    for hyperparameter in snapshot.space:
         name = hyperparameter.name
         having = [(t.params[name], t.value) for t in finished if name in t.params and t.value is not None]
         if len(having) < ENOUGH:

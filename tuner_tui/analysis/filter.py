@@ -102,7 +102,7 @@ class Names:
         """The names of a study: those of its search, and those that any of its trials has."""
         options: dict[str, tuple[Any, ...]] = {
             h.name: h.distribution.options if isinstance(h.distribution, Choice) else ()
-            for h in snapshot.search.space
+            for h in snapshot.space
         }
         measured: dict[str, None] = {}
         for trial in (snapshot.part_of or snapshot).trials.values():

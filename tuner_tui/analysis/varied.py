@@ -8,7 +8,7 @@ from ..study.snapshot import Snapshot
 
 def varied(snapshot: Snapshot) -> tuple[str, ...]:
     """Names of the hyperparameters that trials may differ in; as first met where the space is not known."""
-    space = snapshot.search.space
+    space = snapshot.space
     if not len(space):
         fixed = snapshot.search.fixed
         names = dict.fromkeys(name for trial in snapshot.trials.values() for name in trial.params)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from ..search.change import changed
+from ..search.problems import SearchError
 from ..search.search import SILENT_SECONDS, Search
 from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
 from ..study.folder import StudyFolder
@@ -58,7 +60,7 @@ class Journal(Protocol):
 class _Trial:
     params: dict[str, Any]
     seed: int
-    slot: int
+    slot: Slot
     watched: Watched
     journaled: bool = False  # its TrialStarted is written
 
@@ -75,7 +77,8 @@ class Engine:
         launcher: Launcher,
         sampler: Sampler,
         journal: Journal,
-        slots: list[Slot],
+        slots: Callable[[int], list[Slot]],
+        new_sampler: Callable[[Search], Sampler] | None = None,
         path: list[str] | None = None,
         yields: bool = True,
         clock: Clock | None = None,
@@ -88,7 +91,9 @@ class Engine:
         self._launcher = launcher
         self._sampler = sampler
         self._journal = journal
-        self._slots = slots
+        self._places = slots  # how many at once -> where they run
+        self._slots = slots(search.parallel)
+        self._new_sampler = new_sampler
         self._path = path or []
         # A plain function measures nothing until it returns: only a limit that the file gives holds for it.
         usual = SILENT_SECONDS if yields else math.inf
@@ -132,25 +137,43 @@ class Engine:
                 self._write([StudyChanged(now, paused=False)])
             case "add_trials" if request.number and request.number > 0:
                 self._write([StudyChanged(now, trials=self.snapshot.planned + request.number)])
+            case "parallel" if request.number and request.number > 0:
+                self._slots = self._places(request.number)
+                self.search = replace(self.search, parallel=request.number)
+                self._write([StudyChanged(now, search=self.search)])
+            case "rerun" if request.number in self.snapshot.trials:
+                number = self.snapshot.planned
+                assert request.number is not None
+                reruns = {str(number): request.number}
+                self._write([StudyChanged(now, trials=number + 1, reruns=reruns)])
+            case "change":
+                self._change(request.settings)
             case "kill_trial" if request.number in self._running:
                 self._end(request.number, Reason.STOPPED, "stopped by a person")
 
     def _fill_slots(self) -> None:
         while not (self.snapshot.paused or self.snapshot.stopping):
-            taken = {trial.slot for trial in self._running.values()}
-            free = [i for i in range(len(self._slots)) if i not in taken]
+            free = self._free()
             while self._next in self.snapshot.trials or self._next in self._running:
                 self._next += 1
             if not free or self._next >= self.snapshot.planned:
                 return
             self._start(self._next, free[0])
 
-    def _start(self, number: int, slot_index: int) -> None:
-        slot = self._slots[slot_index]
-        params = {**self.search.fixed, **self._sampler.ask(number)}
-        seed = trial_seed(self.search.seed, number)
+    def _free(self) -> list[Slot]:
+        """Where a trial can start now. Equal slots are as many places; after a change to fewer none may be free."""
+        if len(self._running) >= len(self._slots):
+            return []
+        free = list(self._slots)
+        for trial in self._running.values():
+            if trial.slot in free:
+                free.remove(trial.slot)
+        return free
+
+    def _start(self, number: int, slot: Slot) -> None:
+        params, seed = self._given(number)
         now = self._clock.monotonic()
-        self._running[number] = _Trial(params, seed, slot_index, Watched(started=now, heard=now))
+        self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now))
         memory = self.search.limits.memory_gb
         self._launcher.submit(
             Job(
@@ -167,6 +190,26 @@ class Engine:
                 path=self._path,
             )
         )
+
+    def _given(self, number: int) -> tuple[dict[str, Any], int]:
+        """The parameters and the seed of a trial: drawn for its number, or those of the trial it repeats."""
+        repeated = self.snapshot.trials.get(self.snapshot.reruns.get(number, -1))
+        if repeated is not None:
+            return dict(repeated.params), repeated.seed or 0
+        return {**self.search.fixed, **self._sampler.ask(number)}, trial_seed(self.search.seed, number)
+
+    def _change(self, settings: tuple[str, ...]) -> None:
+        """Draw from another space from now on. What can't be carried out is left: the viewer checked it before."""
+        try:
+            search = changed(self.search, settings)
+        except SearchError:
+            return
+        if search.space == self.search.space and search.fixed == self.search.fixed:
+            return
+        self._write([StudyChanged(self._clock.wall(), search=search)])
+        self.search = search
+        if self._new_sampler is not None:
+            self._sampler = self._new_sampler(search)
 
     # -- listening -------------------------------------------------------------------------------------------
 
@@ -202,7 +245,7 @@ class Engine:
         trial.watched.started = trial.watched.heard = now  # its time runs from here, not from the queue
         return TrialStarted(
             at=item.at, trial=item.trial, params=trial.params, seed=trial.seed,
-            device=self._slots[trial.slot].label, pid=item.pid, process_started=item.process_started,
+            device=trial.slot.label, pid=item.pid, process_started=item.process_started,
             host=item.host,
         )  # fmt: skip
 

@@ -83,13 +83,14 @@ def run_study(
             return signals.take() + requests.read()
 
         try:
-            slots = launcher.slots(search.parallel, gpus)
             target = launcher.describe()
             check_target(search, target)
             engine = Engine(
                 search, folder, snapshot, launcher=launcher,
                 sampler=make_sampler(search, past=snapshot.trials.values()),
-                journal=journal, slots=slots, path=path, yields=target.yields, requests=asked,
+                new_sampler=lambda changed: make_sampler(changed, past=engine.snapshot.trials.values()),
+                journal=journal, slots=lambda parallel: launcher.slots(parallel, gpus), path=path,
+                yields=target.yields, requests=asked,
                 on_change=on_change,
             )  # fmt: skip
             with signals.caught():

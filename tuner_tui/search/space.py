@@ -7,8 +7,8 @@ any sampling. An order is kept: the order of the search file is the order of the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -101,6 +101,34 @@ class Space:
     def groups(self) -> tuple[str, ...]:
         """Group names in order of first appearance."""
         return tuple(dict.fromkeys(h.group for h in self.hyperparameters))
+
+
+def widest(spaces: Iterable[Space]) -> Space:
+    """Every hyperparameter of several spaces, over the widest range, with every choice; in the order of the last.
+
+    Where two of one name are of different kinds, the last is kept.
+    """
+    found: dict[str, Hyperparameter] = {}
+    last: tuple[str, ...] = ()
+    for space in spaces:
+        last = space.names
+        for h in space:
+            old = found.get(h.name)
+            found[h.name] = (
+                h if old is None else replace(h, distribution=_both(old.distribution, h.distribution))
+            )
+    order = {name: place for place, name in enumerate((*last, *(n for n in found if n not in last)))}
+    return Space(tuple(sorted(found.values(), key=lambda h: order[h.name])))
+
+
+def _both(old: Distribution, new: Distribution) -> Distribution:
+    match old, new:
+        case Choice(), Choice():
+            return Choice((*new.options, *(option for option in old.options if option not in new.options)))
+        case (Float(), Float()) | (Int(), Int()):
+            return replace(new, low=min(old.low, new.low), high=max(old.high, new.high))
+        case _:
+            return new
 
 
 def distribution_to_json(distribution: Distribution) -> dict[str, Any]:

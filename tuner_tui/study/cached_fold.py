@@ -10,23 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..search.search import Search
+from ..search.search import UNKNOWN, Search, space_from_json
 from .events import decode_end
 from .folder import StudyFolder
 from .snapshot import Snapshot, Trial
 
-FORMAT = 1  # of fold.json; another one is passed over
+FORMAT = 2  # of fold.json; another one is passed over
 LEAST_BYTES = 1_000_000  # of a journal; a shorter one is read within a tenth of a second
 _BLOCK = 1 << 20
 _CONSTANTS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_AS_THEY_ARE = tuple(
-    f.name for f in fields(Snapshot) if f.name not in ("search", "trials", "part_of", "where")
-)
+_OF_THEIR_OWN = ("search", "trials", "earlier", "reruns", "part_of", "where")
+_AS_THEY_ARE = tuple(f.name for f in fields(Snapshot) if f.name not in _OF_THEIR_OWN)
 
 
 def path_of(folder: StudyFolder) -> Path:
@@ -69,7 +68,14 @@ def encode(snapshot: Snapshot) -> dict[str, Any]:
     record = {name: getattr(snapshot, name) for name in _AS_THEY_ARE}
     trials = [vars(trial) | {"latest": dict(trial.latest), "readings": [dict(r) for r in trial.readings]}
               for trial in snapshot.trials.values()]  # fmt: skip
-    return record | {"search": snapshot.search.to_json(), "trials": trials}
+    earlier = [replace(UNKNOWN, space=space).to_json()["space"] for space in snapshot.earlier]
+    reruns = list(snapshot.reruns.items())
+    return record | {
+        "search": snapshot.search.to_json(),
+        "earlier": earlier,
+        "reruns": reruns,
+        "trials": trials,
+    }
 
 
 def decode(record: dict[str, Any]) -> Snapshot:
@@ -78,6 +84,8 @@ def decode(record: dict[str, Any]) -> Snapshot:
     return Snapshot(
         **{name: record[name] for name in _AS_THEY_ARE},
         search=Search.from_json(record["search"]),
+        earlier=tuple(space_from_json(space) for space in record["earlier"]),
+        reruns=dict(record["reruns"]),
         trials=MappingProxyType(trials),
     )
 

@@ -92,13 +92,19 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class StudyChanged:
-    """A viewer's request took effect: more trials, a pause, or its end."""
+    """A viewer's request took effect: more trials, more at once, another space, a pause, or its end.
+
+    `search`: as it is from now on; trials that have started keep what they were given. `reruns`: number of a trial
+    to come (as text, as JSON has it) -> the trial whose parameters and seed it will have.
+    """
 
     kind: ClassVar[str] = "study_changed"
     at: float
     trials: int | None = None  # planned in all, from now on
     paused: bool | None = None
     stopping: bool | None = None
+    search: Search | None = None
+    reruns: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ def encode(event: Event) -> str:
         if optional and (value is None or value == "" or value == {}):
             continue  # what has no default must be there to be read back: a trial may have no parameters
         record[name] = value
-    if isinstance(event, StudyAsked | StudyOpened):
+    if isinstance(event, StudyAsked | StudyOpened | StudyChanged) and event.search is not None:
         record["search"] = event.search.to_json()
     if isinstance(event, TrialMeasured):
         record["values"] = {name: encode_number(v) for name, v in event.values.items()}
@@ -159,6 +165,8 @@ def _from_record(record: dict[str, Any]) -> Event:
     known = _FIELDS[cls]
     if cls in (StudyAsked, StudyOpened):
         record["search"] = _search(record)
+    elif cls is StudyChanged and record.get("search") is not None:
+        record["search"] = Search.from_json(record["search"])
     record = {key: value for key, value in record.items() if key in known}
     if cls is TrialMeasured:
         record["values"] = {name: decode_number(v) for name, v in record["values"].items()}

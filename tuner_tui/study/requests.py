@@ -11,23 +11,28 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-KINDS = ("stop", "stop_now", "pause", "continue", "add_trials", "kill_trial")
+KINDS = ("stop", "stop_now", "pause", "continue", "add_trials", "kill_trial", "parallel", "rerun", "change")
 
 
 @dataclass(frozen=True)
 class Request:
-    """`stop`: start nothing new, let trials end; `stop_now`: also stop the running ones."""
+    """`stop`: start nothing new, let trials end; `stop_now`: also stop the running ones. `change`: the space."""
 
     kind: str
-    number: int | None = None  # trials to add, or the trial to kill
+    number: int | None = None  # trials to add, the trial to kill or to run again, or how many at once
+    settings: tuple[str, ...] = ()  # of `change`: key=value, as `--set` takes them
 
 
 def ask(path: Path, request: Request) -> None:
     """Append one request. Raises ValueError for a kind no engine knows."""
     if request.kind not in KINDS:
         raise ValueError(f"unknown request {request.kind!r}; choose one of {', '.join(KINDS)}")
-    line = json.dumps({"request": request.kind, "number": request.number, "at": time.time()}) + "\n"
+    record: dict[str, Any] = {"request": request.kind, "number": request.number, "at": time.time()}
+    if request.settings:
+        record["set"] = list(request.settings)
+    line = json.dumps(record) + "\n"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         size = os.fstat(fd).st_size
@@ -62,8 +67,14 @@ class RequestReader:
             try:
                 record = json.loads(line)
                 kind, number = record["request"], record.get("number")
-                if kind in KINDS and (number is None or type(number) is int):
-                    found.append(Request(kind, number))
+                settings = record.get("set", [])
+                if (
+                    kind in KINDS
+                    and (number is None or type(number) is int)
+                    and isinstance(settings, list)
+                    and all(isinstance(text, str) for text in settings)
+                ):
+                    found.append(Request(kind, number, tuple(settings)))
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # not a request
         return found

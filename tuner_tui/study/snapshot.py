@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..search.search import RATE_FINDER, UNKNOWN, Search
+from ..search.space import Space, widest
 from .events import (
     Event,
     Params,
@@ -124,6 +125,8 @@ class Snapshot:
     host: str = ""
     git_commit: str | None = None
     format: int = 0  # of the journal
+    earlier: tuple[Space, ...] = ()  # what the space was before it was changed, the first first
+    reruns: Mapping[int, int] = field(default_factory=dict)  # a trial, to come or not -> the one it repeats
     version: int = 0  # events folded; equal versions of one study are equal snapshots
     # Where these are only some of a study's trials: the study with all of them, and the filter they passed.
     part_of: Snapshot | None = field(default=None, repr=False, compare=False)
@@ -133,6 +136,11 @@ class Snapshot:
     def objective(self) -> str:
         """The measurement that is the loss."""
         return self.search.objective
+
+    @cached_property
+    def space(self) -> Space:
+        """Every hyperparameter that the study has had, over all it has ever been drawn from."""
+        return widest((*self.earlier, self.search.space)) if self.earlier else self.search.space
 
     @property
     def open_ended(self) -> bool:
@@ -181,7 +189,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
     trials = dict(snapshot.trials)
     study: dict[str, Any] = {}
     readings: dict[int, list[TrialMeasured]] = {}
-    search = snapshot.search
+    search, earlier, reruns = snapshot.search, snapshot.earlier, snapshot.reruns
     count = 0
     for event in events:
         count += 1
@@ -210,6 +218,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                     trial = _measure(trial, readings.pop(event.trial, ()), search)
                     trials[event.trial] = _end(trial, event)
             case StudyOpened():
+                earlier = _earlier(earlier, search, event.search)
                 search = event.search
                 study |= {
                     "study": event.study, "search": event.search, "planned": event.search.trials,
@@ -219,6 +228,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                 }  # fmt: skip
                 study.setdefault("opened_at", snapshot.opened_at or event.at)
             case StudyAsked():
+                earlier = _earlier(earlier, search, event.search)
                 study |= {
                     "study": event.study, "search": event.search, "planned": event.search.trials,
                     "format": event.format,
@@ -227,12 +237,27 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
             case StudyChanged():
                 changes = {"planned": event.trials, "paused": event.paused, "stopping": event.stopping}
                 study |= {key: value for key, value in changes.items() if value is not None}
+                if event.search is not None:
+                    earlier = _earlier(earlier, search, event.search)
+                    study["search"] = search = event.search
+                if event.reruns:
+                    reruns = {**reruns, **{int(number): of for number, of in event.reruns.items()}}
             case StudyClosed():
                 study |= {"closed_at": event.at, "closed_why": event.why, "closed_message": event.message}
     for number, measured in readings.items():
         if trial := trials.get(number):
             trials[number] = _measure(trial, measured, search)
-    return replace(snapshot, **study, trials=MappingProxyType(trials), version=snapshot.version + count)
+    return replace(
+        snapshot, **study, trials=MappingProxyType(trials), version=snapshot.version + count, earlier=earlier,
+        reruns=reruns,
+    )  # fmt: skip
+
+
+def _earlier(known: tuple[Space, ...], before: Search, now: Search) -> tuple[Space, ...]:
+    """The spaces before this one, each once."""
+    if not len(before.space) or before.space == now.space or before.space in known:
+        return known
+    return (*known, before.space)
 
 
 def _measure(trial: Trial, measured: Iterable[TrialMeasured], search: Search) -> Trial:

@@ -111,7 +111,7 @@ def study_text(name: str, snapshot: Snapshot, state: State, *, width: int, origi
 
 
 def _settings(trial: Trial, snapshot: Snapshot, width: int) -> Content:
-    order = snapshot.search.space.names
+    order = snapshot.space.names
     names = [name for name in order if name in trial.params]
     names += [name for name in trial.params if name not in names]
     return _pairs([(name, parameter(trial.params[name])) for name in names], width)

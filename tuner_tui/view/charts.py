@@ -106,7 +106,7 @@ def scatters(snapshot: Snapshot, axes: Axes | None = None) -> tuple[Scatter, ...
     without = len(trials) - len(silent) - len(shown)
     return tuple(
         _scatter(hyperparameter, y, shown, silent, without, heights, axes.x)
-        for hyperparameter in snapshot.search.space
+        for hyperparameter in snapshot.space
     )
 
 

@@ -17,9 +17,7 @@ COLUMNS = ("number", "outcome", "reason", "value", "steps", "seconds", "device",
 def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
     """Raises ReportNotWritten."""
     trials = sorted(snapshot.trials.values(), key=lambda trial: trial.number)
-    names = dict.fromkeys(
-        [*snapshot.search.space.names, *(name for trial in trials for name in trial.params)]
-    )
+    names = dict.fromkeys([*snapshot.space.names, *(name for trial in trials for name in trial.params)])
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow([*COLUMNS, *(f"params.{name}" for name in names)])

@@ -103,7 +103,7 @@ def _value(trial: Trial) -> str:
 
 
 def _width(name: str, snapshot: Snapshot) -> int:
-    for hyperparameter in snapshot.search.space:
+    for hyperparameter in snapshot.space:
         if hyperparameter.name == name and isinstance(hyperparameter.distribution, Choice):
             widest = max((len(parameter(o)) for o in hyperparameter.distribution.options), default=0)
             return min(_MAX_PARAMETER, max(len(name), widest))

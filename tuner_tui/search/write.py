@@ -1,0 +1,97 @@
+"""A search as the text of a search file, for a person to read, edit and keep. `parse_search` reads it back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from .problems import dotted
+from .search import Limits, Search
+from .space import Choice, Distribution, Float, Hyperparameter, Int, Space
+
+
+def to_toml(search: Search) -> str:
+    """The search file of a search, with the keys that differ from their defaults. It ends with a line end."""
+    lines = [f"name = {spell(search.name)}", f"target = {spell(search.target)}"]
+    lines += [f"objective = {spell(search.objective)}"] if search.objective else []
+    for key in ("direction", "sampler", "trials", "parallel", "seed", "isolation", "finder"):
+        value = getattr(search, key)
+        if value != getattr(_DEFAULTS, key) or key in ("trials", "parallel"):
+            lines.append(f"{key} = {spell(value)}")
+    if search.fixed:
+        lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
+    limits = {key: v for key, v in asdict(search.limits).items() if v != getattr(Limits(), key)}
+    if limits:
+        lines += ["", "[limits]", *(f"{key} = {spell(value)}" for key, value in limits.items())]
+    lines += _space_lines(search.space)
+    return "\n".join(lines) + "\n"
+
+
+def _space_lines(space: Space) -> list[str]:
+    """Each group is a table, in the order of their first members; those without a group are one as well."""
+    lines: list[str] = []
+    for group in space.groups:
+        members = [h for h in space if h.group == group]
+        lines += ["", f"[{dotted(('space', group) if group else ('space',))}]"]
+        lines += [f"{dotted((h.name,))} = {spell_hyperparameter(h)}" for h in members]
+    return lines
+
+
+def spell_hyperparameter(hyperparameter: Hyperparameter) -> str:
+    """Its value in [space]: `{ log = [1e-5, 0.1] }`, or a list of choices."""
+    if not hyperparameter.when:
+        return spell_distribution(hyperparameter.distribution)
+    when = {other: _allowed(values) for other, values in hyperparameter.when}
+    return spell(_table(hyperparameter.distribution) | {"when": when})
+
+
+def spell_distribution(distribution: Distribution) -> str:
+    """A distribution as it stands in [space], in its shortest form."""
+    if isinstance(distribution, Choice):
+        return spell(distribution.options)
+    return spell(_table(distribution))
+
+
+def _table(distribution: Distribution) -> dict[str, Any]:
+    match distribution:
+        case Choice(options):
+            return {"choices": options}
+        case Int(low, high, log, step):
+            return (
+                {"int": [low, high]} | ({"log": True} if log else {}) | ({"step": step} if step != 1 else {})
+            )
+        case Float(low, high, True, _):
+            return {"log": [low, high]}
+        case Float(low, high, _, step):
+            return {"float": [low, high]} | ({} if step is None else {"step": step})
+
+
+def _allowed(values: tuple[Any, ...]) -> Any:
+    one = len(values) == 1 and not isinstance(values[0], tuple)
+    return values[0] if one else list(values)
+
+
+def spell(value: Any) -> str:
+    """A value in TOML, however long."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case float() if math.isfinite(value):
+            text = repr(value)
+            mantissa, e, exponent = text.partition("e")
+            return f"{mantissa}e{int(exponent)}" if e else text
+        case Mapping():
+            pairs = ", ".join(f"{dotted((str(key),))} = {spell(inner)}" for key, inner in value.items())
+            return f"{{ {pairs} }}" if pairs else "{}"
+        case list() | tuple():
+            return f"[{', '.join(map(spell, value))}]"
+        case _:
+            return str(value)
+
+
+_DEFAULTS = Search("", "", "", Space())
