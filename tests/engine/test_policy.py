@@ -102,6 +102,9 @@ def play(tmp_path: Path):
     return run
 
 
+LONG = Limits(trial_seconds=1e9, silent_seconds=1e9)
+
+
 def good(trial: int) -> list[LauncherEvent]:
     return [
         Said(trial, {"step": 0, "values": {"loss": 1.0 + trial}, "at": 2e9 + trial}),
@@ -192,13 +195,13 @@ def test_a_trial_can_be_run_again_with_what_it_was_given(play):
 
 def test_more_can_run_at_once(play):
     asked = {1: [Request("parallel", 3), Request("parallel", 0)], 6: [Request("stop_now")]}
-    snapshot, launcher, _, _ = play(a_search(trials=9), lambda trial: [], asked)
+    snapshot, launcher, _, _ = play(a_search(trials=9, limits=LONG), lambda trial: [], asked)
     assert sorted(launcher.jobs) == [0, 1, 2] and snapshot.search.parallel == 3
 
 
 def test_fewer_run_at_once_as_soon_as_enough_have_ended(play):
     asked = {1: [Request("parallel", 1)], 4: [Request("kill_trial", 0)], 12: [Request("stop_now")]}
-    snapshot, launcher, _, _ = play(a_search(trials=9, parallel=3), lambda trial: [], asked)
+    snapshot, launcher, _, _ = play(a_search(trials=9, parallel=3, limits=LONG), lambda trial: [], asked)
     assert sorted(launcher.jobs) == [0, 1, 2]  # two still ran where one may
     assert snapshot.search.parallel == 1 and snapshot.counts.ended == 3
 
