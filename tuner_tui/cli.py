@@ -469,19 +469,20 @@ def engine(path: Path) -> None:
 
 
 def _open_screen(root: Path, attach: Source | None) -> None:
-    from .launch import BadInput, launch, launch_finder, resume
+    from .launch import BadInput, first_trials, launch, launch_finder, resume
 
     if not _terminal():
         raise BadInput("the screen needs a terminal; `tuner sweep --headless` runs without one")
     from .ui.app import run_tui
+    from .ui.doors import Doors
 
-    run_tui(
-        root,
-        launch=lambda text: launch(root, text),
+    doors = Doors(
+        start=lambda search, file, gpus: launch(root, search, file, gpus),
         find_lr=lambda text: launch_finder(root, text),
         resume=resume,
-        attach=attach,
+        draw=first_trials,
     )
+    run_tui(root, doors, attach=attach)
 
 
 def _terminal() -> bool:

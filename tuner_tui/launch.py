@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .engine.launcher import BadTarget, Launcher
 from .report.atomic import ReportNotWritten, write_text
@@ -23,6 +23,7 @@ from .search.builtin import find_search
 from .search.file import load_search
 from .search.problems import Problem, SearchError
 from .search.search import UNKNOWN, Search, finder_search
+from .search.write import to_toml
 from .sources import find_source
 from .sources.journal import JournalSource
 from .sources.source import Source, SourceError
@@ -72,11 +73,14 @@ class Resources:
 
 
 def new_study(
-    root: Path, search: Search, resources: Resources, source: Path, name: str | None = None
+    root: Path, search: Search, resources: Resources, source: Path | None, name: str | None = None
 ) -> StudyFolder:
-    """A new folder whose journal holds the question; nothing runs yet. `source`: the search file, kept as it is."""
+    """A new folder whose journal holds the question; nothing runs yet.
+
+    `source`: the search file, kept as it is; None where there is none that says this.
+    """
     folder = create_study(root, name or search.name)
-    folder.search_file.write_bytes(source.read_bytes())
+    folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
     resources.save(folder)
     _ask(folder, search)
     return folder
@@ -222,12 +226,21 @@ def run_detached(folder: StudyFolder) -> None:
         )  # fmt: skip
 
 
-def launch(root: Path, text: str) -> StudyFolder:
-    """Start a built-in search, or the search file at a path, detached. Raises SearchError for a bad one."""
-    source = find_search(text, Path.cwd())
-    folder = new_study(root, load_search(source), Resources(), source)
+def launch(root: Path, search: Search, source: Path | None, gpus: str = "auto") -> StudyFolder:
+    """Start a search, detached. `source`: the file that says just this. Raises BadInput where it can't run here."""
+    resources = Resources(gpus)
+    check_slots(search, resources)
+    folder = new_study(root, search, resources, source)
     run_detached(folder)
     return folder
+
+
+def first_trials(search: Search, count: int) -> list[dict[str, Any]]:
+    """The parameters that the first trials of a search will have."""
+    from .engine.sampler import make_sampler
+
+    sampler = make_sampler(search)
+    return [sampler.ask(number) for number in range(count)]
 
 
 def launch_finder(root: Path, text: str) -> StudyFolder:

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from textual.css.query import NoMatches
 
 from support import studies
 from support.patience import PATIENCE_S
 from support.studies import START
+from tuner_tui.search.search import Search
 from tuner_tui.sources.journal import JournalSource
 from tuner_tui.sources.source import Source
 from tuner_tui.study.events import Event, StudyOpened, TrialEnded, TrialMeasured, TrialStarted
@@ -25,6 +27,8 @@ from tuner_tui.study.folder import StudyFolder, StudyLock
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.snapshot import Snapshot
 from tuner_tui.ui.app import TunerApp
+from tuner_tui.ui.doors import Doors
+from tuner_tui.ui.memory import Memory
 
 NOW = START + 3 * 3600.0
 
@@ -36,6 +40,7 @@ class Room:
         self.root = root
         self.now = NOW
         self.launched: list[str] = []
+        self.started: Search | None = None
         self.resumed: list[str] = []
         self.problem: str | None = None  # what launch and resume complain of
         self._locks: dict[str, StudyLock] = {}
@@ -73,15 +78,28 @@ class Room:
     def app(self, attach: StudyFolder | Source | None = None) -> TunerApp:
         source = JournalSource(attach) if isinstance(attach, StudyFolder) else attach
         return TunerApp(
-            self.root, launch=self._launch, find_lr=self._find_lr, resume=self._resume, attach=source,
-            clock=lambda: self.now,
+            self.root, self.doors, attach=source,
+            memory=Memory(self.root.parent / "screen.json"), clock=lambda: self.now,
         )  # fmt: skip
 
-    def _launch(self, text: str) -> StudyFolder:
+    @property
+    def doors(self) -> Doors:
+        """What the screen is handed instead of engines."""
+        return Doors(self._start, self._find_lr, self._resume, self._draw)
+
+    def _start(self, search: Search, file: Path | None, gpus: str) -> StudyFolder:
         if self.problem:
             raise RuntimeError(self.problem)
-        self.launched.append(text)
-        return self.study(f"{Path(text).stem}-1", (), alive=True)
+        self.launched.append(str(file.name if file else search.name))
+        self.started = search
+        name = file.stem if file else search.name
+        taken = len(list(self.root.glob(f"{name}-*")))
+        return self.study(f"{name}-{taken + 1}", (), alive=True)
+
+    def _draw(self, search: Search, count: int) -> list[dict[str, Any]]:
+        from tuner_tui.launch import first_trials
+
+        return first_trials(search, count)
 
     def _find_lr(self, text: str) -> StudyFolder:
         if self.problem:

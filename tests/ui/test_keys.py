@@ -14,7 +14,6 @@ from tuner_tui.ui.keys import KEYS, LIST, STUDY
 from tuner_tui.ui.screens.choice import ChoiceDialog
 from tuner_tui.ui.screens.help import Help
 from tuner_tui.ui.screens.log import LogScreen
-from tuner_tui.ui.screens.new_study import NewStudy
 from tuner_tui.ui.screens.studies import StudiesScreen
 from tuner_tui.ui.screens.study import StudyScreen
 from tuner_tui.ui.widgets.counts import Counts
@@ -274,32 +273,6 @@ async def test_the_list_is_newest_first_and_keeps_its_cursor(room):
         )
         await pilot.press("r")
         await until(pilot, lambda: room.resumed == ["old-1"])
-
-
-async def test_a_new_study_is_started_and_looked_at(room):
-    async with drive(room, None) as pilot:
-        await pilot.pause()
-        await pilot.press("n")
-        await pilot.pause()
-        pilot.app.screen.query_one(Input).value = "my/search.toml"
-        await pilot.press("enter")
-        await until(pilot, lambda: room.launched == ["my/search.toml"])
-        assert isinstance(pilot.app.screen, StudyScreen)
-        assert pilot.app.screen.source.name == "search-1"
-
-
-async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):
-    room.problem = "a.toml: trials: -3; it must be above 0\na.toml: target: it is missing"
-    async with drive(room, None) as pilot:
-        await pilot.pause()
-        await pilot.press("n", "enter")
-        await until(pilot, lambda: "it must be above 0" in texts(pilot.app.screen))
-        dialog = pilot.app.screen
-        assert isinstance(dialog, NewStudy)
-        assert "it must be above 0" in texts(dialog) and "it is missing" in texts(dialog)
-        room.problem = None
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
 
 
 async def test_the_log_turns_its_pages_and_follows(room, small):

@@ -315,7 +315,7 @@ async def test_keys_do_not_wait_for_the_plots(room):
 
 def test_without_a_terminal_it_says_so_and_draws_nothing(room, capsys):
     with pytest.raises(NoTerminal, match="--headless"):
-        run_tui(room.root, launch=lambda text: None, find_lr=lambda text: None, resume=lambda folder: None)
+        run_tui(room.root, room.doors)
     assert capsys.readouterr().out == ""
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,6 +181,15 @@ def list_studies(root: Path) -> list[StudyFolder]:
         return []
     found = [StudyFolder(path) for path in root.iterdir() if (path / "journal.jsonl").is_file()]
     return sorted(found, key=lambda folder: folder.journal.stat().st_mtime, reverse=True)
+
+
+def delete_study(folder: StudyFolder) -> None:
+    """Remove a study with its logs and artifacts. Raises StudyBusy while an engine or a publisher has it."""
+    lock = StudyLock(folder)
+    try:
+        shutil.rmtree(folder.path)
+    finally:
+        lock.release()
 
 
 def create_study(root: Path, name: str) -> StudyFolder:

@@ -16,17 +16,15 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from ..sources.source import Source
-from ..study.folder import StudyFolder
+from .doors import Doors
 from .keys import LIST, STUDY, keys_for
+from .memory import Memory
 from .screens.studies import StudiesScreen
 from .screens.study import StudyScreen
 from .tail import StudyTail
 from .theme import GREYS, OUTCOME_COLOURS, TUNER_DARK, TUNER_LIGHT
 
 LINE_S = 1.0  # how long a screen may outlive its terminal; without a look it would spin on the dead line
-
-Launch = Callable[[str], StudyFolder]
-Resume = Callable[[Source], None]
 
 
 class NoTerminal(Exception):
@@ -44,24 +42,23 @@ class TunerApp(App[None]):
     def __init__(
         self,
         root: Path,
+        doors: Doors,
         *,
-        launch: Launch,
-        find_lr: Launch,
-        resume: Resume,
         attach: Source | None = None,
+        memory: Memory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self.register_theme(TUNER_DARK)
         self.register_theme(TUNER_LIGHT)
-        self.theme = TUNER_DARK.name
+        self._memory = Memory() if memory is None else memory
+        theme = self._memory.get("theme", TUNER_DARK.name)
+        self.theme = theme if theme in self.available_themes else TUNER_DARK.name
         self.animation_level = "none"  # nothing moves but the data
-        self._resume = resume
+        self._doors = doors
         self._clock = clock
         self._attached = attach
-        self._list = StudiesScreen(
-            root, launch=launch, find_lr=find_lr, resume=resume, clock=clock, opened=attach
-        )
+        self._list = StudiesScreen(root, doors, clock=clock, memory=self._memory, opened=attach)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The outcomes' colours for every theme that doesn't bring its own."""
@@ -74,6 +71,10 @@ class TunerApp(App[None]):
         """One notice at a time: the answer to the last key, not a pile of old ones."""
         self.clear_notifications()
         super().notify(message, **options)
+
+    def watch_theme(self, theme: str) -> None:
+        if self.is_running:
+            self._memory.keep("theme", theme)
 
     def on_mount(self) -> None:
         if self._attached is not None:
@@ -89,7 +90,7 @@ class TunerApp(App[None]):
             self.exit(return_code=1)
 
     def _look_at(self, tail: StudyTail) -> None:
-        self.push_screen(StudyScreen(tail, resume=self._resume, clock=self._clock))
+        self.push_screen(StudyScreen(tail, self._doors, memory=self._memory, clock=self._clock))
 
     def on_studies_screen_chosen(self, event: StudiesScreen.Chosen) -> None:
         self._look_at(event.tail)
@@ -121,21 +122,16 @@ class TunerApp(App[None]):
                 yield command
 
 
-def run_tui(
-    root: Path, *, launch: Launch, find_lr: Launch, resume: Resume, attach: Source | None = None
-) -> None:
+def run_tui(root: Path, doors: Doors, *, attach: Source | None = None) -> None:
     """Show the studies under `root`, or one study of any source, until the person leaves.
 
-    `launch` starts a built-in search's name or a search file's path as a process of its own and returns its
-    folder; its exceptions are shown to the person as they read. `find_lr` does so with the learning-rate
-    finder of a search. `resume` takes a study up again.
     Raises NoTerminal where there is no screen to draw on: Textual would print escape codes and exit 0.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise NoTerminal(
             "the screen needs a terminal, and this is none; `tuner sweep --headless` does the same without one"
         )
-    app = TunerApp(root, launch=launch, find_lr=find_lr, resume=resume, attach=attach)
+    app = TunerApp(root, doors, attach=attach)
     app.run()
     if app.return_code:  # it broke, or its terminal did: not what a script should take for a good end
         sys.exit(app.return_code)

@@ -106,6 +106,23 @@ KEYS: tuple[Key, ...] = (
         "kill_trial", "K", "K", "kill", "Stop the selected trial (asks first)", (STUDY,),
         heading="Sweep", needs=ENGINE,
     ),
+    Key(
+        "edit", "e", "e", "edit", "Change the space, the plan, how many run at once", (STUDY,),
+        heading="Sweep", needs=ENGINE,
+    ),
+    Key(
+        "rerun", "R", "R", "again", "Run the selected trial again", (STUDY,), heading="Sweep", needs=ENGINE,
+    ),
+    Key(
+        "narrow", "z", "z", "narrow", "A new search of what the filter leaves", (STUDY,), heading="Sweep",
+        footer=False,
+    ),
+    Key(
+        "list_filter", "slash", "/", "filter", "Studies with this in their name or state", (LIST,), "filter",
+        heading="List",
+    ),
+    Key("duplicate", "d", "d", "duplicate", "A new study like this one, edited first", (LIST,), heading="Sweep"),
+    Key("delete", "D", "D", "delete", "Delete the study with its files (asks first)", (LIST,), heading="Sweep"),
     Key("help", "question_mark,f1", "?", "help", "All keys and signs", (LIST, STUDY), heading="Leave"),
 )  # fmt: skip
 

@@ -1,8 +1,9 @@
-"""The dialog that starts a study from a built-in search or a search file. It shows what is wrong with the file."""
+"""Which search to start: a built-in one or a search file. It shows what is wrong with the file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -13,6 +14,8 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from ...search.problems import SearchError
+from ...search.search import Search
 from ...study.folder import StudyFolder
 from ...study.text import printable
 
@@ -33,8 +36,17 @@ class SearchLine(Static):
             screen.propose(self.text)
 
 
-class NewStudy(ModalScreen[StudyFolder | None]):
-    """Returns the folder of the study that was started, or None."""
+@dataclass(frozen=True)
+class Picked:
+    """A search and where it was read from; or the study of a finder that was started."""
+
+    search: Search | None = None
+    file: Path | None = None
+    started: StudyFolder | None = None
+
+
+class NewStudy(ModalScreen[Picked | None]):
+    """Returns what was picked, or None. The search itself is started by the form that comes next."""
 
     BINDINGS = [  # noqa: RUF012
         Binding("escape", "cancel", "cancel"),
@@ -57,9 +69,8 @@ class NewStudy(ModalScreen[StudyFolder | None]):
             super().__init__()
             self.why = why
 
-    def __init__(self, launch: Callable[[str], StudyFolder], find_lr: Callable[[str], StudyFolder]) -> None:
+    def __init__(self, find_lr: Callable[[str], StudyFolder]) -> None:
         super().__init__()
-        self._launch = launch
         self._find_lr = find_lr
         self._choices = [*own_searches(Path.cwd()), *builtins()]
         self._at = 0
@@ -82,7 +93,7 @@ class NewStudy(ModalScreen[StudyFolder | None]):
         self.query_one("#problem").display = False
         self.query_one("#search").focus()
         self._mark()
-        self._say("⏎ starts · ^l finds a learning rate · ↑↓ chooses · esc cancels")
+        self._say("⏎ looks at it, then starts · ^l finds a learning rate · ↑↓ chooses · esc cancels")
 
     def _say(self, text: str) -> None:
         self.query_one("#dialog-keys", Static).update(Content(text))
@@ -108,7 +119,17 @@ class NewStudy(ModalScreen[StudyFolder | None]):
         self._mark()
 
     def on_input_submitted(self) -> None:
-        self._begin(self._launch)
+        text = self.query_one("#search", Input).value.strip()
+        if not text or self._starting:
+            return
+        from ...search.builtin import find_search
+        from ...search.file import load_search
+
+        try:
+            file = find_search(text, Path.cwd())
+            self.dismiss(Picked(load_search(file), file))
+        except SearchError as error:
+            self._complain(str(error))
 
     def action_find_lr(self) -> None:
         """A finder's curve before the sweep: a study of its own, which is then looked at."""
@@ -133,12 +154,15 @@ class NewStudy(ModalScreen[StudyFolder | None]):
             self.post_message(self.Launched(folder))
 
     def on_new_study_launched(self, event: Launched) -> None:
-        self.dismiss(event.folder)
+        self.dismiss(Picked(started=event.folder))
 
     def on_new_study_launch_failed(self, event: LaunchFailed) -> None:
         self._starting = False
+        self._complain(event.why)
+
+    def _complain(self, why: str) -> None:
         self.query_one("#problem-text", Static).update(
-            Content("\n".join(printable(line) for line in event.why.splitlines()))
+            Content("\n".join(printable(line) for line in why.splitlines()))
         )
         self.query_one("#problem").display = True
         self._say("mend it and press ⏎ again · esc cancels")
@@ -157,7 +181,8 @@ def builtins() -> list[tuple[str, str]]:
 def own_searches(folder: Path) -> list[tuple[str, str]]:
     """The search files that lie in a folder: TOML with a space to search."""
     found = []
-    for path in sorted(folder.glob("*.toml")):
+    # What is called as `tuner sweep` looks for it comes first.
+    for path in sorted(folder.glob("*.toml"), key=lambda path: (path.name != "tuner.toml", path.name)):
         try:
             head = path.read_bytes()[:_READ_BYTES].decode("utf-8", errors="replace")
         except OSError:

@@ -17,20 +17,27 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
+from ...search.search import Search
 from ...sources.journal import JournalSource
 from ...sources.source import Source
-from ...study.folder import StudyFolder, list_studies
+from ...study.folder import StudyBusy, StudyFolder, delete_study, list_studies
 from ...study.state import State
+from ...study.text import printable
+from ...view.words import plural
 from ..detail_text import study_text
+from ..doors import Doors
 from ..keys import LIST, bindings
+from ..memory import Memory
 from ..tail import SLICE_S, StudyTail
 from ..widgets.key_line import KeyLine
 from ..widgets.rows import Rows
-from ..widgets.study_list import StudyList, StudyRow
+from ..widgets.study_list import StudyList, StudyRow, since_words
+from .choice import ChoiceDialog, Option
 from .help import Help
-from .new_study import NewStudy
+from .new_study import NewStudy, Picked
+from .search_form import Answer, SearchForm
 
 POLL_S = 0.5  # a list is glanced at; a study screen looks more often
 
@@ -74,19 +81,18 @@ class StudiesScreen(Screen[None]):
     def __init__(
         self,
         root: Path,
+        doors: Doors,
         *,
-        launch: Callable[[str], StudyFolder],
-        find_lr: Callable[[str], StudyFolder],
-        resume: Callable[[Source], None],
         clock: Callable[[], float],
+        memory: Memory,
         opened: Source | None = None,
     ) -> None:
         """`opened`: a study that the person named, listed first if it lies outside the root."""
         super().__init__()
         self._root = root
-        self._launch = launch
-        self._find_lr = find_lr
-        self._resume = resume
+        self._doors = doors
+        self.memory = memory
+        self._wanted = ""  # only studies with this in their name or state
         self._clock = clock
         at_home = isinstance(opened, JournalSource) and opened.folder.path.parent == root
         self._opened = None if at_home else opened
@@ -95,6 +101,7 @@ class StudiesScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="list-head")
+        yield Input(placeholder="part of a name, or a state", compact=True, id="list-filter")
         yield StudyList(id="studies").data_bind(StudiesScreen.studies, StudiesScreen.now)
         yield Static(id="preview")
         with Middle(id="nothing"):
@@ -139,9 +146,13 @@ class StudiesScreen(Screen[None]):
                 tail.glance()
             behind = behind or not tail.caught_up
             share = 1.0 if tail.caught_up else tail.share_read
+            look = self.memory.look(source.address)
             rows.append(
-                StudyRow(source.name, source.address, tail.state(), tail.snapshot, tail.extent.touched, share)
-            )
+                StudyRow(
+                    source.name, source.address, tail.state(), tail.snapshot, tail.extent.touched, share, look
+                )
+            )  # fmt: skip
+        rows = [row for row in rows if self._wanted in f"{row.name} {row.state}".lower()]
         self.now = self._clock()
         chosen = self._chosen_address()
         self.studies = tuple(rows)
@@ -161,7 +172,10 @@ class StudiesScreen(Screen[None]):
         amount = len(self.studies)
         words = f"  {amount} {'study' if amount == 1 else 'studies'} in {self._root.name}/" if amount else ""
         live = f" · {running} running" if running else ""
-        return Content.assemble(("tuner", "bold $primary"), (words, "$quiet"), (live, "$success"))
+        only = f"  only those with {printable(self._wanted)}" if self._wanted else ""
+        return Content.assemble(
+            ("tuner", "bold $primary"), (words, "$quiet"), (live, "$success"), (only, "$warning")
+        )
 
     def _preview(self) -> None:
         """What the study under the cursor searches, and what failed why."""
@@ -175,7 +189,10 @@ class StudiesScreen(Screen[None]):
         shown = (row.address, row.state, row.snapshot.version, self.size.width)
         if shown != self._previewed:
             self._previewed = shown
-            preview.update(study_text(row.name, row.snapshot, row.state, width=self.size.width - 2))
+            since = since_words(row.look, row.snapshot)
+            about = study_text(row.name, row.snapshot, row.state, width=self.size.width - 2)
+            news = Content.styled(f"since you last looked: {since}", "$success")
+            preview.update(Content("\n").join([news, about]) if since else about)
 
     # ---- the cursor
 
@@ -221,11 +238,97 @@ class StudiesScreen(Screen[None]):
             self.action_attach()
 
     def action_new(self) -> None:
-        self.app.push_screen(NewStudy(self._launch, self._find_lr), self._started)
+        self.app.push_screen(NewStudy(self._doors.find_lr), self._picked)
 
-    def _started(self, folder: StudyFolder | None) -> None:
-        if folder is not None:
-            self.post_message(self.Chosen(self.tail_of(JournalSource(folder))))
+    def _picked(self, picked: Picked | None) -> None:
+        if picked is None:
+            return
+        if picked.started is not None:
+            self._open(picked.started)
+        elif picked.search is not None:
+            self._form("New study", picked.search, picked.file)
+
+    def _form(self, title: str, search: Search, file: Path | None) -> None:
+        """Show the search, let it be changed, start it, and look at it."""
+        started: list[StudyFolder] = []
+
+        def start(answer: Answer) -> None:
+            as_it_stands = None if answer.settings else file
+            started.append(self._doors.start(answer.search, as_it_stands, answer.gpus))
+
+        form = SearchForm(f"{title}: {printable(search.name)}", search, draw=self._doors.draw, act=start)
+        self.app.push_screen(form, lambda answer: self._open(started[-1]) if answer and started else None)
+
+    def _open(self, folder: StudyFolder) -> None:
+        self.post_message(self.Chosen(self.tail_of(JournalSource(folder))))
+
+    def action_duplicate(self) -> None:
+        """A new study of the same search, which can be changed first."""
+        tail = self._chosen()
+        if tail is None:
+            return
+        if not tail.snapshot.search.target or tail.source.desk is None:
+            self.notify(f"{tail.source.name} can't be run from here: another program runs it.", markup=False)
+            return
+        self._form("Like", tail.snapshot.search, None)
+
+    def action_delete(self) -> None:
+        """Remove a study for good, when a person has said so."""
+        tail = self._chosen()
+        if tail is None:
+            return
+        name = tail.source.name
+        if not isinstance(tail.source, JournalSource):
+            self.notify(f"{name} belongs to another program.", markup=False)
+            return
+        if tail.state() is State.RUNNING:
+            self.notify(f"{name} is running; stop it first.", severity="warning", markup=False)
+            return
+        ended = tail.snapshot.counts.ended
+        sentence = (
+            f"Its journal, {plural(ended, 'trial')} with their logs and artifacts, and its reports are lost "
+            "for good. Its runs in MLflow stay."
+        )
+        options = (
+            Option("", "c", "cancel", "Nothing is deleted."),
+            Option("delete", "d", "delete", "There is no way back."),
+        )
+        folder = tail.source.folder
+        dialog = ChoiceDialog(f"Delete {name}?", sentence, options)
+        self.app.push_screen(dialog, lambda choice: self._delete(folder) if choice else None)
+
+    def _delete(self, folder: StudyFolder) -> None:
+        try:
+            delete_study(folder)
+        except (OSError, StudyBusy) as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self.notify(f"{folder.name} is deleted.", markup=False)
+        self._look()
+
+    def action_filter(self) -> None:
+        """Type what the names or states of the listed studies must hold."""
+        bar = self.query_one("#list-filter", Input)
+        bar.add_class("-open")
+        bar.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._wanted = event.value.strip().lower()
+        self._look()
+
+    def on_input_submitted(self) -> None:
+        self.action_close_filter()
+
+    def action_close_filter(self) -> None:
+        """Back to the list; an empty filter goes away."""
+        bar = self.query_one("#list-filter", Input)
+        bar.set_class(bool(self._wanted), "-open")
+        self.query_one(StudyList).focus()
+
+    def key_escape(self) -> None:
+        """Escape takes the filter away."""
+        self.query_one("#list-filter", Input).value = ""
+        self.action_close_filter()
 
     def action_resume(self) -> None:
         tail = self._chosen()
@@ -244,7 +347,7 @@ class StudiesScreen(Screen[None]):
 
     def _resume_in_thread(self, source: Source) -> None:
         try:
-            self._resume(source)
+            self._doors.resume(source)
         except Exception as error:
             self.post_message(self.ResumeFailed(str(error)))
 

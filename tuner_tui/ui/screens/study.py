@@ -20,9 +20,9 @@ from textual.widget import Widget
 
 from ...analysis.effect import effects
 from ...analysis.filter import FAILED, RUNNING, Filter, Names, parse
+from ...analysis.narrowing import narrowed
 from ...analysis.order import Order, arrange, following, neighbour
 from ...search.search import RATE_FINDER
-from ...sources.source import Source
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
@@ -33,7 +33,9 @@ from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
 from ...view.loss import loss_scale, squeezed
 from ...view.panels import Marks, PanelOrder, marked, marks_of, ordered
 from ...view.words import part_words
+from ..doors import Doors
 from ..keys import ENGINE, FILES, RESUMABLE, STUDY, bindings, keys_for, possible_for
+from ..memory import Look, Memory
 from ..tail import StudyTail
 from ..widgets.counts import Counts
 from ..widgets.detail import Detail
@@ -48,6 +50,7 @@ from ..widgets.trial_line import TrialLine
 from ..widgets.trial_table import TrialTable
 from .help import Help
 from .log import LogScreen
+from .search_form import Answer, SearchForm
 from .sweep import SweepScreen
 
 POLL_S = 0.25  # four looks a second at the journal's size: a person sees no delay, the disk no load
@@ -93,13 +96,12 @@ class StudyScreen(SweepScreen):
     class Left(Message):
         """A person wants the list of studies back."""
 
-    def __init__(
-        self, tail: StudyTail, *, resume: Callable[[Source], None], clock: Callable[[], float]
-    ) -> None:
-        super().__init__(tail, resume=resume)
+    def __init__(self, tail: StudyTail, doors: Doors, *, memory: Memory, clock: Callable[[], float]) -> None:
+        super().__init__(tail, doors)
         self.possible = possible_for(tail.source)
         self._offered = {key.act for key in keys_for(STUDY, self.possible)}
         self._clock = clock
+        self._memory = memory
         self._rest_until = 0.0
         self._next_picture = PICTURES_AT[0]
         self._charting = False
@@ -141,6 +143,8 @@ class StudyScreen(SweepScreen):
         yield KeyLine(STUDY, id="keys").data_bind(cls.standing)
 
     def on_mount(self) -> None:
+        self.query_one("#body").set_class(self._memory.get("plots_alone", False), "-alone")
+        self.trend = self._memory.get("medians", False)
         self.watch_front(self.front)
         if (self.tail.source.extent().size or 0) > LONG_BYTES:
             self.call_after_refresh(self._look)  # the first paint does not wait for so much
@@ -504,6 +508,7 @@ class StudyScreen(SweepScreen):
     def action_trend(self) -> None:
         """Medians over the points, or not."""
         self.trend = not self.trend
+        self._memory.keep("medians", self.trend)
 
     def action_arrange(self) -> None:
         """The next order of the panels."""
@@ -511,7 +516,9 @@ class StudyScreen(SweepScreen):
 
     def action_side(self) -> None:
         """On a wide screen the plots can have the whole width."""
-        self.query_one("#body").toggle_class("-alone")
+        body = self.query_one("#body")
+        body.toggle_class("-alone")
+        self._memory.keep("plots_alone", body.has_class("-alone"))
 
     def action_best(self) -> None:
         best = self._shown.best
@@ -583,6 +590,27 @@ class StudyScreen(SweepScreen):
         if self.has_class("-narrow") and self.front != "table":
             self.notify(f"Trials: {self.order.value}.", timeout=2)
 
+    def action_narrow(self) -> None:
+        """A new search of the space that the filter leaves, shown first."""
+        if self.filter is None:
+            self.notify("Filter first (/): the search is narrowed to what the filter lets through.")
+            return
+        try:
+            search = narrowed(self._shown, self.filter)
+        except ValueError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return
+        form = SearchForm(
+            "A narrowed search", self.snapshot.search, proposed=search, draw=self._doors.draw,
+            act=lambda answer: self._doors.start(answer.search, None, answer.gpus),
+            sentence=f"The space of {self.source.name} where {self.filter.text}. ^s saves it as a file.",
+        )  # fmt: skip
+        self.app.push_screen(form, self._narrowed)
+
+    def _narrowed(self, answer: Answer | None) -> None:
+        if answer is not None:
+            self.notify("Started: esc shows it among the studies.")
+
     def action_log(self) -> None:
         if self.source.files is not None:
             self.app.push_screen(LogScreen(self.source.files, self.selected))
@@ -595,6 +623,10 @@ class StudyScreen(SweepScreen):
         return action not in _NEEDY or action in self._offered
 
     # ---- leaving
+
+    def on_unmount(self) -> None:
+        if self.tail.caught_up:
+            self._memory.keep_look(self.source.address, Look.at(self.tail.snapshot))
 
     def action_back(self) -> None:
         self.post_message(self.Left())

@@ -7,19 +7,26 @@ work ask for confirmation first. `StudyScreen` extends this class with everythin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import replace
 
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from ...sources.source import Source
+from ...search.change import changed
 from ...study.requests import Request
 from ...study.snapshot import Snapshot
 from ...study.state import State
+from ..doors import Doors
 from ..tail import StudyTail
 from .add_trials import AddTrials
 from .choice import ChoiceDialog, Option
+from .search_form import Answer, SearchForm
+
+
+def _of_the_space(settings: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(text for text in settings if text.partition("=")[0] not in ("trials", "parallel"))
+
 
 RESUME_S = 20.0  # an engine takes its lock in its first second; a loaded machine is slower
 
@@ -32,11 +39,11 @@ class SweepScreen(Screen[None]):
     selected: reactive[int | None] = reactive(None, repaint=False)
     note: reactive[str] = reactive("", repaint=False)
 
-    def __init__(self, tail: StudyTail, *, resume: Callable[[Source], None]) -> None:
+    def __init__(self, tail: StudyTail, doors: Doors) -> None:
         super().__init__()
         self.tail = tail
         self.source = tail.source
-        self._resume = resume
+        self._doors = doors
         self._resuming_until: float | None = None  # while we wait for an engine we started
 
     def _staffed(self) -> bool:
@@ -113,6 +120,44 @@ class SweepScreen(Screen[None]):
         if amount:
             self._ask(Request("add_trials", amount), f"Adding {amount} trials.")
 
+    def action_edit(self) -> None:
+        """Change the space, how many trials run at once, or the plan of a running sweep."""
+        if not self._staffed():
+            self._ask(Request("change"), "")
+            return
+        search = replace(self.snapshot.search, trials=self.snapshot.planned)
+        form = SearchForm(
+            f"Change {self.source.name}", search, draw=self._doors.draw, act=self._check_change,
+            keys=("trials", "parallel"), gpus=False, verb="change it from now on",
+            sentence="Trials that have started keep what they were given. A single value fixes a hyperparameter.",
+        )  # fmt: skip
+        self.app.push_screen(form, self._change)
+
+    def _check_change(self, answer: Answer) -> None:
+        """Raise what the engine would silently leave."""
+        changed(self.snapshot.search, _of_the_space(answer.settings))
+        if answer.search.trials < self.snapshot.planned:
+            raise ValueError(f"{self.snapshot.planned} trials are planned; x stops the sweep before that")
+
+    def _change(self, answer: Answer | None) -> None:
+        if answer is None or not answer.settings:
+            return
+        said = "Changed from the next trial on."
+        if settings := _of_the_space(answer.settings):
+            self._ask(Request("change", settings=settings), said)
+        if answer.search.parallel != self.snapshot.search.parallel:
+            self._ask(Request("parallel", answer.search.parallel), said)
+        if (more := answer.search.trials - self.snapshot.planned) > 0:
+            self._ask(Request("add_trials", more), said)
+
+    def action_rerun(self) -> None:
+        """Run the selected trial again, as a new one, with its parameters and its seed."""
+        if self.selected is None or self.selected not in self.snapshot.trials:
+            self.notify("Select a trial to run it again.", severity="warning")
+            return
+        number = self.selected
+        self._ask(Request("rerun", number), f"Trial {number} runs again as trial {self.snapshot.planned}.")
+
     def action_resume(self) -> None:
         if self.state is State.RUNNING:
             self.notify("An engine runs this study already.")
@@ -133,7 +178,7 @@ class SweepScreen(Screen[None]):
     def _resume_in_thread(self) -> None:
         """Starting a process takes a while; posting is all a thread may do here."""
         try:
-            self._resume(self.source)
+            self._doors.resume(self.source)
         except Exception as error:
             self.post_message(self.ResumeFailed(str(error)))
 

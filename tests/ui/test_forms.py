@@ -1,0 +1,236 @@
+"""Starting, changing, narrowing, copying and deleting: the forms of the screen and what they ask for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support import studies
+from support.room import settle, until
+from textual.widgets import Input, Static
+
+from tuner_tui.analysis.filter import Names, parse
+from tuner_tui.search.file import load_search
+from tuner_tui.search.space import Float
+from tuner_tui.study.events import TrialEnded
+from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.ui.screens.choice import ChoiceDialog
+from tuner_tui.ui.screens.new_study import NewStudy
+from tuner_tui.ui.screens.search_form import Line, SearchForm
+from tuner_tui.ui.screens.studies import StudiesScreen
+from tuner_tui.ui.screens.study import StudyScreen
+
+WIDE = (140, 44)
+SEARCH_FILE = """
+target = "train:main"
+objective = "loss"
+trials = 30
+[space.optimizer]
+lr = { log = [1e-5, 1e-1] }
+[space.model]
+kind = ["attention", "conv"]
+"""
+
+
+@pytest.fixture
+def small(room):
+    return room.study("small-1", studies.small_events(), alive=True)
+
+
+def drive(room, folder):
+    return room.app(folder).run_test(size=WIDE)
+
+
+def texts(screen) -> str:
+    return "\n".join(str(static.content) for static in screen.query(Static))
+
+
+def fields_of(form: SearchForm) -> dict[str, Input]:
+    return {line.field.key: line.query_one(Input) for line in form.query(Line)}
+
+
+async def test_a_new_study_is_looked_at_started_and_followed(room):
+    (room.root.parent / "my").mkdir()
+    (room.root.parent / "my" / "search.toml").write_text(SEARCH_FILE)
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("n")
+        await pilot.pause()
+        pilot.app.screen.query_one(Input).value = "my/search.toml"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: room.launched == ["search.toml"])
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
+        assert pilot.app.screen.source.name == "search-1"
+
+
+async def test_a_search_is_edited_drawn_and_saved_before_it_starts(room):
+    (room.root.parent / "tuner.toml").write_text(SEARCH_FILE)
+    (room.root.parent / "a.toml").write_text(SEARCH_FILE)
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("n")
+        await pilot.pause()
+        assert pilot.app.screen.query_one(Input).value == "tuner.toml"  # what `tuner sweep` would take
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        form = pilot.app.screen
+        await until(pilot, lambda: "the first trials" in texts(form))
+        fields = fields_of(form)
+        fields["lr"].value = "{ log = [0, 1] }"
+        await until(pilot, lambda: "it must be above 0" in texts(form))
+        await pilot.press("enter")
+        assert room.launched == []  # nothing starts while something is wrong
+        fields["lr"].value = "{ log = [0.001, 0.01] }"
+        fields["kind"].value = '"conv"'
+        fields["trials"].value = "7"
+        await until(pilot, lambda: "was { log = [1e-5, 0.1] }" in texts(form))
+        await pilot.press("ctrl+s")
+        saved = load_search(room.root.parent / "tuner-2.toml")
+        assert saved.fixed == {"kind": "conv"} and saved.space["lr"].distribution.high == 0.01
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
+        assert room.started.trials == 7 and room.started.space == saved.space
+        assert room.started.fixed == saved.fixed
+
+
+async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):
+    file = room.root.parent / "a.toml"
+    file.write_text("trials = -3\n[space]\nlr = { log = [1, 2] }\n")
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("n", "enter")
+        await until(pilot, lambda: "must be at least 1" in texts(pilot.app.screen))
+        dialog = pilot.app.screen
+        assert isinstance(dialog, NewStudy) and "target: missing" in texts(dialog)
+        file.write_text(SEARCH_FILE)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+
+
+async def test_an_engine_that_does_not_start_keeps_the_form_open(room):
+    (room.root.parent / "a.toml").write_text(SEARCH_FILE)
+    room.problem = "--gpus 7: GPU 7 is not on this machine"
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("n", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: "GPU 7 is not on this machine" in texts(pilot.app.screen))
+        room.problem = None
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
+
+
+async def test_a_running_search_is_changed(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        form = pilot.app.screen
+        await pilot.pause()
+        fields = fields_of(form)
+        fields["lr"].value = "{ log = [0.001, 0.01] }"
+        fields["parallel"].value = "3"
+        fields["trials"].value = str(screen.snapshot.planned - 1)
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: "trials are planned" in texts(form))  # fewer: that is what x is for
+        fields["trials"].value = str(screen.snapshot.planned + 4)
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await until(pilot, lambda: small.requests.exists())
+        asked = [json.loads(line) for line in small.requests.read_text().splitlines()]
+        assert [(a["request"], a["number"], a.get("set")) for a in asked] == [
+            ("change", None, ["lr={ log = [0.001, 0.01] }"]), ("parallel", 3, None), ("add_trials", 4, None),
+        ]  # fmt: skip
+
+
+async def test_the_selected_trial_runs_again(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("R")
+        await pilot.press("g", "R")
+        assert room.requests(small) == [("rerun", 0)]
+
+
+async def test_what_the_filter_leaves_becomes_a_narrower_search(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        await pilot.press("z")  # without a filter there is nothing to narrow to
+        await pilot.pause()
+        assert pilot.app.screen is screen
+        text = "lr in 1e-4..1e-2 and activation = relu"
+        screen.filter = parse(text, Names.of(screen.snapshot))
+        await settle(pilot)
+        await pilot.press("z")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        form = pilot.app.screen
+        await until(pilot, lambda: "was { log = [1e-5, 0.1] }" in texts(form))
+        assert room.launched == []
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        assert room.started.space["lr"].distribution == Float(1e-4, 1e-2, log=True)
+        assert room.started.fixed["activation"] == "relu" and "dropout" in room.started.space.names
+
+
+async def test_a_study_is_duplicated_and_deleted_when_one_says_so(room):
+    old = room.study("old-1", studies.small_events()[:-4])
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        await pilot.press("escape")
+        await pilot.pause()
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceDialog))
+        assert "for good" in texts(pilot.app.screen)
+        await pilot.press("enter")  # the harmless answer stands under the cursor
+        await pilot.pause()
+        assert old.path.exists()
+        await pilot.press("D", "d")
+        await until(pilot, lambda: not old.path.exists())
+        await until(pilot, lambda: pilot.app.screen.studies == ())
+
+
+async def test_a_running_study_is_not_deleted(room, small):
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("D")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, StudiesScreen) and small.path.exists()
+
+
+async def test_the_list_says_what_is_new_since_one_last_looked_and_filters(room, small):
+    room.study("other-1", studies.small_events(), age=99)
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+        room.happen(small, [TrialEnded(room.now, 21, Outcome.UNFINISHED, Reason.TIMEOUT)])
+        said = "since you last looked: 1 trial ended, 1 of them failed"
+        await until(pilot, lambda: said in texts(pilot.app.screen))
+        await pilot.press("slash", *"oth", "enter")
+        await pilot.pause()
+        assert [row.name for row in pilot.app.screen.studies] == ["other-1"]
+        assert "only those with oth" in texts(pilot.app.screen)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(pilot.app.screen.studies) == 2)
+
+
+async def test_theme_and_layout_are_remembered(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        pilot.app.theme = "tuner-light"
+        await pilot.press("w", "t")
+        await pilot.pause()
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        assert pilot.app.theme == "tuner-light" and pilot.app.screen.trend
+        assert pilot.app.screen.query_one("#body").has_class("-alone")
