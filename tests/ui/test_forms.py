@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from support import studies
 from support.room import settle, until
 from textual.widgets import Input, Static
 
+from tuner_tui.analysis.difference import differing
+from tuner_tui.analysis.failures import failure_groups
 from tuner_tui.analysis.filter import Names, parse
-from tuner_tui.search.file import load_search
+from tuner_tui.search.change import changed
+from tuner_tui.search.file import load_search, parse_search
 from tuner_tui.search.space import Float
 from tuner_tui.study.events import TrialEnded
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.ui.screens.choice import ChoiceDialog
+from tuner_tui.ui.screens.compare import Compare
 from tuner_tui.ui.screens.new_study import NewStudy
 from tuner_tui.ui.screens.search_form import Line, SearchForm
 from tuner_tui.ui.screens.studies import StudiesScreen
 from tuner_tui.ui.screens.study import StudyScreen
+from tuner_tui.view.words import parameter
 
 WIDE = (140, 44)
 SEARCH_FILE = """
@@ -234,3 +240,62 @@ async def test_theme_and_layout_are_remembered(room, small):
         await settle(pilot)
         assert pilot.app.theme == "tuner-light" and pilot.app.screen.trend
         assert pilot.app.screen.query_one("#body").has_class("-alone")
+
+
+async def test_marked_trials_are_compared_side_by_side(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        await pilot.press("g", "space", "space", "c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Compare))
+        await until(pilot, lambda: "#0" in texts(pilot.app.screen))
+        shown = texts(pilot.app.screen)
+        first, second = (screen.snapshot.trials[n] for n in (0, 1))
+        assert "#1" in shown and "parameters that differ" in shown
+        for name in differing(screen.snapshot, (first, second)):
+            assert name in shown
+        assert "loss/valid by step" in shown and any("⠀" < c <= "⣿" for c in shown)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.screen is screen and screen.marked == {0, 1}
+
+
+async def test_the_detail_says_what_the_best_has_and_copies_settings(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        best = screen.snapshot.best
+        other = next(n for n in screen.rows if n != best.number)
+        screen.selected = other
+        await settle(pilot)
+        shown = texts(screen)
+        assert f"★{best.number} is the best" in shown and f"★ {parameter(best.params['lr'])}" in shown
+        copied = []
+        pilot.app.copy_to_clipboard = copied.append
+        await pilot.press("C")
+        arguments = shlex.split(copied[0])
+        assert arguments[::2] == ["--set"] * len(screen.snapshot.trials[other].params)
+        search = parse_search(SEARCH_FILE, "x.toml")
+        assert changed(search, [arguments[1]]).fixed["lr"] == screen.snapshot.trials[other].params["lr"]
+
+
+async def test_keys_go_through_the_kinds_of_failure(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        kinds = [kind for group in failure_groups(screen.snapshot) for kind in group.kinds]
+        assert len(kinds) > 2
+        seen = []
+        for _ in range(len(kinds) + 1):
+            await pilot.press("n")
+            seen.append(screen.selected)
+        assert seen == [kind.trials[0].number for kind in kinds] + [seen[0]]
+
+
+def test_failures_with_the_same_words_are_one_kind_numbers_aside():
+    said = [f"ValueError: {n} is not 8 (train.py:{n})" for n in range(9)]
+    made = [studies.Made({"lr": 0.1}, (), Reason.EXCEPTION, message=words) for words in said]
+    made.append(studies.Made({"lr": 0.1}, (), Reason.EXCEPTION, message="KeyError: 'x'"))
+    group = failure_groups(studies.study_of(studies.SMALL_SPACE, made))[0]
+    assert [len(kind.trials) for kind in group.kinds] == [9, 1]
+    assert group.kinds[0].devices == ("cpu",)

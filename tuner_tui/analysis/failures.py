@@ -1,13 +1,31 @@
-"""Trials that did not finish, grouped by reason."""
+"""Trials that did not finish, grouped by reason, and within one by what was said: the last line of the traceback."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from ..study.text import one_line
+
+_NUMBERS = re.compile(
+    r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+)  # sizes, steps, lines: they differ where the fault is one
+
+
+@dataclass(frozen=True)
+class FailureKind:
+    """Trials that failed with the same words, numbers aside, in order of their numbers."""
+
+    message: str  # of the first of them, on one line
+    trials: tuple[Trial, ...]
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Where they ran, each once."""
+        return tuple(dict.fromkeys(trial.device for trial in self.trials if trial.device))
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,15 @@ class FailureGroup:
         """How many ended prematurely and how many never started; only those there are."""
         counted = Counter(t.outcome for t in self.trials)
         return {o: counted[o] for o in (Outcome.UNFINISHED, Outcome.NO_START) if counted[o]}
+
+    @property
+    def kinds(self) -> tuple[FailureKind, ...]:
+        """The trials by what was said of them, the most frequent first."""
+        found: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            found.setdefault(_NUMBERS.sub("#", one_line(trial.message)), []).append(trial)
+        kinds = [FailureKind(one_line(trials[0].message), tuple(trials)) for trials in found.values()]
+        return tuple(sorted(kinds, key=lambda kind: (-len(kind.trials), kind.trials[0].number)))
 
     @property
     def name(self) -> str:

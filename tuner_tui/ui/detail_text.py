@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from ..analysis.difference import differing
 from ..analysis.failures import failure_groups
 from ..study.snapshot import Snapshot, Trial
 from ..study.state import State
@@ -24,10 +25,12 @@ from .curve import braille_curve
 from .keys import advice
 
 _CURVE_ROWS = 5
+_MESSAGE_LINES = 3  # of a failure; the log screen has the whole
+_KINDS = 3  # of one reason, in the list of failures
 
 
-def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float) -> Content:
-    """How a trial stands: its outcome, why, its value, and what it ran on."""
+def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float, width: int) -> Content:
+    """How a trial stands: its outcome, why, its value, and what it ran on. The reason takes at most three lines."""
     colour = f"${OUTCOME_TONES[trial.outcome]}" if alive or not trial.running else "$quiet"
     best = snapshot.best
     head = Content.assemble(
@@ -42,7 +45,12 @@ def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float) -> 
         lines.append(
             Content.assemble(
                 (reason_word(trial.reason), colour),
-                (f": {printable(trial.message)}" if trial.message else "", ""),
+                (
+                    f": {_cut(printable(trial.message), _MESSAGE_LINES * width - 20)}"
+                    if trial.message
+                    else "",
+                    "",
+                ),
             )
         )
     value = Content.assemble((f"{printable(snapshot.objective)} ", "$quiet"), (number(trial.value), "bold"))
@@ -105,7 +113,7 @@ def study_text(name: str, snapshot: Snapshot, state: State, *, width: int, origi
         parts.append(_pairs(known, width, columns=1))
     if fixed := search.fixed:
         parts.append(_section("fixed", _pairs([(k, parameter(v)) for k, v in fixed.items()], width)))
-    if failures := _failures(snapshot):
+    if failures := _failures(snapshot, width):
         parts.append(_section("failures", failures))
     return Content("\n\n").join(parts)
 
@@ -114,7 +122,34 @@ def _settings(trial: Trial, snapshot: Snapshot, width: int) -> Content:
     order = snapshot.space.names
     names = [name for name in order if name in trial.params]
     names += [name for name in trial.params if name not in names]
-    return _pairs([(name, parameter(trial.params[name])) for name in names], width)
+    best = snapshot.best
+    if best is None or best.number == trial.number:
+        return _pairs([(name, parameter(trial.params[name])) for name in names], width)
+    other = set(differing(snapshot, (trial, best)))
+
+    def beside(name: str) -> str:
+        """The value, and behind it the best trial's where that is another."""
+        value = parameter(trial.params[name])
+        if name not in other:
+            return value
+        return f"{value}  ★ {parameter(best.params[name]) if name in best.params else '–'}"
+
+    parts = [_pairs([(name, beside(name)) for name in names], width)]
+    gap = _gap(trial, best, snapshot)
+    return Content("\n").join([*parts, Content.styled(gap, "$quiet")]) if gap else parts[0]
+
+
+def _gap(trial: Trial, best: Trial, snapshot: Snapshot) -> str:
+    """How far the trial is from the best."""
+    if trial.value is None or best.value is None:
+        return ""
+    away = abs(trial.value - best.value)
+    worse = snapshot.rank(trial) > snapshot.rank(best)
+    return f"★{best.number} is the best: {number(away)} {'better' if worse else 'worse'}"
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= max(20, room) else text[: max(20, room) - 1] + "…"
 
 
 def _curve(trial: Trial, snapshot: Snapshot, width: int) -> Content | None:
@@ -133,7 +168,7 @@ def _curve(trial: Trial, snapshot: Snapshot, width: int) -> Content | None:
     return _section(f"{printable(snapshot.objective)} by step", Content("\n").join(drawn))
 
 
-def _failures(snapshot: Snapshot) -> Content | None:
+def _failures(snapshot: Snapshot, width: int) -> Content | None:
     lines = []
     for group in failure_groups(snapshot):
         ends = [
@@ -141,6 +176,16 @@ def _failures(snapshot: Snapshot) -> Content | None:
             for outcome, amount in group.tally.items()
         ]
         lines.append(Content.assemble(*ends, (f" {group.name}", "")))
+        for kind in group.kinds[:_KINDS]:
+            first, last = kind.trials[0].number, kind.trials[-1].number
+            which = f"#{first}" if first == last else f"#{first}…#{last}"
+            where = ", ".join(kind.devices[:3])
+            said = printable(kind.message) or "nothing was said"
+            lines.append(
+                Content.styled(f"  {len(kind.trials):>3}x {which}  {where}  {said}"[:width], "$quiet")
+            )
+        if len(group.kinds) > _KINDS:
+            lines.append(Content.styled(f"       and {len(group.kinds) - _KINDS} more kinds", "$quiet"))
     return Content("\n").join(lines) if lines else None
 
 

@@ -72,7 +72,7 @@ KEYS: tuple[Key, ...] = (
     Key("right", "right", "→", "right", "Further columns; the next plot", (STUDY,), "columns(1)", footer=False),
     Key("next_pane", "tab", "tab", "pane", "Next pane", (STUDY,)),
     Key("previous_pane", "shift+tab", "⇧tab", "pane back", "Previous pane", (STUDY,), footer=False),
-    Key("detail", "enter,space", "⏎", "detail", "Show the selected trial", (STUDY,)),
+    Key("detail", "enter", "⏎", "detail", "Show the selected trial", (STUDY,)),
     Key("finding", "v", "v", "view", "The next view: plots, crash bias, best", (STUDY,), heading="Plots"),
     _plot_key("maximise", "m", "m", "maximise", "One plot alone, or all; ← → turn to the next"),
     _plot_key("y_axis", "y", "y", "y axis", "Loss axis: above the best, by rank, linear, log"),
@@ -86,6 +86,15 @@ KEYS: tuple[Key, ...] = (
     Key("filter", "slash", "/", "filter", "Show only some trials: lr < 1e-3 and failed", (STUDY,), heading="List"),
     Key(
         "show", "f", "f", "failed", "Failed trials only, running ones only, all", (STUDY,), heading="List",
+        footer=False,
+    ),
+    Key(
+        "mark", "space", "spc", "mark", "Mark the trial, to be compared", (STUDY,), heading="List", footer=False
+    ),
+    Key("compare", "c", "c", "compare", "Marked trials side by side, or with the best", (STUDY,), heading="List"),
+    Key("copy", "C", "C", "copy", "Copy its parameters as --set options", (STUDY,), heading="List", footer=False),
+    Key(
+        "next_failure", "n", "n", "failure", "The next kind of failure: its first trial", (STUDY,), heading="List",
         footer=False,
     ),
     Key("sort", "s", "s", "sort", "By number, best first, by reason", (STUDY,), heading="List"),

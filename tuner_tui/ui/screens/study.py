@@ -18,11 +18,14 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from ...analysis.difference import settings
 from ...analysis.effect import effects
+from ...analysis.failures import failure_groups
 from ...analysis.filter import FAILED, RUNNING, Filter, Names, parse
 from ...analysis.narrowing import narrowed
 from ...analysis.order import Order, arrange, following, neighbour
 from ...search.search import RATE_FINDER
+from ...search.write import spell
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
@@ -48,6 +51,7 @@ from ..widgets.preview import Preview
 from ..widgets.rows import Rows
 from ..widgets.trial_line import TrialLine
 from ..widgets.trial_table import TrialTable
+from .compare import MOST, Compare
 from .help import Help
 from .log import LogScreen
 from .search_form import Answer, SearchForm
@@ -88,6 +92,7 @@ class StudyScreen(SweepScreen):
     front: reactive[str] = reactive("grid", init=False, repaint=False)
     filter: reactive[Filter | None] = reactive(None, init=False, repaint=False)
     filtered: reactive[str] = reactive("", repaint=False)  # what the filter lets through, in words
+    marked: reactive[frozenset[int]] = reactive(frozenset(), init=False, repaint=False)  # to be compared
     axes: reactive[Axes] = reactive(Axes, init=False, repaint=False)
     trend: reactive[bool] = reactive(False, init=False, repaint=False)
     panel_order: reactive[PanelOrder] = reactive(PanelOrder.FILE, init=False, repaint=False)
@@ -129,7 +134,7 @@ class StudyScreen(SweepScreen):
             yield FindingPane(id="finding", classes="pane -off").data_bind(cls.found)
             with Vertical(id="side"):
                 yield TrialTable(id="table", classes="pane").data_bind(
-                    cls.snapshot, cls.rows, cls.selected, cls.now, cls.alive
+                    cls.snapshot, cls.rows, cls.selected, cls.marked, cls.now, cls.alive
                 )
                 yield Detail(
                     self.source.name,
@@ -589,6 +594,45 @@ class StudyScreen(SweepScreen):
     def _say_list(self) -> None:
         if self.has_class("-narrow") and self.front != "table":
             self.notify(f"Trials: {self.order.value}.", timeout=2)
+
+    def action_mark(self) -> None:
+        """Mark the selected trial to be compared, and go on to the next."""
+        if self.selected is None:
+            self.action_first()
+        elif self.selected in self.marked or len(self.marked) < MOST:
+            self.marked ^= {self.selected}
+            self.action_move(1)
+        else:
+            self.notify(f"{MOST} trials side by side are enough; space takes a mark away.")
+
+    def action_compare(self) -> None:
+        """The marked trials side by side; else the selected one and the best."""
+        numbers = sorted(n for n in self.marked if n in self.snapshot.trials)
+        if len(numbers) < 2:
+            best = self.snapshot.best
+            numbers = [n for n in (self.selected, best and best.number) if n is not None]
+        if len(set(numbers)) < 2:
+            self.notify("Mark two trials or more with space, or select one that is not the best.")
+            return
+        self.app.push_screen(Compare(self.snapshot, numbers, now=self.now))
+
+    def action_copy(self) -> None:
+        """The selected trial's parameters as options, into the clipboard of the terminal that one sits at."""
+        trial = self.snapshot.trials.get(self.selected) if self.selected is not None else None
+        if trial is None:
+            self.notify("Select a trial to copy its parameters.", severity="warning")
+            return
+        self.app.copy_to_clipboard(settings(trial, spell))
+        self.notify("Copied as --set options, where the terminal lets programs do so (OSC 52).")
+
+    def action_next_failure(self) -> None:
+        """The first trial of the next kind of failure."""
+        kinds = [kind for group in failure_groups(self._shown) for kind in group.kinds]
+        if not kinds:
+            self.notify("Nothing has failed here.")
+            return
+        held = [i for i, kind in enumerate(kinds) if any(t.number == self.selected for t in kind.trials)]
+        self.selected = kinds[(held[0] + 1) % len(kinds) if held else 0].trials[0].number
 
     def action_narrow(self) -> None:
         """A new search of the space that the filter leaves, shown first."""

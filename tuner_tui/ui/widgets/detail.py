@@ -88,7 +88,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
                 text.update(Content("\n\n").join([about, hint]))
                 more.display = False
             return
-        head = trial_head(trial, self.snapshot, alive=alive, now=self.now)
+        head = trial_head(trial, self.snapshot, alive=alive, now=self.now, width=width)
         # As if the scroll bar showed: a picture that fits without one and not with one would come and go.
         across = self.content_region.width - 3
         room = self.content_region.height - head.get_height({}, max(1, across)) - 1  # a line between
@@ -96,8 +96,8 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         preview.look(files.out(trial.number) / NAME if files else None, across, max(1, room))
         clock = int(self.now) if trial.running and alive else 0
         best = self.snapshot.best
-        is_best = best is not None and best.number == trial.number
-        shown_for = (trial, is_best, alive, width, clock, files and _stamp(files.log(trial.number)))
+        stamp = files and _stamp(files.log(trial.number))
+        shown_for = (trial, best and best.number, alive, width, clock, stamp)
         if shown_for == self._shown_for:
             return
         self._shown_for = shown_for

@@ -20,6 +20,7 @@ class TrialTable(Rows):
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
     rows: reactive[tuple[int, ...]] = reactive((), repaint=False)  # trial numbers in the order shown
     selected: reactive[int | None] = reactive(None, repaint=False)
+    marked: reactive[frozenset[int]] = reactive(frozenset(), repaint=False)  # to be compared
     now: reactive[float] = reactive(0.0, repaint=False)
     alive: reactive[bool] = reactive(True, repaint=False)
 
@@ -49,6 +50,9 @@ class TrialTable(Rows):
     def watch_selected(self) -> None:
         found = self.selected is not None and self.selected in self.rows
         self.move_cursor(self.rows.index(self.selected) if found and self.selected is not None else None)
+
+    def watch_marked(self) -> None:
+        self.repaint()
 
     def watch_now(self) -> None:
         if self.snapshot.counts.running:
@@ -80,6 +84,7 @@ class TrialTable(Rows):
             return []
         colour = OUTCOME_TONES[trial.outcome] if self.alive or not trial.running else "muted"
         name = f"★{trial.number}" if trial.number == self._best else str(trial.number)
+        name = f"✓{trial.number}" if trial.number in self.marked else name
         cells = [
             (name, "strong" if trial.number == self._best else "muted"),
             (OUTCOME_SIGNS[trial.outcome].glyph, colour),
