@@ -5,6 +5,7 @@ The command line calls `run_tui`. The functions that start engines are passed in
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import time
@@ -12,11 +13,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from ..sources.source import Source
 from .doors import Doors
+from .frames import Changes, Frames, wants_ascii
 from .keys import LIST, STUDY, keys_for
 from .memory import Memory
 from .screens.studies import StudiesScreen
@@ -24,6 +27,8 @@ from .screens.study import StudyScreen
 from .tail import StudyTail
 from .theme import GREYS, OUTCOME_COLOURS, TUNER_DARK, TUNER_LIGHT
 
+BLOCKED_S = 0.3  # a frame that took so long to be written met a line that is full
+SLOW_FOR_S = 30.0  # then pictures come once a second for so long
 LINE_S = 1.0  # how long a screen may outlive its terminal; without a look it would spin on the dead line
 
 
@@ -56,9 +61,31 @@ class TunerApp(App[None]):
         self.theme = theme if theme in self.available_themes else TUNER_DARK.name
         self.animation_level = "none"  # nothing moves but the data
         self._doors = doors
+        self._frames = Frames(ascii=wants_ascii())
+        self._slow_asked = os.environ.get("TUNER_SLOW", "0") not in ("", "0")
+        self._slow_until = 0.0
         self._clock = clock
         self._attached = attach
         self._list = StudiesScreen(root, doors, clock=clock, memory=self._memory, opened=attach)
+
+    def _display(self, screen: Screen, renderable: Any) -> None:
+        """Write only what differs; notice a line that takes long to be written to."""
+        if isinstance(renderable, CompositorUpdate):
+            renderable = Changes(self._frames, renderable)
+        else:
+            self._frames.forget()
+        began = time.monotonic()
+        super()._display(screen, renderable)
+        if time.monotonic() - began > BLOCKED_S:
+            self._slow_until = time.monotonic() + SLOW_FOR_S
+
+    @property
+    def slow(self) -> bool:
+        """Whether the line is slow: TUNER_SLOW says so, or it blocked a short while ago."""
+        return self._slow_asked or time.monotonic() < self._slow_until
+
+    def on_resize(self) -> None:
+        self._frames.forget()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The outcomes' colours for every theme that doesn't bring its own."""
@@ -79,6 +106,7 @@ class TunerApp(App[None]):
     def on_mount(self) -> None:
         if self._attached is not None:
             self._look_at(self._list.tail_of(self._attached))
+        self.app_resume_signal.subscribe(self, lambda _: self._frames.forget())
         if not self.is_headless:
             self.set_interval(LINE_S, self._leave_with_the_line)
 

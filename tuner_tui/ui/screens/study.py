@@ -6,10 +6,11 @@ The screen follows the study's source and gives each widget the newest snapshot.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -26,6 +27,7 @@ from ...analysis.narrowing import narrowed
 from ...analysis.order import Order, arrange, following, neighbour
 from ...search.search import RATE_FINDER
 from ...search.write import spell
+from ...study.outcomes import Outcome, Reason
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
@@ -35,7 +37,7 @@ from ...view.charts import Scatter, scatters
 from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
 from ...view.loss import loss_scale, squeezed
 from ...view.panels import Marks, PanelOrder, marked, marks_of, ordered
-from ...view.words import part_words
+from ...view.words import part_words, state_word
 from ..doors import Doors
 from ..keys import ENGINE, FILES, RESUMABLE, STUDY, bindings, keys_for, possible_for
 from ..memory import Look, Memory
@@ -58,14 +60,24 @@ from .search_form import Answer, SearchForm
 from .sweep import SweepScreen
 
 POLL_S = 0.25  # four looks a second at the journal's size: a person sees no delay, the disk no load
+SLOW_S = 1.0  # between two pictures over a slow line
 # A snapshot of ten thousand trials takes longer to chart than a poll lasts; then a fifth of the time goes there.
 REST = 4.0
 CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can wait for that
 # While a long study is read for the first time, it is drawn at these shares of it: drawing takes longer than reading.
 PICTURES_AT = (0.05, 0.25, 0.5, 1.0)
 LONG_BYTES = 1_000_000  # of a journal; a shorter one is on the screen with the first paint
+IN_A_ROW = 5  # trials that fail one after another: more than bad luck
 NARROW = 110  # cells; below, only one pane fits beside itself
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
+
+
+@runtime_checkable
+class _Slowable(Protocol):
+    """An app that knows whether its line is slow."""
+
+    @property
+    def slow(self) -> bool: ...
 
 
 def _of(snapshot: Snapshot) -> tuple[int, str]:
@@ -113,6 +125,7 @@ class StudyScreen(SweepScreen):
         self._charted = Axes()  # what `_plain` was made for
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
+        self._failing = False  # whether the last trials have all failed
         self._pointed_at: int | None = None  # the trial that the mouse came to rest on
         self._effects: Mapping[str, float] = {}
         self._squeezed = False
@@ -169,9 +182,11 @@ class StudyScreen(SweepScreen):
             self.state, self.note = State.READING, self._note()
         elif time.monotonic() >= self._rest_until:
             began = time.monotonic()
+            slow = self.app.slow if isinstance(self.app, _Slowable) else False
             self._next_picture = next((s for s in PICTURES_AT if s > self.tail.share_read), 1.0)
             self._take(self.tail.snapshot)
-            self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
+            took = time.monotonic() - began
+            self._rest_until = time.monotonic() + max(REST * took, SLOW_S - POLL_S / 2 if slow else 0.0)
         self._find_out()
         if not self.tail.caught_up:
             self.set_timer(0.001, self._look)
@@ -198,6 +213,7 @@ class StudyScreen(SweepScreen):
         if self.finding is None:
             self.finding = RATE if snapshot.search.kind == RATE_FINDER else SCATTERPLOTS
         self._show_trials()
+        self._ring_when_failures_pile_up()
 
     def _show_trials(self) -> None:
         """Plots, table and findings of the trials that the filter lets through."""
@@ -306,9 +322,26 @@ class StudyScreen(SweepScreen):
             return "the search could not run; its detail says why"
         return "this search varies nothing"
 
-    def watch_state(self, state: State) -> None:
+    def watch_state(self, before: State, state: State) -> None:
         if state is State.RUNNING:
             self._resuming_until = None
+        elif before is State.RUNNING:  # it ended while one looked, or looked away
+            self.app.bell()
+            self.notify(f"{self.source.name}: {state_word(state, self.snapshot)}.", markup=False)
+
+    def _ring_when_failures_pile_up(self) -> None:
+        """A bell when the last trials have all failed by themselves; again only after one that did not."""
+        ended = [
+            t for t in self.snapshot.trials.values() if t.ended_at is not None and t.reason != Reason.STOPPED
+        ]
+        last = heapq.nlargest(IN_A_ROW, ended, key=lambda t: t.ended_at or 0.0)
+        failing = len(last) == IN_A_ROW and not any(t.outcome is Outcome.FINISHED for t in last)
+        if failing and not self._failing and self.state is State.RUNNING:
+            self.app.bell()
+            self.notify(
+                f"The last {IN_A_ROW} trials have failed: n shows why.", severity="warning", timeout=10
+            )
+        self._failing = failing
 
     def watch_filter(self) -> None:
         self._show_trials()
