@@ -459,6 +459,30 @@ def mlflow(
     raise typer.Exit(open_mlflow_ui(root, resolve(root, tracking_uri), host, port))
 
 
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option("--port", help="Where to listen.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; anybody who reaches it can start sweeps.")
+    ] = "127.0.0.1",
+    root: Root = _HERE,
+) -> None:
+    """Show the same screen in a browser. Each page is a screen of its own. Ctrl-C ends it.
+
+    From a GPU box: ssh -L 8000:localhost:8000 box, then open localhost:8000.
+    """
+    from shlex import join
+
+    from .launch import BadInput
+
+    try:
+        from textual_serve.server import Server
+    except ImportError:
+        raise BadInput("the screen in a browser needs textual-serve: pip install 'tuner-tui[serve]'") from None
+    command = join([sys.executable, "-m", "tuner_tui.cli", "--mlruns", str(root)])
+    Server(command, host=host, port=port, title="tuner").serve()
+
+
 @app.command("engine", hidden=True)
 def engine(path: Path) -> None:
     """Internal: the process that runs a detached study."""
@@ -486,7 +510,9 @@ def _open_screen(root: Path, attach: Source | None) -> None:
 
 
 def _terminal() -> bool:
-    """Whether there is a terminal that a screen can be drawn on."""
+    """Whether there is something that a screen can be drawn on: a terminal, or the browser of `tuner serve`."""
+    if os.environ.get("TEXTUAL_DRIVER"):
+        return True
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 

@@ -155,7 +155,8 @@ def run_tui(root: Path, doors: Doors, *, attach: Source | None = None) -> None:
 
     Raises NoTerminal where there is no screen to draw on: Textual would print escape codes and exit 0.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    served = bool(os.environ.get("TEXTUAL_DRIVER"))  # `tuner serve` draws in a browser
+    if not served and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise NoTerminal(
             "the screen needs a terminal, and this is none; `tuner sweep --headless` does the same without one"
         )
