@@ -478,7 +478,9 @@ def serve(
     try:
         from textual_serve.server import Server
     except ImportError:
-        raise BadInput("the screen in a browser needs textual-serve: pip install 'tuner-tui[serve]'") from None
+        raise BadInput(
+            "the screen in a browser needs textual-serve: pip install 'tuner-tui[serve]'"
+        ) from None
     command = join([sys.executable, "-m", "tuner_tui.cli", "--mlruns", str(root)])
     Server(command, host=host, port=port, title="tuner").serve()
 

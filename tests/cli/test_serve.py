@@ -1,4 +1,4 @@
-"""`tuner serve`: the screen reaches a browser's socket. (No browser here; the socket is what a page would talk to.)"""
+"""`tuner serve`: the screen reaches the socket that a page in a browser talks to. (There is no browser here.)"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tuner_tui.study.snapshot import Snapshot
 from tuner_tui.view.axes import Axes, Spacing
 from tuner_tui.view.charts import scatters
 from tuner_tui.view.fitting import y_ticks
-from tuner_tui.view.loss import edges, loss_scale, squeezed
+from tuner_tui.view.loss import best_tenth, edges, loss_scale
 
 
 def test_one_panel_for_each_hyperparameter_in_the_order_of_the_file():
@@ -138,12 +138,12 @@ def test_it_is_said_where_the_best_tenth_shares_a_row():
     crowded = studies.study_of(
         studies.SMALL_SPACE, [Made({"lr": 0.01}, (0.1 + (i / 100) ** 4,)) for i in range(100)]
     )
-    assert squeezed(crowded, loss_scale(crowded), 10)
-    assert not squeezed(crowded, loss_scale(crowded, Axes(y=Spacing.EXCESS)), 10)
+    assert best_tenth(crowded, loss_scale(crowded)) < 1 / 10
+    assert best_tenth(crowded, loss_scale(crowded, Axes(y=Spacing.EXCESS))) is None
     spread = studies.study_of(
         studies.SMALL_SPACE, [Made({"lr": 0.01}, (10 ** (i / 50),)) for i in range(100)]
     )
-    assert not squeezed(spread, loss_scale(spread), 20)
+    assert best_tenth(spread, loss_scale(spread)) > 1 / 20
 
 
 def test_any_measurement_can_be_the_y_axis():

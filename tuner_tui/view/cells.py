@@ -179,7 +179,8 @@ def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:
     for cell in sorted(tally):
         finished, unfinished, running, trial = tally[cell]
         total = finished + unfinished + running
-        carried += unfinished / total
+        # Running trials have no share: they move, and would change the colours of all the cells behind them.
+        carried += unfinished / max(1, finished + unfinished)
         early = carried >= 0.5
         carried -= early
         kind = "unfinished" if early else "finished" if finished or unfinished else "running"

@@ -199,19 +199,21 @@ def edges(snapshot: Snapshot) -> Edges:
     )
 
 
-def squeezed(snapshot: Snapshot, losses: LossScale, rows: int) -> bool:
-    """Whether the best tenth of the finished trials would share one of `rows` rows, where no eye tells them apart."""
-    if losses.scale in ("excess", "rank") or rows < 1:
-        return False
+def best_tenth(snapshot: Snapshot, losses: LossScale) -> float | None:
+    """The share of the axis that the best tenth of the finished trials takes; None where that says nothing.
+
+    Less than a row of points, and no eye tells them apart.
+    """
+    if losses.scale in ("excess", "rank"):
+        return None
     whole = snapshot.part_of or snapshot
     finished = [t for t in whole.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None]
     if len(finished) < TELLING:
-        return False
+        return None
     finished.sort(key=whole.rank)
-    tenth = [
-        losses.place(t.value)[0] for t in finished[: round(SQUEEZED * len(finished))] if t.value is not None
-    ]
-    return (max(tenth) - min(tenth)) * rows < losses.high - losses.low
+    first, last = finished[0].value, finished[round(SQUEEZED * len(finished)) - 1].value
+    assert first is not None and last is not None
+    return abs(losses.place(first)[0] - losses.place(last)[0]) / (losses.high - losses.low)
 
 
 def _finite(snapshot: Snapshot, axes: Axes) -> list[float]:

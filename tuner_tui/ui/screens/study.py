@@ -35,7 +35,7 @@ from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes
 from ...view.brush import brushed
 from ...view.charts import Scatter, scatters
 from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
-from ...view.loss import loss_scale, squeezed
+from ...view.loss import best_tenth, loss_scale
 from ...view.panels import Marks, PanelOrder, marked, marks_of, ordered
 from ...view.words import part_words, state_word
 from ..doors import Doors
@@ -60,9 +60,11 @@ from .search_form import Answer, SearchForm
 from .sweep import SweepScreen
 
 POLL_S = 0.25  # four looks a second at the journal's size: a person sees no delay, the disk no load
-SLOW_S = 1.0  # between two pictures over a slow line
+PICTURE_S = 0.5  # between two pictures: twice a second is live, and half the bytes of four times
+SLOW_S = 1.0  # ... over a slow line
 # A snapshot of ten thousand trials takes longer to chart than a poll lasts; then a fifth of the time goes there.
 REST = 4.0
+LONG_REST = 9.0  # charts and findings of a long study: a tenth of the time each
 CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can wait for that
 # While a long study is read for the first time, it is drawn at these shares of it: drawing takes longer than reading.
 PICTURES_AT = (0.05, 0.25, 0.5, 1.0)
@@ -78,6 +80,10 @@ class _Slowable(Protocol):
 
     @property
     def slow(self) -> bool: ...
+
+
+def _tenth_of(snapshot: Snapshot, axes: Axes) -> float | None:
+    return best_tenth(snapshot, loss_scale(snapshot, axes))
 
 
 def _of(snapshot: Snapshot) -> tuple[int, str]:
@@ -122,13 +128,16 @@ class StudyScreen(SweepScreen):
         self._rest_until = 0.0
         self._next_picture = PICTURES_AT[0]
         self._charting = False
+        self._chart_after = 0.0
+        self._chart_due = False  # a timer will chart when its time has come
+        self._charted_of = (-1, "")
         self._charted = Axes()  # what `_plain` was made for
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
         self._failing = False  # whether the last trials have all failed
         self._pointed_at: int | None = None  # the trial that the mouse came to rest on
         self._effects: Mapping[str, float] = {}
-        self._squeezed = False
+        self._tenth: float | None = None  # of the y axis, that the best tenth of the trials takes
         self._shown = Snapshot()  # the trials that the filter lets through
         self._found_in: tuple[int, str] = (-1, "")  # version and filter of what was searched for findings
         self._finding_out = False
@@ -186,7 +195,9 @@ class StudyScreen(SweepScreen):
             self._next_picture = next((s for s in PICTURES_AT if s > self.tail.share_read), 1.0)
             self._take(self.tail.snapshot)
             took = time.monotonic() - began
-            self._rest_until = time.monotonic() + max(REST * took, SLOW_S - POLL_S / 2 if slow else 0.0)
+            self._rest_until = time.monotonic() + max(
+                REST * took, (SLOW_S if slow else PICTURE_S) - POLL_S / 2
+            )
         self._find_out()
         if not self.tail.caught_up:
             self.set_timer(0.001, self._look)
@@ -215,44 +226,63 @@ class StudyScreen(SweepScreen):
         self._show_trials()
         self._ring_when_failures_pile_up()
 
-    def _show_trials(self) -> None:
+    def _show_trials(self, *, at_once: bool = False) -> None:
         """Plots, table and findings of the trials that the filter lets through."""
         self._shown = self.filter.narrow(self.snapshot) if self.filter else self.snapshot
         self.filtered = part_words(self._shown)
-        self._chart(self._shown)
+        self._chart(self._shown, at_once=at_once)
         self.query_one(ScatterGrid).why_empty = self._why_empty(self.snapshot)
         self._arrange()
 
-    def _chart(self, snapshot: Snapshot) -> None:
-        """Points and axes of a snapshot: at once for most studies, in a thread for the very long ones."""
+    def _chart(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
+        """Points and axes of a snapshot: at once for most studies, in a thread for the very long ones.
+
+        These take a tenth of the time at most, unless a person asked for something (`at_once`).
+        """
+        wait = 0.0 if at_once else self._chart_after - time.monotonic()
         if len(snapshot.trials) <= CHART_HERE:
-            self._plain = scatters(snapshot, self.axes)
-            self._charted = self.axes
+            self._plain, self._tenth = scatters(snapshot, self.axes), _tenth_of(snapshot, self.axes)
+            self._charted, self._charted_of = self.axes, _of(snapshot)
             self._mark()
-        elif not self._charting:
+        elif not self._charting and wait <= 0:
             self._charting = True
             axes = self.axes
             self.run_worker(lambda: self._chart_in_thread(snapshot, axes), thread=True)
+        elif not self._charting and not self._chart_due:
+            self._chart_due = True
+            self.set_timer(wait, self._chart_now)
+
+    def _chart_now(self) -> None:
+        self._chart_due = False
+        self._chart(self._shown, at_once=True)
 
     class Charted(Message):
         """The panels of a long study have been computed."""
 
-        def __init__(self, snapshot: Snapshot, axes: Axes, scatters: tuple[Scatter, ...]) -> None:
+        def __init__(
+            self, snapshot: Snapshot, axes: Axes, scatters: tuple[Scatter, ...], tenth: float | None
+        ) -> None:
             super().__init__()
+            self.tenth = tenth
             self.snapshot = snapshot
             self.axes = axes
             self.scatters = scatters
 
     def _chart_in_thread(self, snapshot: Snapshot, axes: Axes) -> None:
-        self.post_message(self.Charted(snapshot, axes, scatters(snapshot, axes)))
+        began = time.monotonic()
+        found, tenth = scatters(snapshot, axes), _tenth_of(snapshot, axes)
+        self._chart_after = time.monotonic() + LONG_REST * (time.monotonic() - began)
+        self.post_message(self.Charted(snapshot, axes, found, tenth))
 
     def on_study_screen_charted(self, event: Charted) -> None:
         """A newer snapshot takes the place of any that waited meanwhile."""
         self._charting = False
-        self._plain, self._charted = event.scatters, event.axes
+        self._plain, self._charted, self._tenth = event.scatters, event.axes, event.tenth
         self._mark()
-        if _of(event.snapshot) != _of(self._shown) or event.axes != self.axes:
-            self._chart(self._shown)
+        self._charted_of = _of(event.snapshot)
+        asked = event.snapshot.where != self._shown.where or event.axes != self.axes
+        if asked or self._charted_of != _of(self._shown):
+            self._chart(self._shown, at_once=asked)
 
     # ---- what is found in it
 
@@ -273,7 +303,7 @@ class StudyScreen(SweepScreen):
             self.marks = marks
 
     def _find_out(self) -> None:
-        """Look for findings in the newest snapshot: in a thread, and for at most a fifth of the time."""
+        """Look for findings in the newest snapshot: in a thread, and for at most a tenth of the time."""
         if self._finding_out or self._found_in == _of(self._shown) or time.monotonic() < self._find_after:
             return
         self._finding_out = True
@@ -284,7 +314,7 @@ class StudyScreen(SweepScreen):
         began = time.monotonic()
         found = {f.id: f.find(snapshot) for f in FINDINGS if f is not SCATTERPLOTS}
         shares = effects(snapshot)
-        self._find_after = time.monotonic() + REST * (time.monotonic() - began)
+        self._find_after = time.monotonic() + LONG_REST * (time.monotonic() - began)
         self.post_message(self.Found(_of(snapshot), found, marks_of(found[CRASH_BIAS.id]), shares))
 
     def on_study_screen_found(self, event: Found) -> None:
@@ -302,18 +332,15 @@ class StudyScreen(SweepScreen):
         self._see_whether_squeezed()
 
     def _see_whether_squeezed(self) -> None:
-        rows = self.query_one(ScatterGrid).point_rows
-        now = squeezed(self._shown, loss_scale(self._shown, self._charted), rows)
-        if now != self._squeezed:
-            self._squeezed = now
-            self._title_findings()
+        self._title_findings()
 
     @property
     def settled(self) -> bool:
         """Whether all that was read is on the screen."""
         drawn = self.query_one(ScatterGrid).settled and self.query_one(Preview).settled
         found = not self._finding_out and self._found_in == _of(self._shown)
-        return self.tail.caught_up and not self._charting and found and drawn
+        charted = self._charted_of == _of(self._shown)
+        return self.tail.caught_up and charted and found and drawn
 
     def _why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.opened_at is None:
@@ -344,7 +371,7 @@ class StudyScreen(SweepScreen):
         self._failing = failing
 
     def watch_filter(self) -> None:
-        self._show_trials()
+        self._show_trials(at_once=True)
 
     def watch_order(self) -> None:
         self._arrange()
@@ -381,7 +408,7 @@ class StudyScreen(SweepScreen):
         self._title_findings()
 
     def watch_axes(self) -> None:
-        self._chart(self._shown)
+        self._chart(self._shown, at_once=True)
         self._title_findings()
 
     def watch_panel_order(self) -> None:
@@ -397,7 +424,8 @@ class StudyScreen(SweepScreen):
         words = [self.axes.words(self._shown)]
         words += ["medians and quartiles"] if self.trend else []
         words += [f"{self.panel_order}"] if self.panel_order is not PanelOrder.FILE else []
-        if not any(words) and self._squeezed:
+        rows = self.query_one(ScatterGrid).point_rows
+        if not any(words) and self._tenth is not None and self._tenth * rows < 1 <= rows:
             words = ["best tenth in one row: y spreads it"]
         return "; ".join(word for word in words if word)
 
