@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tuner_tui.search.space import Choice, Float, Hyperparameter, Space
-from tuner_tui.study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.events import Event, StudyChanged, StudyClosed, TrialEnded, TrialMeasured, TrialStarted
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.ui.app import NoTerminal, run_tui
 from tuner_tui.ui.screens.studies import StudiesScreen
@@ -186,6 +186,24 @@ async def test_a_range_that_is_brushed_filters_everything(room):
         assert 0.7e-3 < min(shown) < 1.3e-3 and 0.7e-2 < max(shown) < 1.3e-2
         assert {mark.trial for mark in screen.scatters[1].marks} == set(screen.rows)
         assert screen.filter.bounds["lr"].low == pytest.approx(1e-3, rel=0.3)
+
+
+async def test_a_bell_rings_when_failures_pile_up_and_at_the_end(room):
+    folder = room.study("small-1", studies.small_events()[:-1], alive=True)
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        rung = []
+        pilot.app.bell = lambda: rung.append(1)
+        at = room.now
+        for number in range(100, 106):
+            room.happen(folder, [
+                TrialStarted(at + number, number, {"lr": 0.1}, 1),
+                TrialEnded(at + number + 0.5, number, Outcome.NO_START, Reason.EXCEPTION, "ValueError: no"),
+            ])  # fmt: skip
+        await until(pilot, lambda: len(rung) == 1)
+        room.happen(folder, [StudyClosed(at + 300, "stopped")])
+        room.engine_dies(folder)
+        await until(pilot, lambda: len(rung) == 2)
 
 
 async def test_a_click_on_a_row_selects_it_and_another_opens_it(room):

@@ -69,6 +69,7 @@ CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can 
 # While a long study is read for the first time, it is drawn at these shares of it: drawing takes longer than reading.
 PICTURES_AT = (0.05, 0.25, 0.5, 1.0)
 LONG_BYTES = 1_000_000  # of a journal; a shorter one is on the screen with the first paint
+NOT_BY_ITSELF = (Reason.STOPPED, Reason.PRUNED, Reason.INTERRUPTED)
 IN_A_ROW = 5  # trials that fail one after another: more than bad luck
 NARROW = 110  # cells; below, only one pane fits beside itself
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
@@ -134,7 +135,7 @@ class StudyScreen(SweepScreen):
         self._charted = Axes()  # what `_plain` was made for
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
-        self._failing = False  # whether the last trials have all failed
+        self._failing: bool | None = None  # whether the last trials have all failed; None: not looked yet
         self._pointed_at: int | None = None  # the trial that the mouse came to rest on
         self._effects: Mapping[str, float] = {}
         self._tenth: float | None = None  # of the y axis, that the best tenth of the trials takes
@@ -352,18 +353,22 @@ class StudyScreen(SweepScreen):
     def watch_state(self, before: State, state: State) -> None:
         if state is State.RUNNING:
             self._resuming_until = None
-        elif before is State.RUNNING:  # it ended while one looked, or looked away
+        elif (
+            before is State.RUNNING and self.source.desk is not None
+        ):  # it ended, perhaps while one looked away
             self.app.bell()
             self.notify(f"{self.source.name}: {state_word(state, self.snapshot)}.", markup=False)
 
     def _ring_when_failures_pile_up(self) -> None:
         """A bell when the last trials have all failed by themselves; again only after one that did not."""
         ended = [
-            t for t in self.snapshot.trials.values() if t.ended_at is not None and t.reason != Reason.STOPPED
+            t
+            for t in self.snapshot.trials.values()
+            if t.ended_at is not None and t.reason not in NOT_BY_ITSELF
         ]
         last = heapq.nlargest(IN_A_ROW, ended, key=lambda t: t.ended_at or 0.0)
         failing = len(last) == IN_A_ROW and not any(t.outcome is Outcome.FINISHED for t in last)
-        if failing and not self._failing and self.state is State.RUNNING:
+        if failing and self._failing is False and self.state is State.RUNNING:
             self.app.bell()
             self.notify(
                 f"The last {IN_A_ROW} trials have failed: n shows why.", severity="warning", timeout=10
