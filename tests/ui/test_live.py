@@ -192,9 +192,20 @@ async def test_a_bell_rings_when_failures_pile_up_and_at_the_end(room):
     folder = room.study("small-1", studies.small_events()[:-1], alive=True)
     async with room.app(folder).run_test(size=WIDE) as pilot:
         await settle(pilot)
-        rung = []
+        rung, screen = [], pilot.app.screen
         pilot.app.bell = lambda: rung.append(1)
         at = room.now
+        room.happen(folder, [
+            TrialStarted(at, 99, {"lr": 0.1}, 1),
+            TrialMeasured(at + 0.1, 99, 0, {"loss/valid": 1.0}),
+            TrialEnded(at + 0.2, 99, Outcome.FINISHED),
+        ])  # fmt: skip
+        await until(
+            pilot,
+            lambda: 99 in screen.snapshot.trials and screen.snapshot.trials[99].outcome is Outcome.FINISHED,
+        )
+        await pilot.pause(0.6)
+        assert not rung
         for number in range(100, 106):
             room.happen(folder, [
                 TrialStarted(at + number, number, {"lr": 0.1}, 1),
