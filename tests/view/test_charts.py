@@ -106,7 +106,8 @@ def test_a_running_trial_that_begins_high_does_not_squeeze_the_others():
     late = Made({"lr": 0.01}, (1e6,), running=True)
     after = scatters(studies.study_of(studies.SMALL_SPACE, [*made, late]))[0]
     assert (after.y.low, after.y.high) == (before.low, before.high)
-    assert after.marks[-1].edge == "high" and after.y.over
+    assert after.marks[-1].edge == "high"
+    assert not after.y.over  # a row that came and went with it would shift the others
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])

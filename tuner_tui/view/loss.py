@@ -99,8 +99,13 @@ def loss_scale(snapshot: Snapshot, axes: Axes | None = None) -> LossScale:
     """The loss axis that all panels of a study share, whether all of its trials are shown or some."""
     whole, axes = snapshot.part_of or snapshot, axes or Axes()
     scale = _scale(whole, axes)
-    having = [(t, v) for t in whole.trials.values() if t.outcome is not Outcome.NO_START
-              and (v := axes.value(t)) is not None]  # fmt: skip
+    # A running trial moves: rows that came and went with it would shift all the others.
+    having = [
+        (trial, value)
+        for trial in whole.trials.values()
+        if trial.outcome in (Outcome.FINISHED, Outcome.UNFINISHED)
+        and (value := axes.value(trial)) is not None
+    ]
     sides = {scale.place(value)[1] for _, value in having}
     over = "high" in sides or any(trial.not_a_number for trial, _ in having)
     return replace(scale, under="low" in sides, over=over)
