@@ -89,6 +89,8 @@ def arrangement(
     does not fit even so has panels of usual size, and the grid scrolls.
     """
     usual_columns = max(1, min(usual_columns, len(groups)))
+    while usual_columns > 1 and _too_tall(groups, usual_columns, height):
+        usual_columns -= 1  # wider panels on more shelves: a tall terminal is used to its end
     bare = [""] * len(groups)
     for names, narrowest, enough in (
         (groups, MIN_WIDTH, GOOD_HEIGHT),
@@ -103,6 +105,13 @@ def arrangement(
             if len(arranged) * (enough + _heading_rows(arranged)) <= height:
                 return columns, arranged
     return usual_columns, shelves(groups, usual_columns)
+
+
+def _too_tall(groups: Sequence[str], columns: int, height: int) -> bool:
+    """Whether so many columns leave height unused that one fewer would use, with panels of a good height."""
+    now, fewer = shelves(groups, columns), shelves(groups, columns - 1)
+    unused = height // len(now) > MAX_HEIGHT + _heading_rows(now)
+    return unused and height // len(fewer) >= GOOD_HEIGHT + _heading_rows(fewer)
 
 
 def _heading_rows(shelves: Sequence[Shelf]) -> int:

@@ -10,6 +10,7 @@ from .signs import MEDIAN, QUARTILE, Sign
 
 BIN_TRIALS = 10  # at least, in the mean: the median of fewer jumps about
 BIN_COLUMNS = 3  # at least
+BAND_ROWS = 10  # of points: in a lower panel the band would cover what it is drawn from
 LEAST = 5  # trials in a bin of its own; with fewer its quartiles are single trials
 
 
@@ -51,7 +52,7 @@ def medians(scatter: Scatter, columns: int) -> list[Bin]:
 def overlay(scatter: Scatter, columns: int, rows: int) -> dict[tuple[int, int], Sign]:
     """(column, row from the bottom) -> the sign of the band or of the median, which lies above it."""
     cells: dict[tuple[int, int], Sign] = {}
-    for sign in (QUARTILE, MEDIAN):
+    for sign in (QUARTILE, MEDIAN) if rows >= BAND_ROWS else (MEDIAN,):
         for found in medians(scatter, columns):
             for height in (found.lower, found.upper) if sign is QUARTILE else (found.median,):
                 for column in range(found.first, found.last + 1):
