@@ -299,3 +299,27 @@ def test_failures_with_the_same_words_are_one_kind_numbers_aside():
     group = failure_groups(studies.study_of(studies.SMALL_SPACE, made))[0]
     assert [len(kind.trials) for kind in group.kinds] == [9, 1]
     assert group.kinds[0].devices == ("cpu",)
+
+
+async def test_every_measurement_of_the_selected_trial_has_a_curve(room):
+    made = [
+        studies.Made({"lr": 0.1}, (3.0, 2.0, 1.0), extra={"accuracy": 0.5, "loss/train": 2.0}),
+        studies.Made({}, (1.0,)),
+    ]
+    folder = room.study("many-1", studies.events_of(studies.SMALL_SPACE, made))
+    async with drive(room, folder) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        await pilot.press("g")
+        await until(pilot, lambda: set(screen.curves) == {"loss/valid", "accuracy", "loss/train"})
+        assert [value for _, value in screen.curves["loss/valid"]] == [3.0, 2.0, 1.0]
+        await until(pilot, lambda: "loss/train" in texts(screen) and "accuracy" in texts(screen))
+        await pilot.press("o")
+        assert screen.curves == {}
+
+
+async def test_the_study_lists_what_runs_where_and_since_when(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        shown = texts(pilot.app.screen)
+        assert "running" in shown and "#21  cpu" in shown and "#22  cpu" in shown

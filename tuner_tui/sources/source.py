@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..study.events import Event
+from ..study.events import Event, TrialMeasured
 from ..study.publication import Publication
 from ..study.requests import Request
 from ..study.snapshot import Snapshot, fold_all
@@ -107,6 +107,13 @@ class Source(ABC):
     def extent(self) -> Extent:
         """How much there is to read. Cheap: a screen asks several times a second."""
         return Extent()
+
+    def measurements(self, trial: int) -> Sequence[TrialMeasured]:
+        """All that one trial measured, where the source can find it; a snapshot keeps the objective's curve alone.
+
+        May take a tenth of a second for a long study.
+        """
+        return ()
 
     def publication(self) -> Publication | None:
         """How MLflow's copy stands; None where there is none."""

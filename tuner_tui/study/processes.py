@@ -24,6 +24,16 @@ def start_ticks(pid: int) -> float | None:
     return float(stat[stat.rindex(")") + 2 :].split()[19])
 
 
+def resident_bytes(pid: int, started: float | None) -> int | None:
+    """Resident memory of a process that started at that time (in ticks); None where it is gone or not here."""
+    if started is None or start_ticks(pid) != started:
+        return None
+    try:
+        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def is_zombie(pid: int) -> bool:
     """Whether the process has ended and only waits to be collected by its parent."""
     try:

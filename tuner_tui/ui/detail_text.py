@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 
 from textual.content import Content
 
 from ..analysis.difference import differing
 from ..analysis.failures import failure_groups
+from ..study.processes import resident_bytes
 from ..study.snapshot import Snapshot, Trial
 from ..study.state import State
 from ..study.text import printable
@@ -25,7 +27,11 @@ from .curve import braille_curve
 from .keys import advice
 
 _CURVE_ROWS = 5
+_SMALL_ROWS = 3  # of the curve of another measurement
+_MORE_CURVES = 8  # of them at most; what is measured last is listed for all
+_NONE: Mapping[str, Sequence[tuple[int, float]]] = {}
 _MESSAGE_LINES = 3  # of a failure; the log screen has the whole
+_SLOTS = 16  # running trials that are listed
 _KINDS = 3  # of one reason, in the list of failures
 
 
@@ -75,11 +81,15 @@ def trial_text(
     width: int,
     traceback: Sequence[str] = (),
     log: Sequence[str] | None = (),
+    curves: Mapping[str, Sequence[tuple[int, float]]] = _NONE,
 ) -> Content:
     """A trial's settings, curve and last words, for a pane `width` cells wide. `log` None: none is kept."""
     parts = [_settings(trial, snapshot, width)]
-    if curve := _curve(trial, snapshot, width):
+    if curve := _curve(f"{printable(snapshot.objective)} by step", trial.curve, width, _CURVE_ROWS):
         parts.append(curve)
+    for name, readings in list(curves.items())[:_MORE_CURVES]:
+        if name != snapshot.objective and (curve := _curve(printable(name), readings, width, _SMALL_ROWS)):
+            parts.append(curve)
     if others := {k: v for k, v in trial.latest.items() if k != snapshot.objective}:
         parts.append(_section("measured last", _pairs([(k, number(v)) for k, v in others.items()], width)))
     if traceback:
@@ -91,8 +101,13 @@ def trial_text(
     return Content("\n\n").join(parts)
 
 
-def study_text(name: str, snapshot: Snapshot, state: State, *, width: int, origin: str = "") -> Content:
-    """The study itself: what is searched, how, and what failed why. `origin`: where another program keeps it."""
+def study_text(
+    name: str, snapshot: Snapshot, state: State, *, width: int, origin: str = "", now: float = 0.0
+) -> Content:
+    """The study itself: what is searched, how, what runs where, and what failed why.
+
+    `origin`: where another program keeps it. `now`: for how long trials have run; 0: they are not listed.
+    """
     search, planned = snapshot.search, not snapshot.open_ended
     parts = [Content.assemble((printable(name), "bold $foreground"), "  ",
                               (state_word(state, snapshot), "$quiet"))]  # fmt: skip
@@ -113,6 +128,8 @@ def study_text(name: str, snapshot: Snapshot, state: State, *, width: int, origi
         parts.append(_pairs(known, width, columns=1))
     if fixed := search.fixed:
         parts.append(_section("fixed", _pairs([(k, parameter(v)) for k, v in fixed.items()], width)))
+    if now and state is State.RUNNING and (running := _running(snapshot, now)):
+        parts.append(_section("running", running))
     if failures := _failures(snapshot, width):
         parts.append(_section("failures", failures))
     return Content("\n\n").join(parts)
@@ -152,20 +169,34 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= max(20, room) else text[: max(20, room) - 1] + "…"
 
 
-def _curve(trial: Trial, snapshot: Snapshot, width: int) -> Content | None:
-    finite = [loss for _, loss in trial.curve if abs(loss) < float("inf")]
+def _curve(title: str, curve: Sequence[tuple[int, float]], width: int, rows: int) -> Content | None:
+    finite = [loss for _, loss in curve if abs(loss) < float("inf")]
     if len(finite) < 2:
         return None
-    lines = braille_curve(trial.curve, max(1, width - 9), _CURVE_ROWS)
-    margin = [number(max(finite), 3), *[""] * (_CURVE_ROWS - 2), number(min(finite), 3)]
+    lines = braille_curve(curve, max(1, width - 9), rows)
+    margin = [number(max(finite), 3), *[""] * (rows - 2), number(min(finite), 3)]
     drawn = [
         Content.assemble((f"{label:>8} ", "$quiet"), (line, "$primary"))
         for label, line in zip(margin, lines, strict=True)
     ]
-    first, last = str(trial.curve[0][0]), str(trial.curve[-1][0])
+    first, last = str(curve[0][0]), str(curve[-1][0])
     steps = first + last.rjust(max(len(last) + 1, width - 9 - len(first)))
     drawn.append(Content.styled(" " * 9 + steps, "$quiet"))
-    return _section(f"{printable(snapshot.objective)} by step", Content("\n").join(drawn))
+    return _section(title, Content("\n").join(drawn))
+
+
+def _running(snapshot: Snapshot, now: float) -> Content | None:
+    """A line for each trial that runs: where, since when, its loss, and its memory where it runs on this machine."""
+    here = snapshot.host == platform.node()
+    lines: list[Content] = []
+    for trial in sorted(
+        (t for t in snapshot.trials.values() if t.running), key=lambda t: (t.device, t.number)
+    ):
+        memory = resident_bytes(trial.pid, trial.process_started) if here and trial.pid else None
+        words = [f"#{trial.number}", trial.device, duration(trial.seconds(now)), number(trial.value)]
+        words += [f"{memory / 2**20:,.0f} MiB"] if memory else []
+        lines.append(Content.styled("  ".join(printable(word) for word in words), ""))
+    return Content("\n").join(lines[:_SLOTS]) if lines else None
 
 
 def _failures(snapshot: Snapshot, width: int) -> Content | None:

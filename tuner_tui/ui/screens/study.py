@@ -43,7 +43,7 @@ from ..keys import ENGINE, FILES, RESUMABLE, STUDY, bindings, keys_for, possible
 from ..memory import Look, Memory
 from ..tail import StudyTail
 from ..widgets.counts import Counts
-from ..widgets.detail import Detail
+from ..widgets.detail import Curves, Detail
 from ..widgets.filter_bar import FilterBar
 from ..widgets.finding_pane import FindingPane
 from ..widgets.grid import ScatterGrid
@@ -69,6 +69,8 @@ CHART_HERE = 1500  # trials; charting so many takes ten milliseconds, a key can 
 # While a long study is read for the first time, it is drawn at these shares of it: drawing takes longer than reading.
 PICTURES_AT = (0.05, 0.25, 0.5, 1.0)
 LONG_BYTES = 1_000_000  # of a journal; a shorter one is on the screen with the first paint
+CURVES_S = 0.3  # a trial has been selected for so long when all it measured is read
+CURVES_AGAIN_S = 3.0
 NOT_BY_ITSELF = (Reason.STOPPED, Reason.PRUNED, Reason.INTERRUPTED)
 IN_A_ROW = 5  # trials that fail one after another: more than bad luck
 NARROW = 110  # cells; below, only one pane fits beside itself
@@ -111,6 +113,7 @@ class StudyScreen(SweepScreen):
     front: reactive[str] = reactive("grid", init=False, repaint=False)
     filter: reactive[Filter | None] = reactive(None, init=False, repaint=False)
     filtered: reactive[str] = reactive("", repaint=False)  # what the filter lets through, in words
+    curves: reactive[Curves] = reactive(dict, init=False, repaint=False)  # of the selected trial
     marked: reactive[frozenset[int]] = reactive(frozenset(), init=False, repaint=False)  # to be compared
     axes: reactive[Axes] = reactive(Axes, init=False, repaint=False)
     trend: reactive[bool] = reactive(False, init=False, repaint=False)
@@ -136,6 +139,7 @@ class StudyScreen(SweepScreen):
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
         self._failing: bool | None = None  # whether the last trials have all failed; None: not looked yet
+        self._curves_of: tuple[int, int] | None = None  # trial and steps whose measurements were read
         self._pointed_at: int | None = None  # the trial that the mouse came to rest on
         self._effects: Mapping[str, float] = {}
         self._tenth: float | None = None  # of the y axis, that the best tenth of the trials takes
@@ -165,7 +169,7 @@ class StudyScreen(SweepScreen):
                     origin="" if self.source.desk else self.source.address,
                     id="detail",
                     classes="pane",
-                ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now)
+                ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now, cls.curves)
         yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
         yield FilterBar(id="filter").data_bind(said=cls.filtered)
         yield KeyLine(STUDY, id="keys").data_bind(cls.standing)
@@ -511,6 +515,43 @@ class StudyScreen(SweepScreen):
             self.front = "grid" if self.focused.id == "finding" else self.focused.id
 
     # ---- selection
+
+    class Measured(Message):
+        """All measurements of a trial have been read."""
+
+        def __init__(self, trial: int, steps: int, curves: Curves) -> None:
+            super().__init__()
+            self.trial = trial
+            self.steps = steps
+            self.curves = curves
+
+    def watch_selected(self) -> None:
+        self.curves = {}
+        self._curves_of = None
+        self.set_timer(CURVES_S, self._read_curves)
+
+    def _read_curves(self) -> None:
+        """Read every measurement of the selected trial, once it has been looked at for a moment."""
+        trial = self.snapshot.trials.get(self.selected) if self.selected is not None else None
+        if trial is None or len(trial.latest) < 2 or self._curves_of == (trial.number, trial.steps):
+            return
+        self._curves_of = (trial.number, trial.steps)
+        number, steps = self._curves_of
+        self.run_worker(
+            lambda: self._read_curves_in_thread(number, steps), thread=True, exclusive=True, group="curves"
+        )
+
+    def _read_curves_in_thread(self, number: int, steps: int) -> None:
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for event in self.source.measurements(number):
+            for name, value in event.values.items():
+                curves.setdefault(name, []).append((event.step, value))
+        self.post_message(self.Measured(number, steps, curves))
+
+    def on_study_screen_measured(self, event: Measured) -> None:
+        if event.trial == self.selected:
+            self.curves = event.curves
+            self.set_timer(CURVES_AGAIN_S, self._read_curves)  # it may run, and measure more
 
     def action_move(self, by: int) -> None:
         self.selected = neighbour(self.rows, self.selected, by)

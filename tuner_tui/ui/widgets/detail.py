@@ -5,6 +5,7 @@ Or the study, if none is selected.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from textual import events
@@ -25,6 +26,10 @@ from .preview import Preview
 TAIL_LINES = 40  # of log and traceback; `l` shows more
 
 
+CLOCK_S = 5  # how often the running trials are listed anew
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+
+
 class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     """The pane with all that is known of the selected trial, or of the study."""
 
@@ -32,6 +37,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     selected: reactive[int | None] = reactive(None, repaint=False)
     state: reactive[State] = reactive(State.EMPTY, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
+    curves: reactive[Curves] = reactive(dict, repaint=False)  # of the selected trial, by measurement
 
     def __init__(
         self,
@@ -60,6 +66,9 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         self.scroll_home(animate=False)
         self._fill()
 
+    def watch_curves(self) -> None:
+        self._fill()
+
     def watch_state(self) -> None:
         self._fill()
 
@@ -80,10 +89,12 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         preview = self.query_one(Preview)
         if trial is None:
             preview.look(None, 0, 0)
-            shown_for = ("study", self.snapshot.version, self.state, width)
+            clock = int(self.now) // CLOCK_S if alive and self.snapshot.counts.running else 0
+            shown_for = ("study", self.snapshot.version, self.state, width, clock)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
-                about = study_text(self._study, self.snapshot, self.state, width=width, origin=self._origin)
+                about = study_text(self._study, self.snapshot, self.state, width=width, origin=self._origin,
+                                   now=self.now)  # fmt: skip
                 hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
                 text.update(Content("\n\n").join([about, hint]))
                 more.display = False
@@ -97,7 +108,8 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         clock = int(self.now) if trial.running and alive else 0
         best = self.snapshot.best
         stamp = files and _stamp(files.log(trial.number))
-        shown_for = (trial, best and best.number, alive, width, clock, stamp)
+        curves = self.curves
+        shown_for = (trial, id(curves), best and best.number, alive, width, clock, stamp)
         if shown_for == self._shown_for:
             return
         self._shown_for = shown_for
@@ -110,6 +122,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
                 self.snapshot,
                 width=width,
                 traceback=last_lines(files.traceback(trial.number), TAIL_LINES) if files else (),
+                curves=curves,
                 log=last_lines(files.log(trial.number), TAIL_LINES) if files else None,
             ),
         )
