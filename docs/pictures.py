@@ -23,6 +23,8 @@ from models.train import train
 from tuner_tui.sources.journal import JournalSource
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.ui.app import TunerApp
+from tuner_tui.ui.doors import Doors
+from tuner_tui.ui.memory import Memory
 from tuner_tui.ui.screens.study import StudyScreen
 from tuner_tui.view.picture import save_picture
 
@@ -41,10 +43,11 @@ TRAINING: dict[str, Any] = {
 async def screenshot(folder: StudyFolder, size: tuple[int, int], path: Path) -> None:
     """The study's screen with its best trial selected, as SVG."""
     closed = folder.snapshot().closed_at or 0.0
+    doors = Doors(lambda search, file, gpus: folder, lambda text: folder, lambda study: None, lambda s, n: [])
+    memory = Memory(folder.path / "screen.json")
     app = TunerApp(
-        folder.path.parent, launch=lambda text: folder, find_lr=lambda text: folder,
-        resume=lambda study: None, attach=JournalSource(folder), clock=lambda: closed,
-    )  # fmt: skip
+        folder.path.parent, doors, attach=JournalSource(folder), memory=memory, clock=lambda: closed
+    )
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         await pilot.press("b")

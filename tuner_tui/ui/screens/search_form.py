@@ -123,6 +123,7 @@ class SearchForm(ModalScreen[Answer | None]):
         proposed: Search | None = None,
         verb: str = "start",
         sentence: str = "",
+        drawn: str = "the first trials",
     ) -> None:
         """`keys`: of the file, beside the space. `proposed`: what the form begins with, where it is not `search`.
         `act` carries out what was decided; what it raises is shown, and the form stays."""
@@ -134,6 +135,7 @@ class SearchForm(ModalScreen[Answer | None]):
         self._verb = verb
         self._sentence = sentence
         self._gpus = gpus
+        self._drawn = drawn
         self._fields = _fields(search, proposed or search, keys)
         self._source = str(Path(search.folder or ".") / "search.toml")
         self._now: Search | None = search
@@ -228,7 +230,7 @@ class SearchForm(ModalScreen[Answer | None]):
             return
         width = max(20, self.query_one("#drawn").size.width)
         self.query_one("#drawn", Static).update(
-            drawn_text(event.trials, width) if not event.why else event.why
+            drawn_text(self._drawn, event.trials, width) if not event.why else event.why
         )
 
     # ---- what is decided
@@ -284,7 +286,7 @@ def free_path(folder: Path, name: str) -> Path:
     return path
 
 
-def drawn_text(trials: Sequence[dict[str, Any]], width: int) -> Content:
+def drawn_text(title: str, trials: Sequence[dict[str, Any]], width: int) -> Content:
     """The first trials, one a line, cut to the width."""
     names = list(dict.fromkeys(name for trial in trials for name in trial))
     sizes = {n: max(len(n), *(len(parameter(t.get(n)) if n in t else "–") for t in trials)) for n in names}
@@ -293,7 +295,7 @@ def drawn_text(trials: Sequence[dict[str, Any]], width: int) -> Content:
         cells = "  ".join(f"{parameter(trial[n]) if n in trial else '–':<{sizes[n]}}" for n in names)
         lines.append(Content.assemble((f"{number:<3} ", "$quiet"), cells[: width - 4]))
     lines[0] = Content.assemble("    ", lines[0])
-    return Content("\n").join([Content.styled("the first trials", "$secondary"), *lines])
+    return Content("\n").join([Content.styled(title, "$secondary"), *lines])
 
 
 def _fields(search: Search, proposed: Search, keys: Sequence[str]) -> list[Field]:
