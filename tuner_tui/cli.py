@@ -97,7 +97,15 @@ _HERE = Path("mlruns")
 
 
 @app.callback(invoke_without_command=True)
-def studies(context: typer.Context, root: Root = _HERE) -> None:  # its help is the app's, above
+def studies(  # its help is the app's, above
+    context: typer.Context,
+    slow: Annotated[
+        bool, typer.Option("--slow", help="For a slow line: one picture a second. TUNER_SLOW=1 works too.")
+    ] = False,
+    root: Root = _HERE,
+) -> None:
+    if slow:
+        os.environ["TUNER_SLOW"] = "1"
     if context.invoked_subcommand is None:
         _open_screen(root, None)
     os.environ["TUNER_MLRUNS"] = str(root)  # `tuner --mlruns DIR sweep` means what it says

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
+from itertools import pairwise
 
 import pytest
 from support import studies
@@ -18,6 +20,7 @@ from tuner_tui.search.file import load_search, parse_search
 from tuner_tui.search.space import Float
 from tuner_tui.study.events import TrialEnded
 from tuner_tui.study.outcomes import Outcome, Reason
+from tuner_tui.study.publication import Notebook
 from tuner_tui.ui.screens.choice import ChoiceDialog
 from tuner_tui.ui.screens.compare import Compare
 from tuner_tui.ui.screens.new_study import NewStudy
@@ -323,3 +326,24 @@ async def test_the_study_lists_what_runs_where_and_since_when(room, small):
         await settle(pilot)
         shown = texts(pilot.app.screen)
         assert "running" in shown and "#21  cpu" in shown and "#22  cpu" in shown
+
+
+async def test_the_study_says_where_mlflow_shows_it(room, small):
+    Notebook(uri="http://box:5000/", experiment_id="7").save(small.publisher_state)
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        assert "http://box:5000/#/experiments/7" in texts(pilot.app.screen)
+
+
+async def test_a_slow_line_gets_one_picture_a_second(room, small, monkeypatch):
+    monkeypatch.setenv("TUNER_SLOW", "1")
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen, pictures = pilot.app.screen, []
+        assert pilot.app.slow
+        taken = screen._take
+        monkeypatch.setattr(
+            screen, "_take", lambda snapshot: (pictures.append(time.monotonic()), taken(snapshot))
+        )
+        await until(pilot, lambda: len(pictures) >= 3)
+        assert min(b - a for a, b in pairwise(pictures)) > 0.7

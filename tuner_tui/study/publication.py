@@ -79,11 +79,19 @@ class Publication:
     problems: tuple[str, ...] = ()
     problem_count: int = 0
     at_work: bool = False  # a publisher lives
+    experiment_id: str = ""
 
     @property
     def behind_events(self) -> int:
         """Events that MLflow lacks. Reads the journal behind the offset, so it is for a report and not for a poll."""
         return _lines(self.journal, self.offset) if self.journal is not None and self.behind_bytes else 0
+
+    @property
+    def page(self) -> str:
+        """Where a browser shows the study's runs; "" where the copy is a file, which `tuner mlflow` serves."""
+        if not self.uri.startswith(("http://", "https://")) or not self.experiment_id:
+            return ""
+        return f"{self.uri.rstrip('/')}/#/experiments/{self.experiment_id}"
 
     @property
     def complete(self) -> bool:
@@ -118,7 +126,7 @@ def publication(folder: StudyFolder) -> Publication:
         journal=folder.journal,
         uploads=len(notebook.uploads), error=notebook.error, error_since=notebook.error_since,
         problems=notebook.problems, problem_count=notebook.problem_count,
-        at_work=is_locked(publisher_lock(folder)),
+        at_work=is_locked(publisher_lock(folder)), experiment_id=notebook.experiment_id,
     )  # fmt: skip
 
 

@@ -102,11 +102,19 @@ def trial_text(
 
 
 def study_text(
-    name: str, snapshot: Snapshot, state: State, *, width: int, origin: str = "", now: float = 0.0
+    name: str,
+    snapshot: Snapshot,
+    state: State,
+    *,
+    width: int,
+    origin: str = "",
+    now: float = 0.0,
+    mlflow: str = "",
 ) -> Content:
     """The study itself: what is searched, how, what runs where, and what failed why.
 
     `origin`: where another program keeps it. `now`: for how long trials have run; 0: they are not listed.
+    `mlflow`: where its runs are to be seen.
     """
     search, planned = snapshot.search, not snapshot.open_ended
     parts = [Content.assemble((printable(name), "bold $foreground"), "  ",
@@ -122,6 +130,7 @@ def study_text(
         ("trials", f"{snapshot.planned}, {search.parallel} at a time" if planned else None),
         ("host", snapshot.host),
         ("commit", (snapshot.git_commit or "")[:10]),
+        ("MLflow", mlflow),
     ]
     known = [(name, printable(str(value))) for name, value in facts if value not in (None, "")]
     if known:

@@ -37,6 +37,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     selected: reactive[int | None] = reactive(None, repaint=False)
     state: reactive[State] = reactive(State.EMPTY, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
+    mlflow: reactive[str] = reactive("", repaint=False)  # where its runs are to be seen
     curves: reactive[Curves] = reactive(dict, repaint=False)  # of the selected trial, by measurement
 
     def __init__(
@@ -66,6 +67,9 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         self.scroll_home(animate=False)
         self._fill()
 
+    def watch_mlflow(self) -> None:
+        self._fill()
+
     def watch_curves(self) -> None:
         self._fill()
 
@@ -90,11 +94,13 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         if trial is None:
             preview.look(None, 0, 0)
             clock = int(self.now) // CLOCK_S if alive and self.snapshot.counts.running else 0
-            shown_for = ("study", self.snapshot.version, self.state, width, clock)
+            shown_for = ("study", self.snapshot.version, self.state, width, clock, self.mlflow)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
-                about = study_text(self._study, self.snapshot, self.state, width=width, origin=self._origin,
-                                   now=self.now)  # fmt: skip
+                about = study_text(
+                    self._study, self.snapshot, self.state, width=width, origin=self._origin, now=self.now,
+                    mlflow=self.mlflow,
+                )  # fmt: skip
                 hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
                 text.update(Content("\n\n").join([about, hint]))
                 more.display = False
