@@ -127,6 +127,8 @@ class NewStudy(ModalScreen[Picked | None]):
 
         try:
             file = find_search(text, Path.cwd())
+            if file.is_relative_to(Path.cwd()):
+                file = file.relative_to(Path.cwd())  # mistakes name the file as it was typed
             self.dismiss(Picked(load_search(file), file))
         except SearchError as error:
             self._complain(str(error))

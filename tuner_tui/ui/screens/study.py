@@ -336,10 +336,10 @@ class StudyScreen(SweepScreen):
         """Hand the panels on, with the marks of the last findings."""
         bias = self.found.get(CRASH_BIAS.id)
         self.scatters = ordered(marked(self._plain, self._marks), self.panel_order, bias, self._effects)
-        self._see_whether_squeezed()
-
-    def _see_whether_squeezed(self) -> None:
         self._title_findings()
+
+    def on_scatter_grid_laid_out(self) -> None:
+        self._title_findings()  # how many rows a panel has is known now
 
     @property
     def settled(self) -> bool:

@@ -64,6 +64,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         trials: tuple[int, ...]
         rested: bool = False  # the mouse only rested there
 
+    class LaidOut(Message):
+        """The panels have other sizes, or are others."""
+
     @dataclass
     class Brushed(Message):
         """A person drew the mouse along a panel: from `low` to `high` on its x axis."""
@@ -184,6 +187,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
             top += rows
         self.virtual_size = Size(width, top)
         self.refresh()
+        self.post_message(self.LaidOut())
 
     # ---- drawing
 
