@@ -164,6 +164,7 @@ def test_dropout_takes_whole_channels_and_never_the_way_past():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_the_norm_of_a_gpu_is_that_of_a_cpu(dtype, layout):
+    torch.manual_seed(0)
     norm = ImageNorm(6)
     if dtype == torch.float64:
         norm.double()
@@ -178,5 +179,6 @@ def test_the_norm_of_a_gpu_is_that_of_a_cpu(dtype, layout):
         assert y.is_contiguous(memory_format=layout)
         answers.append((y, *torch.autograd.grad(y.pow(3).sum(), (x, norm.weight, norm.bias))))
     for one, other in zip(*answers, strict=True):
-        rtol, atol = (0.05, 0.5) if dtype == torch.bfloat16 else (None, None)
+        # Sums of some hundred terms of up to 1,000, in another order: an error of 1e-7 in each adds up to this.
+        rtol, atol = {torch.bfloat16: (0.05, 0.5), torch.float32: (1e-4, 1e-3)}.get(dtype, (None, None))
         torch.testing.assert_close(one, other, rtol=rtol, atol=atol)
