@@ -359,8 +359,7 @@ def check(
     draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
-    from .engine.sampler import make_sampler
-    from .launch import check_search_target
+    from .launch import check_search_target, first_trials
     from .search.builtin import find_search
     from .search.file import load_search
     from .study.text import one_line
@@ -370,11 +369,8 @@ def check(
     loaded = load_search(source, settings or [])
     check_search_target(loaded)
     print(f"{source}: {loaded.trials} trials of {loaded.target} over {len(loaded.space)} hyperparameters")
-    sampler = make_sampler(loaded)
-    for number in range(min(draw, loaded.trials)):
-        params = "  ".join(
-            f"{one_line(name)}={parameter(value)}" for name, value in sampler.ask(number).items()
-        )
+    for number, drawn in enumerate(first_trials(loaded, min(draw, loaded.trials))):
+        params = "  ".join(f"{one_line(name)}={parameter(value)}" for name, value in drawn.items())
         print(f"  trial {number}: {params}")
 
 

@@ -63,7 +63,7 @@ def failure_groups(snapshot: Snapshot) -> list[FailureGroup]:
     """Every trial that ended without finishing, grouped by reason, the largest group first."""
     by_reason: dict[str | None, list[Trial]] = {}
     for trial in sorted(snapshot.trials.values(), key=lambda t: t.number):
-        if trial.outcome in (Outcome.UNFINISHED, Outcome.NO_START):
+        if trial.failed:
             by_reason.setdefault(trial.reason, []).append(trial)
     groups: list[FailureGroup] = []
     for reason, trials in by_reason.items():

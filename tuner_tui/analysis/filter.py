@@ -39,7 +39,7 @@ FIELDS: Mapping[str, Callable[[Trial], Any]] = {
     "message": lambda t: t.message,
 }
 WORDS: Mapping[str, Test] = {
-    "failed": lambda t: t.outcome in (Outcome.UNFINISHED, Outcome.NO_START),
+    "failed": lambda t: t.failed,
     "finished": lambda t: t.outcome is Outcome.FINISHED,
     "unfinished": lambda t: t.outcome is Outcome.UNFINISHED,
     "no_start": lambda t: t.outcome is Outcome.NO_START,

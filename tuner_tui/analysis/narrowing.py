@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..search.search import Search
-from ..search.space import Choice, Distribution, Float, Int, Space
+from ..search.space import Choice, Distribution, Float, Int, Space, frozen, plain
 from ..study.snapshot import Snapshot
 from .filter import Bounds, Filter
 
@@ -57,7 +57,7 @@ def within(distribution: Distribution, bounds: Bounds, name: str) -> Distributio
             kept = options if bounds.options is None else tuple(o for o in options if o in bounds.options)
             if len(kept) == 0:
                 raise ValueError(f"The filter leaves no choice of {name}.")
-            return Choice(kept) if len(kept) > 1 else Fixed(_plain(next(iter(kept))))
+            return Choice(kept) if len(kept) > 1 else Fixed(plain(next(iter(kept))))
         case Int(low, high, _, step):
             first = low + math.ceil((max(bounds.low, low) - low) / step) * step
             last = math.floor(min(bounds.high, high))
@@ -83,7 +83,7 @@ def around(values: Sequence[Any]) -> Bounds:
     if not values:
         return Bounds()
     if len(numbers) < len(values):
-        return Bounds(options=tuple(dict.fromkeys(_frozen(v) for v in values)))
+        return Bounds(options=tuple(dict.fromkeys(frozen(v) for v in values)))
     return Bounds(
         _outwards(min(numbers), math.floor), _outwards(max(numbers), math.ceil), options=tuple(numbers)
     )
@@ -95,11 +95,3 @@ def _outwards(value: float, round: Any) -> float:
         return value
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
     return float(f"{round(value / step) * step:.3g}")
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -11,6 +11,8 @@ import os
 import stat
 from pathlib import Path
 
+from ..study.whole_file import write_whole
+
 
 class ReportNotWritten(OSError):
     """A report could not be written; its text is a sentence that names the path."""
@@ -36,13 +38,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.is_dir():
             raise IsADirectoryError(0, "it is a folder")
-        beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-        try:
-            beside.write_bytes(data)
-            beside.replace(place)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        write_whole(place, data)
     except OSError as error:
         raise ReportNotWritten(f"{path}: this report could not be written ({error.strerror})") from error
 

@@ -19,6 +19,7 @@ from ..search.search import UNKNOWN, Search, space_from_json
 from .events import decode_end
 from .folder import StudyFolder
 from .snapshot import Snapshot, Trial
+from .whole_file import write_whole
 
 FORMAT = 2  # of fold.json; another one is passed over
 LEAST_BYTES = 1_000_000  # of a journal; a shorter one is read within a tenth of a second
@@ -41,9 +42,7 @@ def save(folder: StudyFolder, snapshot: Snapshot) -> None:
             return
         record = {"format": FORMAT, "size": size, "sha256": _hash(folder.journal, size)}
         record["snapshot"] = encode(snapshot)
-        temporary = path_of(folder).with_suffix(".new")
-        temporary.write_text(json.dumps(record, separators=(",", ":")))
-        temporary.replace(path_of(folder))
+        write_whole(path_of(folder), json.dumps(record, separators=(",", ":")).encode())
     except (OSError, ValueError, TypeError):
         pass  # it is a convenience
 

@@ -8,12 +8,12 @@ everything in it can be found again in MLflow by its tags.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from .folder import StudyFolder, is_locked
+from .whole_file import write_whole
 
 MAX_PROBLEMS = 50  # enough to see the pattern; the count goes on
 _COUNT_BYTES = 8 << 20  # a viewer asks often; further behind than this is "very far" anyway
@@ -47,9 +47,7 @@ class Notebook:
 
     def save(self, path: Path) -> None:
         """Replace the file as a whole."""
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-        temporary.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(asdict(self), ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, path: Path) -> Notebook:

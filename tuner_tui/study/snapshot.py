@@ -62,6 +62,11 @@ class Trial:
         return self.outcome is None
 
     @property
+    def failed(self) -> bool:
+        """Whether it has ended and did not finish."""
+        return self.outcome in (Outcome.UNFINISHED, Outcome.NO_START)
+
+    @property
     def not_a_number(self) -> bool:
         """Whether an objective was nan, or the last one infinite."""
         return self.nan_at is not None or (bool(self.curve) and not math.isfinite(self.curve[-1][1]))

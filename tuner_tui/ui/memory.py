@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..study.snapshot import Snapshot
+from ..study.whole_file import write_whole
 
 MOST_LOOKS = 200  # studies; the oldest looks are forgotten first
 
@@ -79,8 +80,6 @@ class Memory:
     def _save(self) -> None:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._file.with_suffix(f".{os.getpid()}")
-            beside.write_text(json.dumps(self._kept, indent=1))
-            beside.replace(self._file)
+            write_whole(self._file, json.dumps(self._kept, indent=1).encode())
         except OSError:
             pass

@@ -45,11 +45,15 @@ class Axes:
         if self == Axes():
             return ""
         name = printable(self.measurement or snapshot.objective)
-        whole = snapshot.part_of or snapshot
-        known = [v for t in whole.trials.values() if (v := self.value(t)) is not None] or [math.nan]
-        excess = f"above the lowest, {number(min(known))}"
-        if snapshot.direction == "maximize" and not self.measurement:
-            excess = f"below the highest, {number(max(known))}"
-        spacing = {Spacing.USUAL: "", Spacing.EXCESS: f" {excess}", Spacing.RANK: " by rank"}
+        spacing = {Spacing.USUAL: "", Spacing.RANK: " by rank"}.get(self.y, f", {self.y}")
+        if self.y is Spacing.EXCESS:
+            whole = snapshot.part_of or snapshot
+            known = [v for t in whole.trials.values() if (v := self.value(t)) is not None] or [math.nan]
+            down = snapshot.direction == "maximize" and not self.measurement
+            spacing = (
+                f" below the highest, {number(max(known))}"
+                if down
+                else f" above the lowest, {number(min(known))}"
+            )
         across = f", x {self.x}" if self.x is not Spacing.USUAL else ""
-        return f"y: {name}{spacing.get(self.y, f', {self.y}')}{across}"
+        return f"y: {name}{spacing}{across}"

@@ -90,10 +90,15 @@ class Scatter:
         return tally
 
 
-def scatters(snapshot: Snapshot, axes: Axes | None = None) -> tuple[Scatter, ...]:
-    """One scatter for each hyperparameter of the search; none when no search is known yet."""
+def scatters(
+    snapshot: Snapshot, axes: Axes | None = None, losses: LossScale | None = None
+) -> tuple[Scatter, ...]:
+    """One scatter for each hyperparameter of the search; none when no search is known yet.
+
+    `losses`: what `loss_scale(snapshot, axes)` gives, for who has it already.
+    """
     axes = axes or Axes()
-    losses = loss_scale(snapshot, axes)
+    losses = losses or loss_scale(snapshot, axes)
     best = snapshot.best.number if snapshot.best else None
     trials = list(snapshot.trials.values())
     # A trial that runs and has no loss yet is in no panel: there is nothing to say about it.

@@ -18,6 +18,7 @@ from ...search.problems import SearchError
 from ...search.search import Search
 from ...study.folder import StudyFolder
 from ...study.text import printable
+from ..widgets.problem import Problem
 
 _READ_BYTES = 4096  # of a TOML file, to see whether it is a search: tables come early
 
@@ -84,13 +85,11 @@ class NewStudy(ModalScreen[Picked | None]):
             with VerticalScroll(id="choices"):
                 for text, about in self._choices:
                     yield SearchLine(text, about)
-            with VerticalScroll(id="problem"):
-                yield Static(id="problem-text")
+            yield Problem()
             yield Static(id="dialog-keys")
 
     def on_mount(self) -> None:
         self.query_one("#choices").can_focus = False
-        self.query_one("#problem").display = False
         self.query_one("#search").focus()
         self._mark()
         self._say("⏎ looks at it, then starts · ^l finds a learning rate · ↑↓ chooses · esc cancels")
@@ -142,7 +141,7 @@ class NewStudy(ModalScreen[Picked | None]):
         if not text or self._starting:
             return
         self._starting = True
-        self.query_one("#problem").display = False
+        self.query_one(Problem).say("")
         self._say(f"starting {printable(text)} …")
         self.run_worker(lambda: self._start_in_thread(start, text), thread=True, exit_on_error=False)
 
@@ -163,10 +162,7 @@ class NewStudy(ModalScreen[Picked | None]):
         self._complain(event.why)
 
     def _complain(self, why: str) -> None:
-        self.query_one("#problem-text", Static).update(
-            Content("\n".join(printable(line) for line in why.splitlines()))
-        )
-        self.query_one("#problem").display = True
+        self.query_one(Problem).say(why)
         self._say("mend it and press ⏎ again · esc cancels")
 
     def action_cancel(self) -> None:

@@ -24,6 +24,7 @@ from ...search.search import Search
 from ...search.write import spell, spell_hyperparameter, to_toml
 from ...study.text import printable
 from ...view.words import parameter
+from ..widgets.problem import Problem
 
 DRAWN = 10  # trials of the preview
 DRAW_S = 0.3  # the keyboard has been quiet for so long when trials are drawn
@@ -158,13 +159,11 @@ class SearchForm(ModalScreen[Answer | None]):
                 if self._gpus:
                     yield Line(Field("gpus", "auto", "auto"), width)
             yield Static(id="drawn")
-            with VerticalScroll(id="problem"):
-                yield Static(id="problem-text")
+            yield Problem()
             yield Static(id="dialog-keys")
 
     def on_mount(self) -> None:
         self.query_one("#form").can_focus = False
-        self.query_one("#problem").display = False
         self.query(Input).first().focus()
         self._check()
 
@@ -191,7 +190,7 @@ class SearchForm(ModalScreen[Answer | None]):
                 problems.setdefault(key, problem.message)
         for line in self.query(Line):
             line.say(problems.pop(line.field.key, ""))
-        self._complain("\n".join(f"{key}: {message}" for key, message in problems.items()))
+        self.query_one(Problem).say("\n".join(f"{key}: {message}" for key, message in problems.items()))
         self._say_keys()
         self._pending += 1
         if self._now is not None:
@@ -206,10 +205,6 @@ class SearchForm(ModalScreen[Answer | None]):
         self.query_one("#dialog-keys", Static).update(
             Content(f"{words}↑↓ next line · ^s save as TOML · esc cancel")
         )
-
-    def _complain(self, text: str) -> None:
-        self.query_one("#problem").display = bool(text)
-        self.query_one("#problem-text", Static).update(Content("\n".join(map(printable, text.splitlines()))))
 
     # ---- the first trials
 
@@ -254,7 +249,7 @@ class SearchForm(ModalScreen[Answer | None]):
 
     def on_search_form_failed(self, event: Failed) -> None:
         self._busy = False
-        self._complain(event.why)
+        self.query_one(Problem).say(event.why)
         self._say_keys()
 
     def on_search_form_done(self, event: Done) -> None:

@@ -10,7 +10,7 @@ import heapq
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -77,16 +77,10 @@ NARROW = 110  # cells; below, only one pane fits beside itself
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
 
 
-@runtime_checkable
-class _Slowable(Protocol):
-    """An app that knows whether its line is slow."""
-
-    @property
-    def slow(self) -> bool: ...
-
-
-def _tenth_of(snapshot: Snapshot, axes: Axes) -> float | None:
-    return best_tenth(snapshot, loss_scale(snapshot, axes))
+def _charts(snapshot: Snapshot, axes: Axes) -> tuple[tuple[Scatter, ...], float | None]:
+    """The panels, and how much of the y axis the best tenth of the trials takes."""
+    losses = loss_scale(snapshot, axes)
+    return scatters(snapshot, axes, losses), best_tenth(snapshot, losses)
 
 
 def _of(snapshot: Snapshot) -> tuple[int, str]:
@@ -136,7 +130,6 @@ class StudyScreen(SweepScreen):
         self._chart_after = 0.0
         self._chart_due = False  # a timer will chart when its time has come
         self._charted_of = (-1, "")
-        self._charted = Axes()  # what `_plain` was made for
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
         self._failing: bool | None = None  # whether the last trials have all failed; None: not looked yet
@@ -145,7 +138,7 @@ class StudyScreen(SweepScreen):
         self._effects: Mapping[str, float] = {}
         self._tenth: float | None = None  # of the y axis, that the best tenth of the trials takes
         self._shown = Snapshot()  # the trials that the filter lets through
-        self._found_in: tuple[int, str] = (-1, "")  # version and filter of what was searched for findings
+        self._found_in: tuple[object, ...] = ()  # what was searched for findings
         self._finding_out = False
         self._find_after = 0.0
 
@@ -197,7 +190,7 @@ class StudyScreen(SweepScreen):
             self.state, self.note = State.READING, self._note()
         elif time.monotonic() >= self._rest_until:
             began = time.monotonic()
-            slow = self.app.slow if isinstance(self.app, _Slowable) else False
+            slow = getattr(self.app, "slow", False)
             self._next_picture = next((s for s in PICTURES_AT if s > self.tail.share_read), 1.0)
             self._take(self.tail.snapshot)
             took = time.monotonic() - began
@@ -248,8 +241,8 @@ class StudyScreen(SweepScreen):
         """
         wait = 0.0 if at_once else self._chart_after - time.monotonic()
         if len(snapshot.trials) <= CHART_HERE:
-            self._plain, self._tenth = scatters(snapshot, self.axes), _tenth_of(snapshot, self.axes)
-            self._charted, self._charted_of = self.axes, _of(snapshot)
+            self._plain, self._tenth = _charts(snapshot, self.axes)
+            self._charted_of = _of(snapshot)
             self._mark()
         elif not self._charting and wait <= 0:
             self._charting = True
@@ -277,14 +270,14 @@ class StudyScreen(SweepScreen):
 
     def _chart_in_thread(self, snapshot: Snapshot, axes: Axes) -> None:
         began = time.monotonic()
-        found, tenth = scatters(snapshot, axes), _tenth_of(snapshot, axes)
+        found, tenth = _charts(snapshot, axes)
         self._chart_after = time.monotonic() + LONG_REST * (time.monotonic() - began)
         self.post_message(self.Charted(snapshot, axes, found, tenth))
 
     def on_study_screen_charted(self, event: Charted) -> None:
         """A newer snapshot takes the place of any that waited meanwhile."""
         self._charting = False
-        self._plain, self._charted, self._tenth = event.scatters, event.axes, event.tenth
+        self._plain, self._tenth = event.scatters, event.tenth
         self._mark()
         self._charted_of = _of(event.snapshot)
         asked = event.snapshot.where != self._shown.where or event.axes != self.axes
@@ -298,7 +291,7 @@ class StudyScreen(SweepScreen):
 
         def __init__(
             self,
-            searched: tuple[int, str],
+            searched: tuple[object, ...],
             found: Mapping[str, Any],
             marks: Marks,
             effects: Mapping[str, float],
@@ -311,18 +304,24 @@ class StudyScreen(SweepScreen):
 
     def _find_out(self) -> None:
         """Look for findings in the newest snapshot: in a thread, and for at most a tenth of the time."""
-        if self._finding_out or self._found_in == _of(self._shown) or time.monotonic() < self._find_after:
+        if self._finding_out or self._found_in == self._sought or time.monotonic() < self._find_after:
             return
         self._finding_out = True
-        snapshot = self._shown
-        self.run_worker(lambda: self._find_in_thread(snapshot), thread=True)
+        snapshot, sought = self._shown, self._sought
+        by_effect = self.panel_order is PanelOrder.EFFECT
+        self.run_worker(lambda: self._find_in_thread(snapshot, sought, by_effect), thread=True)
 
-    def _find_in_thread(self, snapshot: Snapshot) -> None:
+    @property
+    def _sought(self) -> tuple[object, ...]:
+        """What is searched for findings; effects are found only where panels stand by them."""
+        return (*_of(self._shown), self.panel_order is PanelOrder.EFFECT)
+
+    def _find_in_thread(self, snapshot: Snapshot, sought: tuple[object, ...], by_effect: bool) -> None:
         began = time.monotonic()
         found = {f.id: f.find(snapshot) for f in FINDINGS if f is not SCATTERPLOTS}
-        shares = effects(snapshot)
+        shares = effects(snapshot) if by_effect else {}
         self._find_after = time.monotonic() + LONG_REST * (time.monotonic() - began)
-        self.post_message(self.Found(_of(snapshot), found, marks_of(found[CRASH_BIAS.id]), shares))
+        self.post_message(self.Found(sought, found, marks_of(found[CRASH_BIAS.id]), shares))
 
     def on_study_screen_found(self, event: Found) -> None:
         self._finding_out = False
@@ -345,7 +344,7 @@ class StudyScreen(SweepScreen):
     def settled(self) -> bool:
         """Whether all that was read is on the screen."""
         drawn = self.query_one(ScatterGrid).settled and self.query_one(Preview).settled
-        found = not self._finding_out and self._found_in == _of(self._shown)
+        found = not self._finding_out and self._found_in == self._sought
         charted = self._charted_of == _of(self._shown)
         return self.tail.caught_up and charted and found and drawn
 
@@ -423,6 +422,8 @@ class StudyScreen(SweepScreen):
         self._title_findings()
 
     def watch_panel_order(self) -> None:
+        self._find_after = 0.0
+        self._find_out()
         self._mark()
         self._title_findings()
 

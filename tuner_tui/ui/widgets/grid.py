@@ -329,11 +329,9 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         if (found := self._panel_at(event)) is None:
             return
         panel, column, row = found
-        if row == 0 and event.chain == 2:  # a double click on a panel's name
-            self.maximised = None if self.maximised else panel.scatter.name
-            return
         trials = trials_at(panel.scatter, *panel.region.size, column, row)
-        if not trials and event.chain == 2:  # ... or where nothing is drawn
+        # A double click on a panel's name, or where nothing is drawn; on trials, clicks go through them.
+        if event.chain == 2 and (row == 0 or not trials):
             self.maximised = None if self.maximised else panel.scatter.name
         elif trials:
             self.post_message(self.Picked(trials))
