@@ -7,6 +7,7 @@ from support import studies
 from support.room import settle, until
 from textual.widgets import Input, Static
 
+from tuner_tui.analysis.effect import effects
 from tuner_tui.analysis.order import Order
 from tuner_tui.study.events import StudyChanged, StudyClosed
 from tuner_tui.study.state import State
@@ -438,3 +439,43 @@ async def test_the_plots_take_the_whole_width(room):
         await pilot.press("w")
         await settle(pilot)
         assert grid.size.width == before and side.display
+
+
+async def test_plots_are_ordered_by_bias_and_by_effect(room):
+    folder = room.study("seed-1", studies.seed_events())
+    async with drive(room, folder) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        names = [scatter.name for scatter in screen.scatters]
+        await pilot.press("a")
+        await settle(pilot)
+        bias = screen.found["crash-bias"]
+        assert screen.scatters[0].name == min(
+            names, key=lambda n: min((k.of(n).corrected for k in bias.kinds if k.of(n)), default=1.0)
+        )
+        await pilot.press("a")
+        await settle(pilot)
+        found = effects(screen.snapshot)
+        shown = [scatter.name for scatter in screen.scatters]
+        assert shown == sorted(names, key=lambda name: -found.get(name, 0.0)) and shown != names
+        await pilot.press("a")
+        await settle(pilot)
+        assert [scatter.name for scatter in screen.scatters] == names
+
+
+async def test_axes_turn_and_the_title_says_how(room, small):
+    async with drive(room, small) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        usual, x = screen.scatters[0].y, screen.scatters[0].x
+        await pilot.press("y")
+        await settle(pilot)
+        assert screen.scatters[0].y != usual and "above the lowest" in screen.query_one("#grid").border_title
+        await pilot.press("y")
+        await settle(pilot)
+        assert "by rank" in screen.query_one("#grid").border_title
+        await pilot.press("y", "y", "y", "X", "t")
+        await settle(pilot)
+        assert screen.scatters[0].y == usual and screen.scatters[0].x != x
+        title = screen.query_one("#grid").border_title
+        assert "x linear" in title and "medians" in title
