@@ -360,7 +360,7 @@ def test_a_notebook_that_cannot_be_written_loses_nothing(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     diary = Diary(root).open().trial(0).close()
-    in_the_way = diary.folder.path / f"publisher.json.{os.getpid()}.new"
+    in_the_way = diary.folder.path / f".publisher.json.{os.getpid()}.tmp"
     in_the_way.mkdir()
     assert bring(diary) == 1
     assert "Is a directory" in capsys.readouterr().out
