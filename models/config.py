@@ -28,8 +28,9 @@ EVER = Whole(0, STEPS)  # a number of steps or measurements, 0 for never
 class Data:
     """The training data."""
 
-    source: str = hyper("emoji", Text("emoji, shapes, or the folder of your images"))
+    source: str = hyper("shapes", Text("shapes, emoji, or the folder of your images"))
     split: str = hyper("random", Kind(("random", "combinations")))  # combinations: of shapes, held out
+    objects: int = hyper(1, Whole(1, 2))  # shapes in a picture; two make captions whose order matters
     caption_column: str = hyper("text", Text("the column of the captions"))
     bad: str = hyper("refuse", Kind(("refuse", "skip")))  # images that can't be used: end, or go on without
 
@@ -46,15 +47,28 @@ class Reader:
     bidir: bool = hyper(True, Flag())
     normalize: bool = hyper(True, Flag())
     dropout: float = hyper(0.0, Real(0.0, 0.95))
+    summary: str = hyper(
+        "sum", Kind(("last", "sum"))
+    )  # the state at the last word; sum: plus those at all words
+
+
+@dataclass(frozen=True)
+class Fc:
+    """The fully-connected layers from the caption's summary to the picture."""
+
+    layers: int = hyper(1, Whole(1, 16))  # a merge's own projection is the last; 1 is that alone, as in 2017
+    size: int = hyper(128, Whole(1, 4096))  # hidden units of each but the last
+    dropout: float = hyper(0.0, Real(0.0, 0.95))
 
 
 @dataclass(frozen=True)
 class Merger:
     """How and where the caption enters the convnet."""
 
-    kind: str = hyper("film", Kind(("attention", "conv", "film")))
-    depth: int = hyper(8, Whole(1, 1024))  # filters of the conv merger; the others have no use for it
+    kind: str = hyper("conv", Kind(("attention", "conv", "film")))
+    depth: int = hyper(24, Whole(1, 1024))  # filters of the conv merger; the others have no use for it
     layers: int | tuple[int, ...] = hyper(3, Layers())
+    last: str = hyper("attention", Kind(("none", "attention", "conv", "film")))  # one more, after all layers
 
 
 @dataclass(frozen=True)
@@ -67,9 +81,16 @@ class Convnet:
     )
     input: str = hyper("scalar", Kind(("scalar", "onehot")))  # an intensity as one number, or as 256
     depth: int = hyper(24, Whole(1, 4096))  # filters
-    profundity: int = hyper(6, Whole(1, 512))  # layers
+    profundity: int = hyper(4, Whole(1, 512))  # layers
     radius: int = hyper(3, Whole(1, 31))  # the kernel's side, even ones too
     dropout: float = hyper(0.0, Real(0.0, 0.95))
+
+
+@dataclass(frozen=True)
+class Head:
+    """From a pixel's activations to its histograms."""
+
+    cosines: int = hyper(64, Whole(0, 256))  # smooth curves over the levels; 0 for none, as in 2017
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,7 @@ class Masker:
 
     kind: str = hyper("contiguish", Kind(("orderless", "contiguish", "contiguous", "center")))
     radius: int = hyper(2, Whole(0, 64))  # of contiguish; a true radius: blocks of 5x5, as 17x17 was to 64x64
+    blank: float = hyper(0.75, Real(0.0, 1.0))  # share of the images of which nothing is given: caption only
     per_channel: bool = hyper(False, Flag())  # red, green and blue each with a mask of its own, as in 2017
 
 
@@ -138,8 +160,10 @@ class Config:
 
     data: Data = field(default_factory=Data)
     reader: Reader = field(default_factory=Reader)
+    fc: Fc = field(default_factory=Fc)
     merger: Merger = field(default_factory=Merger)
     convnet: Convnet = field(default_factory=Convnet)
+    head: Head = field(default_factory=Head)
     masker: Masker = field(default_factory=Masker)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
@@ -147,16 +171,16 @@ class Config:
     stop: Stop = field(default_factory=Stop)
     speed: Speed = field(default_factory=Speed)
     lr: float = hyper(6e-3, Real(0.0, 10.0, above=True))  # 4e-3 to 8e-3 learn fastest in the first minute
-    batch_size: int = hyper(16, Whole(1, 65536))
+    batch_size: int = hyper(12, Whole(1, 65536))
     optimize_given: bool = hyper(False, Flag())
     caption_dropout: float = hyper(
         0.1, Real(0.0, 1.0)
     )  # share of captions left out; 1 trains without captions
     loss: str = hyper("mixed", Kind(("emd2", "emd", "xent", "mixed")))
     xent_weight: float = hyper(1.0, Real(0.0, 1000.0, above=True))  # of mixed: emd2 + weight * xent
-    loss_pixels: int = hyper(128, Whole(1, 1 << 20))  # pixels per image whose logits a step computes
-    steps: int = hyper(200, Whole(1, STEPS))
-    report_every: int = hyper(20, Whole(1, STEPS))  # steps from one measurement to the next
+    loss_pixels: int = hyper(96, Whole(1, 1 << 20))  # pixels per image whose logits a step computes
+    steps: int = hyper(600, Whole(1, STEPS))
+    report_every: int = hyper(50, Whole(1, STEPS))  # steps from one measurement to the next
     checkpoint_every: int = hyper(500, EVER)  # steps, and when done; 0 for none, unless it is stopped
     size: int = hyper(24, Whole(8, 256))  # side of the images in pixels
     valid_images: int = hyper(96, Whole(1, 100_000))  # at most so many, the same in every trial
@@ -204,8 +228,7 @@ class Config:
         """
         layers, profundity = self.merger.layers, self.convnet.profundity
         if isinstance(layers, int):
-            # The first merge is not at layer 0 while there is room: a few channels can hold little of a caption.
-            return tuple((i + 1) * profundity // (layers + 1) for i in range(layers))
+            return tuple(i * profundity // layers for i in range(layers))
         return tuple(sorted(layers))
 
     def hypers(self) -> dict[str, Any]:
@@ -231,6 +254,11 @@ class Config:
             errors.append(
                 f"data.split = 'combinations' holds out combinations of shapes, and data.source is "
                 f"{self.data.source!r}; give data.source = 'shapes' or leave data.split alone"
+            )
+        if self.data.objects > 1 and self.data.source != "shapes":
+            errors.append(
+                f"data.objects = {self.data.objects} is the number of shapes in a picture, and data.source is "
+                f"{self.data.source!r}; give data.source = 'shapes' or leave data.objects alone"
             )
         if self.schedule.kind == "plateau" and self.adabatch.every:
             errors.append(

@@ -28,7 +28,9 @@ def load(config: Config, device: torch.device | str = "cpu", say: Say = partial(
     if config.data.source == "emoji":
         pictures = emoji.pictures(config.size, config.split_seed)
     elif config.data.source == "shapes":
-        pictures = shapes.pictures(config.size, config.split_seed, config.data.split, device)
+        pictures = shapes.pictures(
+            config.size, config.split_seed, config.data.split, device, config.data.objects
+        )
     else:
         pictures = files.pictures(config.data, config.size, config.split_seed, say)
     return Data.of(pictures, config.valid_images, device, say)

@@ -23,22 +23,29 @@ def pictures(wanted: config.Data, side: int, seed: int, say: Say) -> Pictures:
     root = _folder(wanted.source)
     problems: list[Problem] = []
     listed = _listing(root, wanted.caption_column, problems, say)
-    settle(problems, root, wanted.bad, say)  # before anything is decoded, which can take minutes
     train, valid = _split(listed, seed)
-    _need_both(root, len(train), len(valid))
-
     items = train + valid
-    decoded, content = cache.decoded([i.path for i in items], side, say)
-    problems = [
-        Problem(Kind.UNREADABLE if b.unreadable else Kind.CORRUPT, within(root, items[b.number].path), b.why)
-        for b in decoded.bad
-    ]
+    # Whatever is wrong is told in one list, so images are decoded even when captions are wrong; they are kept,
+    # so nothing is lost by that.
+    decoded, content = cache.decoded([i.path for i in items], side, say) if items else (None, "")
+    for b in decoded.bad if decoded else ():
+        kind = Kind.UNREADABLE if b.unreadable else Kind.CORRUPT
+        problems.append(Problem(kind, within(root, items[b.number].path), b.why))
     settle(problems, root, wanted.bad, say)
-    bad = {b.number for b in decoded.bad}
+
+    bad = {b.number for b in decoded.bad} if decoded else set()
     usable = [i for n, i in enumerate(items) if n not in bad]
     ends = sum(n not in bad for n in range(len(train)))
-    _need_both(root, ends, len(usable) - ends)
-    return Pictures(torch.from_numpy(decoded.images), [i.captions for i in usable], ends, content)
+    images = torch.from_numpy(decoded.images) if decoded else torch.empty(0)
+    if bad and listed.valid is None:  # a tenth of those that are left: validation may have lost all it had
+        learned, held = hold_out([i.name for i in usable], seed)
+        usable, ends, images = [usable[n] for n in learned + held], len(learned), images[learned + held]
+    if not 0 < ends < len(usable):
+        raise ValueError(
+            f"{root} has {ends} usable images for training and {len(usable) - ends} for validation; "
+            f"at least one of each is needed"
+        )
+    return Pictures(images, [i.captions for i in usable], ends, content)
 
 
 def _folder(source: str) -> Path:
@@ -70,11 +77,3 @@ def _split(listed: Listing, seed: int) -> tuple[list[Item], list[Item]]:
         return [listed.train[i] for i in train], [listed.train[i] for i in valid]
     order = shuffled([i.name for i in listed.valid], seed)  # a folder may be sorted by what is in its images
     return list(listed.train), [listed.valid[i] for i in order]
-
-
-def _need_both(root: Path, train: int, valid: int) -> None:
-    if not (train and valid):
-        raise ValueError(
-            f"{root} has {train} usable images for training and {valid} for validation; "
-            f"at least one of each is needed"
-        )

@@ -22,6 +22,15 @@ from models.data.tokenizer import says_something
 METADATA = ("metadata.jsonl", "metadata.csv")
 VALIDATION = ("validation", "valid", "val")
 FILE = "file_name"
+OTHER_NAMES = (
+    "image",
+    "images",
+    "image_path",
+    "path",
+    "file",
+    "filename",
+    "img",
+)  # of that column, elsewhere
 Row = tuple[int, dict[str, Any]]  # its line, and what is in its columns
 
 
@@ -145,11 +154,16 @@ def _of_columns(path: Path, column: str, rows: Iterable[Row]) -> list[Row]:
     if not rows:
         raise ValueError(f"{path} has no line that could be used")
     if FILE not in columns:
-        raise ValueError(f"{path} has no column {FILE!r}, which names the image; it has {', '.join(columns)}")
+        has = f"{path} has no column {FILE!r}, which names the image; it has {', '.join(columns)}"
+        if len(columns) == 1 and (wrong := next((c for c in ";\t|" if c in columns[0]), None)):
+            raise ValueError(f"{has}: its cells are separated by {wrong!r}; save it with commas")
+        named = next((c for c in columns if c.lower() in OTHER_NAMES), "that column")
+        raise ValueError(f"{has}; rename {named} to {FILE}")
     if column not in columns:
-        others = ", ".join(c for c in columns if c != FILE) or f"only {FILE}"
+        others = [c for c in columns if c != FILE] or [f"only {FILE}"]
         raise ValueError(
-            f"{path} has no column {column!r}; give data.caption_column, the column of the captions: {others}"
+            f"{path} has no column {column!r} of captions; give data.caption_column = {others[0]!r}, or another "
+            f"of its columns: {', '.join(others)}"
         )
     return rows
 
@@ -157,6 +171,11 @@ def _of_columns(path: Path, column: str, rows: Iterable[Row]) -> list[Row]:
 def _with_text_beside(root: Path, folder: Path, problems: list[Problem], say: Say) -> list[Item]:
     images = images_below(folder)
     texts = {i: i.with_suffix(".txt") for i in images if i.with_suffix(".txt").is_file()}
+    if not texts and (tables := sorted(folder.rglob("*.parquet"))):
+        raise ValueError(
+            f"{folder} has its images in {len(tables):,} parquet files ({tables[0].name}), which are not read; save "
+            f"each image as a file, and the captions in metadata.jsonl beside them (file_name, text)"
+        )
     if not texts:
         raise ValueError(
             f"{folder} has no captions: looked there for {', '.join(METADATA)}, captions_*.json (also in "

@@ -2,9 +2,12 @@
 
 "a small red circle at the top left on blue": two sizes, eight colours, four shapes, nine places and seven
 grounds make 4,032 captions. A model that does not draw what it is told has not listened. Each picture is
-moved, resized and tinted a little, so that two with one caption differ. Everything is integers drawn from
-`Noise`: the same pictures, bit for bit, on every device.
+moved, resized and tinted a little, so that two with one caption differ. With two objects a caption is a sentence
+whose order matters, "at the top, a small red circle left of a large blue square, on white". Everything is integers
+drawn from `Noise`: the same pictures, bit for bit, on every device.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,17 +32,32 @@ PLACES = (
     *("at the left", "in the middle", "at the right"),
     *("at the bottom left", "at the bottom", "at the bottom right"),
 )
+RELATIONS = ("left of", "right of", "above", "below")
+LANES = (  # of two shapes side by side, and of two one above the other
+    ("at the top", "in the middle", "at the bottom"),
+    ("at the left", "in the middle", "at the right"),
+)
 # A pixel is 96 long, so that all lengths are whole numbers. What follows is in 96ths of the picture's side:
-# the middle of a place is 24 from an edge or another, and 16 + 1 + 2 cut nothing off.
+# the middle of a place is 24 from an edge or another, and 20 + 1 + 2 cut nothing off.
 UNIT = 96
-SIZES = {"small": 9, "large": 16}  # from the middle to the edge
+SIZES = {"small": 13, "large": 20}  # from the middle to the edge
 GROWN, MOVED = 1, 2  # by so much at most, either way
 TINT = 4  # levels of each channel, either way
 CHUNK = 1 << 22  # pixels drawn at once: their int32 working memory stays near 100 MB
 
 
-def pictures(side: int, seed: int, split: str, device: torch.device | str) -> Pictures:
-    """6,000 pictures of `side` x `side`, a tenth of them for validation.
+@dataclass(frozen=True)
+class Figures:
+    """One shape in each of N pictures: indices of its attributes, [N] each."""
+
+    size: Tensor
+    colour: Tensor
+    shape: Tensor
+    place: Tensor
+
+
+def pictures(side: int, seed: int, split: str, device: torch.device | str, objects: int = 1) -> Pictures:
+    """6,000 pictures of `side` x `side` with one or two `objects`, a tenth of them for validation.
 
     `split` is "random", or "combinations": then some pairs of colour and shape are in validation only, and
     validation has only those.
@@ -49,19 +67,37 @@ def pictures(side: int, seed: int, split: str, device: torch.device | str) -> Pi
     pairs = torch.arange(len(COLOURS) * len(SHAPES)).tolist()
     learned = torch.tensor([p for p in pairs if p not in held], device=device)
     asked = torch.tensor(held or pairs, device=device)
-    pair = torch.cat(
-        [
-            learned[noise.below("pair", len(learned), TRAIN)],
-            asked[noise.below("asked pair", len(asked), VALID)],
-        ]
-    )  # [N]
-    colour, shape = pair // len(SHAPES), pair % len(SHAPES)
-    size = noise.below("size", len(SIZES), len(pair))
-    place = noise.below("place", len(PLACES), len(pair))
-    ground = (colour + 1 + noise.below("ground", len(COLOURS) - 1, len(pair))) % len(COLOURS)
-    images = _drawn(noise, side, size, colour, shape, place, ground)
-    attributes = torch.stack([size, colour, shape, place, ground], 1).tolist()
-    return Pictures(images, [(caption(*a),) for a in attributes], TRAIN, content_of(images))
+
+    def figures(which: str, place: Tensor) -> Figures:
+        pair = torch.cat(
+            [
+                learned[noise.below(f"pair{which}", len(learned), TRAIN)],
+                asked[noise.below(f"asked pair{which}", len(asked), VALID)],
+            ]
+        )  # [N]
+        size = noise.below(f"size{which}", len(SIZES), len(pair))
+        return Figures(size, pair // len(SHAPES), pair % len(SHAPES), place)
+
+    n = TRAIN + VALID
+    if objects == 1:
+        one = figures("", noise.below("place", len(PLACES), n))
+        ground = (one.colour + 1 + noise.below("ground", len(COLOURS) - 1, n)) % len(COLOURS)
+        told = torch.stack([one.size, one.colour, one.shape, one.place, ground], 1).tolist()
+        images = _drawn(noise, side, ground, one)
+        return Pictures(images, [(caption(*a),) for a in told], TRAIN, content_of(images))
+    relation, lane = noise.below("relation", len(RELATIONS), n), noise.below("lane", 3, n)
+    end = 2 * (relation % 2)  # of the lane, 0 or 2: where the first of the two is
+    across, down = 3 * lane + end, 3 * end + lane
+    one = figures("", torch.where(relation < 2, across, down))
+    two = figures(" 2", torch.where(relation < 2, across + 2 - 2 * end, down + 3 * (2 - 2 * end)))
+    ground = (one.colour + 1 + noise.below("ground", len(COLOURS) - 1, n)) % len(COLOURS)
+    for other in (two.colour, one.colour):  # the next colour that neither of them has
+        ground = torch.where(ground == other, ground + 1, ground) % len(COLOURS)
+    told = torch.stack(
+        [lane, *(x for f in (one, two) for x in (f.size, f.colour, f.shape)), relation, ground], 1
+    )
+    images = _drawn(noise, side, ground, one, two)
+    return Pictures(images, [(scene(*a),) for a in told.tolist()], TRAIN, content_of(images))
 
 
 def held_out(seed: int) -> list[int]:
@@ -79,30 +115,86 @@ def caption(size: int, colour: int, shape: int, place: int, ground: int) -> str:
     return f"a {tuple(SIZES)[size]} {names[colour]} {SHAPES[shape]} {PLACES[place]} on {names[ground]}"
 
 
-def _drawn(
-    noise: Noise, side: int, size: Tensor, colour: Tensor, shape: Tensor, place: Tensor, ground: Tensor
-) -> Tensor:
-    """[N, 3, side, side] uint8 of attributes [N] each."""
-    n, device = len(size), size.device
+def scene(
+    lane: int,
+    size: int,
+    colour: int,
+    shape: int,
+    size2: int,
+    colour2: int,
+    shape2: int,
+    relation: int,
+    ground: int,
+) -> str:
+    """The caption of two shapes: "at the top, a small red circle left of a large blue square, on white"."""
+    names = tuple(COLOURS)
+    where = LANES[relation // 2][lane]
+    one, two = (
+        f"a {tuple(SIZES)[s]} {names[c]} {SHAPES[f]}"
+        for s, c, f in ((size, colour, shape), (size2, colour2, shape2))
+    )
+    return f"{where}, {one} {RELATIONS[relation]} {two}, on {names[ground]}"
+
+
+def attributes(said: str) -> tuple[int, int, int, int, int]:
+    """The indices of a caption's size, colour, shape, place and ground: the inverse of `caption`."""
+    figure, ground = said.rsplit(" on ", 1)
+    _, size, colour, shape, place = figure.split(" ", 4)
+    names = [*COLOURS]
+    of = ([*SIZES], size), (names, colour), ([*SHAPES], shape), ([*PLACES], place), (names, ground)
+    return tuple(known.index(word) for known, word in of)  # pyright: ignore[reportReturnType]
+
+
+def stencils(side: int) -> tuple[Tensor, Tensor]:
+    """Every shape in every size and place that a picture may have: inside [M, side * side] bool, and the index
+    of each one's shape [M]."""
+    moves = [-MOVED, 0, MOVED]  # both ends of the range, and its middle
+    axes = (
+        [*range(len(SIZES))],
+        [*range(len(SHAPES))],
+        [*range(len(PLACES))],
+        [-GROWN, 0, GROWN],
+        moves,
+        moves,
+    )
+    size, shape, place, grown, down, across = (
+        x.flatten() for x in torch.meshgrid(*map(torch.tensor, axes), indexing="ij")
+    )
+    radius = torch.tensor(tuple(SIZES.values()))[size] * side + grown * side
+    cell = torch.stack([place // 3, place % 3], 1) * (UNIT // 4) * side
+    middle = UNIT // 4 * side + cell + torch.stack([down, across], 1) * side
+    pixels = torch.arange(side) * UNIT + UNIT // 2
+    away = pixels - (middle // UNIT * UNIT + UNIT // 2)[:, :, None]  # [M, 2, side]
+    inside = _inside(shape, away[:, 0, :, None], away[:, 1, None, :], radius).flatten(1)
+    unique = torch.unique(torch.cat([shape[:, None].byte(), inside.byte()], 1), dim=0)  # many round to one
+    return unique[:, 1:].bool(), unique[:, 0].long()
+
+
+def _drawn(noise: Noise, side: int, ground: Tensor, *figures: Figures) -> Tensor:
+    """[N, 3, side, side] uint8: the ground [N], and one figure after the other on it."""
+    n, device = len(ground), ground.device
 
     def about(stream: str, most: int, *shape: int) -> Tensor:
         return noise.below(stream, 2 * most + 1, n, *shape) - most
 
-    radius = torch.tensor(tuple(SIZES.values()), device=device)[size] * side + about("grown", GROWN * side)
-    cell = torch.stack([place // 3, place % 3], 1)  # [N, 2]: down, across
-    middle = (1 + cell) * (UNIT // 4) * side + about("moved", MOVED * side, 2)
-    middle = middle // UNIT * UNIT + UNIT // 2  # of the nearest pixel: even at 8 x 8 every shape has that one
     palette = torch.tensor(tuple(COLOURS.values()), device=device)  # [8, 3]
-    ink = (palette[colour] + about("ink", TINT, 3)).to(torch.uint8)  # [N, 3]
     paper = (palette[ground] + about("paper", TINT, 3)).to(torch.uint8)  # [N, 3]
-
+    images = paper[..., None, None].repeat(1, 1, side, side)
     pixels = torch.arange(side, dtype=torch.int32, device=device) * UNIT + UNIT // 2
-    images = torch.empty(n, 3, side, side, dtype=torch.uint8, device=device)
-    step = max(1, CHUNK // side**2)
-    for some in (slice(start, start + step) for start in range(0, n, step)):
-        away = pixels - middle[some, :, None].int()  # [n, 2, side]
-        inside = _inside(shape[some], away[:, 0, :, None], away[:, 1, None, :], radius[some].int())
-        images[some] = torch.where(inside[:, None], ink[some, :, None, None], paper[some, :, None, None])
+    for i, figure in enumerate(figures):
+        which = f" {i + 1}" if i else ""
+        radius = torch.tensor(tuple(SIZES.values()), device=device)[figure.size] * side
+        radius = radius + about(f"grown{which}", GROWN * side)
+        cell = torch.stack([figure.place // 3, figure.place % 3], 1)  # [N, 2]: down, across
+        middle = (1 + cell) * (UNIT // 4) * side + about(f"moved{which}", MOVED * side, 2)
+        # Of the nearest pixel: even at 8 x 8 every shape has that one.
+        middle = middle // UNIT * UNIT + UNIT // 2
+        ink = (palette[figure.colour] + about(f"ink{which}", TINT, 3)).to(torch.uint8)  # [N, 3]
+        step = max(1, CHUNK // side**2)
+        for some in (slice(start, start + step) for start in range(0, n, step)):
+            away = pixels - middle[some, :, None].int()  # [n, 2, side]
+            inside = _inside(figure.shape[some], away[:, 0, :, None], away[:, 1, None, :], radius[some].int())
+            images[some] = torch.where(inside[:, None], ink[some, :, None, None], images[some])
     return images
 
 
@@ -110,7 +202,7 @@ def _inside(shape: Tensor, dy: Tensor, dx: Tensor, r: Tensor) -> Tensor:
     """[n, H, W] bool: whether a pixel dy [n, H, 1] and dx [n, 1, W] from the middle is in a shape of radius r."""
     shape, r = shape[:, None, None], r[:, None, None]  # [n, 1, 1]
     near, far = torch.minimum(dy.abs(), dx.abs()), torch.maximum(dy.abs(), dx.abs())  # [n, H, W]
-    circle = dy * dy + dx * dx <= r * r
+    circle = dy * dy + dx * dx <= (r + UNIT // 4) ** 2  # of few pixels, rounder so
     square = 8 * far <= 7 * r  # a little smaller, or it would have a quarter more ink than the circle
     triangle = (dy.abs() <= r) & (2 * dx.abs() <= dy + r)
     cross = (far <= r) & (3 * near <= r)

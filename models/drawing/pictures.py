@@ -1,6 +1,6 @@
 """Pictures of a model's completions, written to the trial's folder at each validation.
 
-completions.png   a sheet to read: masked, median, samples, truth and the caption, enlarged
+completions.png   a sheet to read, enlarged: masked, median, samples, the median with nothing given, truth, caption
 preview.png       the same in small for a terminal: masked, median, truth, one pixel for one
 
 Training goes on while others look, so a file is only ever replaced whole.
@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
@@ -51,6 +52,7 @@ def draw_exam(
     completed = {
         name: complete(model, images, given, tokens, how, seed) for name, how in ways(per_channel).items()
     }
+    completed["caption only"] = complete(model, images, torch.zeros_like(given), tokens, Median())
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "completions.png", sheet(images, given, completed, captions))
     _write(folder / "preview.png", *preview(images, given, completed["median"], captions))

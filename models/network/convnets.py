@@ -4,10 +4,12 @@
 `straight_dilated`: straight, the kernel's taps ever further apart, so that few layers see everything.
 `tapered`, `expanding`, `bottlenecked`: straight, with fewer filters towards the end, towards the start, in
 the middle. The post of 2017 says no more of these three than their names; `widths` is our reading.
-Before the layers that `merge_layers` names, the caption is merged in.
+Before the layers that `merge_layers` names, the caption is merged in, and once more after the last, in the way of
+`merger.last`: there each pixel can take its colour from the words themselves.
 """
 
 import math
+from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,26 +62,31 @@ class Layer(nn.Module):
 
 
 class Convnet(nn.Module):
-    """x [B, channels, side, side] and the caption -> [B, `depth`, side, side], `depth` that of the last layer.
+    """x [B, channels, side, side] and the caption -> [B, `depth`, side, side], `depth` that of the last layer (and of
+    the channels that a conv merge adds after it). `caption`: how wide its states and its summary are.
 
     With `noise` a share of what enters each layer but the first is dropped; a residual pair adds to all of it.
     """
 
-    def __init__(self, channels: int, side: int, width: int, hypers: config.Config):
+    def __init__(self, channels: int, side: int, caption: tuple[int, int], hypers: config.Config):
         super().__init__()
         net = hypers.convnet
         self.rate, self.residual = net.dropout, net.kind == "straight_residual"
         outward = widths(net.kind, net.depth, net.profundity)
         inward = [channels, *outward[:-1]]
         spread = dilations(net.profundity, side) if net.kind == "straight_dilated" else [1] * net.profundity
-        self.depth = outward[-1]
         self.layers = nn.ModuleList()
         for i in range(net.profundity):
             merges, entering = [], inward[i]
             for _ in range(hypers.merge_layers().count(i)):
-                merges.append(mergers.build(hypers.merger, entering, side, width))
+                merges.append(mergers.build(hypers.merger, entering, side, *caption))
                 entering += merges[-1].extra
             self.layers.append(Layer(merges, Same(entering, outward[i], net.radius, spread[i]), outward[i]))
+        self.last = None
+        if hypers.merger.last != "none":
+            last = replace(hypers.merger, kind=hypers.merger.last)
+            self.last = mergers.build(last, outward[-1], side, *caption)
+        self.depth = outward[-1] + (self.last.extra if self.last else 0)
         # The first pair's input is widened to be added: numbers of another precision and layout than a layer's,
         # which a sum with them would spread to all that follow.
         self.thru = nn.Conv2d(channels, net.depth, 1) if self.residual else nn.Identity()
@@ -95,7 +102,7 @@ class Convnet(nn.Module):
                 x = passed = layer(x, caption, self.thru(passed) if i < 2 else passed)  # [B, C, H, W]
             else:
                 x = layer(x, caption)
-        return x
+        return x if self.last is None else self.last(x, caption)
 
 
 def widths(kind: str, depth: int, profundity: int) -> list[int]:

@@ -68,10 +68,12 @@ class FiLM(nn.Module):
         return x * (1 + gamma) + beta
 
 
-def build(merger: config.Merger, channels: int, side: int, width: int) -> Attention | Conv | FiLM:
-    """One merge into activations of `channels`, from a reader of `width`."""
+def build(
+    merger: config.Merger, channels: int, side: int, states: int, summary: int
+) -> Attention | Conv | FiLM:
+    """One merge into activations of `channels`, of a caption whose states and summary are so wide."""
     if merger.kind == "attention":
-        return Attention(channels, width)
+        return Attention(channels, states)
     if merger.kind == "film":
-        return FiLM(channels, width)
-    return Conv(merger.depth, side, width)
+        return FiLM(channels, summary)
+    return Conv(merger.depth, side, summary)

@@ -1,6 +1,6 @@
 """The whole model: a caption and a picture with holes -> a histogram of levels for every pixel.
 
-tokens --- Reader ---+
+tokens --- Reader --- FullyConnected
                      v  (merged at some layers)
 picture, holes --- Convnet --- Head --- 256 logits for each pixel and channel
 """
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from models.config import Config
 from models.network.convnets import Convnet
+from models.network.fully import FullyConnected
+from models.network.head import Head
 from models.network.inputs import LEVELS, OneHot, Scalar
 from models.network.reader import Caption, Reader
 from models.noise import Noise
@@ -30,8 +32,9 @@ class CaptionModel(nn.Module):
         self.side = hypers.size
         self.reader = Reader(vocabulary, hypers.reader)
         self.see = OneHot(hypers.convnet.depth) if hypers.convnet.input == "onehot" else Scalar()
-        self.convnet = Convnet(self.see.channels, hypers.size, self.reader.width, hypers)
-        self.head = nn.Linear(self.convnet.depth, 3 * LEVELS)
+        self.fully = FullyConnected(self.reader.width, hypers.fc)
+        self.convnet = Convnet(self.see.channels, hypers.size, (self.reader.width, self.fully.width), hypers)
+        self.head = Head(self.convnet.depth, hypers.head.cosines)
         line = torch.linspace(-1, 1, hypers.size)
         self.where: Tensor
         where = torch.stack(torch.meshgrid(line, line, indexing="ij"))  # [2, H, W]
@@ -51,8 +54,9 @@ class CaptionModel(nn.Module):
 
     def read(self, tokens: Tensor, noise: Noise | None = None) -> Caption:
         """tokens [B, T] int64, each row at least one word and then padding -> states [B, T, D], which of them
-        are words [B, T], and a summary [B, D]."""
-        return self.reader(tokens, noise)
+        are words [B, T], and a summary [B, S]."""
+        caption = self.reader(tokens, noise)
+        return caption._replace(summary=self.fully(caption.summary, noise))
 
     def draw(
         self,

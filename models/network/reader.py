@@ -2,7 +2,8 @@
 
 Padding is invisible: a caption reads the same alone and beside a longer one, in both directions and
 through all layers. Its summary is taken at its own last word (reading backwards: at its first), not at
-the batch's last as in 2017, where the summary of every caption but the longest was of padding.
+the batch's last as in 2017, where the summary of every caption but the longest was of padding. To that the states at
+all words are added (`reader.summary`): what a word in the middle says need not be remembered to the end.
 """
 
 from typing import NamedTuple
@@ -30,7 +31,7 @@ class Reader(nn.Module):
 
     def __init__(self, vocabulary: int, reader: config.Reader):
         super().__init__()
-        self.rate, self.bidir = reader.dropout, reader.bidir
+        self.rate, self.bidir, self.sums = reader.dropout, reader.bidir, reader.summary == "sum"
         self.width = reader.size * (2 if reader.bidir else 1)
         self.embed = nn.Embedding(vocabulary, reader.embedding, padding_idx=PAD)
         inward = [reader.embedding] + [self.width] * (reader.layers - 1)
@@ -55,7 +56,8 @@ class Reader(nn.Module):
         ends = [_at(x, last)[:, 0]]  # [B, D]: having read everything forwards ...
         if self.bidir:  # ... and backwards
             ends = [ends[0][:, : self.width // 2], x[:, 0, self.width // 2 :]]  # [B, S] each
-        return Caption(x, there, torch.cat(ends, -1))
+        summary = torch.cat(ends, -1)  # [B, D]
+        return Caption(x, there, summary + x.sum(1) if self.sums else summary)
 
 
 def _at(x: Tensor, t: Tensor) -> Tensor:

@@ -88,9 +88,18 @@ class Exam:
         arrays = {f"{name}_{what}": getattr(q, what) for name, q in asked.items() for what in ("given", "at")}
         np.savez_compressed(path, **{name: tensor.cpu().numpy() for name, tensor in arrays.items()})
 
-    def shuffled(self) -> Tensor:
-        """The captions rotated by one, so that each image has another's: [V, T]."""
-        return self.tokens.roll(1, 0)
+    def shuffled(self) -> Tensor | None:
+        """Each image with the caption of the nearest one before it that has another caption: [V, T].
+
+        None when all captions are the same, as with a single image: then no caption is a wrong one.
+        """
+        others = self.tokens.roll(1, 0)
+        for back in range(2, len(self.tokens)):
+            same = (others == self.tokens).all(1)  # [V]
+            if not same.any():
+                break
+            others = torch.where(same[:, None], self.tokens.roll(back, 0), others)
+        return None if (others == self.tokens).all(1).any() else others
 
     def empty(self) -> Tensor:
         """Empty captions for all images: [V, 1]."""
@@ -109,7 +118,6 @@ def answer(
     The model runs inside `precision(device)`: bfloat16 of a GPU's training, for example.
     """
     emd2, bits, error = [], [], []
-    levels = torch.arange(LEVELS, device=tokens.device, dtype=torch.float32)
     fit = LOGITS // (asked.at.shape[1] * 3 * LEVELS), PIXELS // asked.images[0, 0].numel()
     at_once = max(1, min(fit))
     for start in range(0, len(asked.at), at_once):
@@ -118,9 +126,8 @@ def answer(
         with precision(tokens.device):
             # [B, K, 3, 256]
             logits = model(asked.images[some], asked.given[some], tokens[some], asked.at[some])
-        emd2.append(losses.squared_emd(logits, truth))
-        bits.append(losses.bits(logits, truth))
-        error.append((logits.float().softmax(-1) @ levels - truth).square())
+        for scored, score in zip((emd2, bits, error), losses.scores(logits, truth), strict=True):
+            scored.append(score)
     each = _each(torch.cat(emd2), asked.asked)  # [V]
     ps = torch.arange(len(each), device=each.device) % len(CURVE)
     curve = torch.stack([each[ps == i].nanmean() for i in range(len(CURVE))])

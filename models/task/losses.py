@@ -73,6 +73,29 @@ def bits(logits: Tensor, level: Tensor) -> Tensor:
     return level_loss(logits, level, xent=1 / math.log(2))
 
 
+def scores(logits: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `squared_emd` and `bits` say, and (mean - level)^2 of the histogram's mean, of one softmax: [...] each.
+
+    A validation asks for all three. logits [..., J] and levels [...]; no gradient.
+    """
+    z, y = logits.flatten(0, -2), level.flatten()  # [N, J], [N]
+    emd2, bits, error = z.new_empty(3, len(z), dtype=torch.promote_types(z.dtype, torch.float32))
+    j = torch.arange(z.shape[1], device=z.device)  # [J]
+    rows = ROWS if z.device.type == "cpu" else ROWS_ON_GPU
+    for start in range(0, len(z), rows):
+        some = slice(start, start + rows)
+        x, at = z[some].to(emd2.dtype), y[some, None].long()  # [n, J], [n, 1]
+        p = x.softmax(-1)
+        # p_y may have underflown, but the largest p is exp(0) / sum exp(x - max x)
+        nats = x.amax(-1) - x.gather(-1, at)[:, 0] - p.amax(-1).log()
+        torch.mul(nats, 1 / math.log(2), out=bits[some])
+        f = p.cumsum(-1)  # [n, J]
+        mean = (z.shape[1] - 1) - f[:, :-1].sum(-1)  # of a whole number from 0: the sum of P(X > j)
+        torch.square(mean - at[:, 0], out=error[some])
+        torch.sum(f.sub_((j >= at).to(f.dtype)).square_(), -1, out=emd2[some])
+    return emd2.view(level.shape), bits.view(level.shape), error.view(level.shape)
+
+
 def asked_mean(loss: Tensor, asked: Tensor) -> Tensor:
     """The mean over each example's asked variables, then over the examples that have any: [].
 

@@ -26,8 +26,18 @@ Masker = Callable[[Noise, int, int], Tensor]
 
 
 def build(masker: config.Masker) -> Masker:
-    """A function that draws masks of the configured kind, every image with its own p ~ U(0, 1)."""
-    return lambda noise, images, side: draw(masker, noise, noise.uniform("mask p", images), side)
+    """A function that draws masks of the configured kind, every image with its own p ~ U(0, 1).
+
+    A share `masker.blank` of the images has nothing given: their pictures must come from the caption alone.
+    """
+
+    def masks(noise: Noise, images: int, side: int) -> Tensor:
+        given = draw(masker, noise, noise.uniform("mask p", images), side)
+        if not masker.blank:
+            return given
+        return given & (noise.uniform("blank", images) >= masker.blank)[:, None, None, None]
+
+    return masks
 
 
 def draw(masker: config.Masker, noise: Noise, p: Tensor, side: int) -> Tensor:

@@ -16,19 +16,21 @@ from typing import Any
 
 import torch
 import torch._dynamo  # making the first optimiser imports it, in 2.5 s: better here, where a fork server has it
+from torch import Tensor
 
 from models import data
 from models.config import Config
 from models.drawing import pictures
 from models.network.model import CaptionModel
-from models.task.exam import CURVE, Answers, Exam, answer
-from models.train import checkpoint, schedules, speed
+from models.task.exam import CURVE, Answers, Exam, Questions, answer
+from models.train import checkpoint, recognition, schedules, speed
 from models.train.checkpoint import Identity
 from models.train.learner import Learner, told_of_memory
 from models.train.stopping import Diverged, Rules, diverged
 
 EXAM = "exam.npz"  # the questions behind loss/valid
 BREATH_S = 1.0  # a stop waits at most this long, plus one step and one measurement
+FEW = 20  # images: one more or less of so many moves a figure by a few per cent
 DRAWING = 0.1  # largest share of the time spent on pictures; the first and last are always drawn
 
 Measured = dict[str, float]
@@ -49,8 +51,9 @@ def train(
     squared EMD on the fixed questions of models.task.exam, in levels), the scores of two constant answers
     ("baseline/marginal", "baseline/uniform"), "skill" = 1 - valid / marginal, "lr", "batch_size" and
     "images_per_second". The last one adds the exam's other questions: "loss/valid_shuffled", "loss/valid_empty",
-    "loss/valid_p0.5" and so on, "loss/centre", "centre_psnr" and "asked_bpd". In between it yields None about
-    once a second, so that it can be stopped there.
+    "loss/valid_p0.5" and so on, "loss/centre", "centre_psnr" and "asked_bpd", and of shapes "loss/shape" and
+    "recognised" (models.train.recognition). Figures that can't be had are left out, and a sentence says so. In
+    between it yields None about once a second, so that it can be stopped there.
 
     With a folder `out` it leaves checkpoint.pt there (every `checkpoint_every` steps, when it is closed, and at
     the end), best.pt, the pictures of models.drawing.pictures, and the exam's masks. `resume` is a checkpoint.pt to
@@ -62,6 +65,8 @@ def train(
     """
     config = Config.of(hypers)
     start = prepare(config, seed, device, say)
+    for sentence in start.missing():
+        say(sentence)
     learner, rules, identity = start.learner, Rules(), Identity(config, start.data.digest, seed)
     if resume is not None:
         saved = checkpoint.load(Path(resume), identity)
@@ -129,9 +134,33 @@ class Start:
     exam: Exam
     learner: Learner
 
+    @property
+    def captions(self) -> Tensor:
+        """The captions of the exam [V, T]; empty ones for a model that is trained without captions."""
+        return self.exam.empty() if self.learner.config.caption_dropout == 1 else self.exam.tokens
+
+    @property
+    def shuffled(self) -> Tensor | None:
+        """Wrong captions for the exam [V, T], or None where there are none or none is read."""
+        return None if self.learner.config.caption_dropout == 1 else self.exam.shuffled()
+
+    def missing(self) -> Iterator[str]:
+        """Sentences about figures that these images can't give, or not well."""
+        count = len(self.data.valid)
+        if count < FEW:
+            yield f"{count} images for validation: the figures are noisy; {FEW} or more are better"
+        if self.learner.config.caption_dropout == 1:
+            yield "caption_dropout = 1: validation gives no captions either, and there are no shuffled ones"
+        elif self.shuffled is None:
+            yield "no validation image has another caption than the others, so there is no loss/valid_shuffled"
+
+    def answers(self, asked: Questions, captions: Tensor) -> Answers:
+        """The model's answers, in the precision of its training; waits for the device."""
+        return answer(self.learner.model, asked, captions, self.learner.plan.autocast)
+
     def true_answers(self) -> Answers:
-        """Answers to the p-curve's questions with the true captions; waits for the device."""
-        return answer(self.learner.model, self.exam.curve, self.exam.tokens, self.learner.plan.autocast)
+        """Answers to the p-curve's questions with the true captions."""
+        return self.answers(self.exam.curve, self.captions)
 
     def measured(self, true: Answers) -> Measured:
         """The measurements of every validation, in the names that `train` documents."""
@@ -146,18 +175,25 @@ class Start:
 
     def measured_more(self, true: Answers) -> Measured:
         """The exam's other questions, asked only once because they take time."""
-        ask = partial(answer, self.learner.model, precision=self.learner.plan.autocast)
-        centre = ask(self.exam.centre, self.exam.tokens)
+        exam, config, valid = self.exam, self.learner.config, self.data.valid
         curve = {
             f"loss/valid_p{p:g}": loss for p, loss in zip(CURVE, true.curve, strict=True) if loss == loss
         }
-        return curve | {
-            "loss/valid_shuffled": ask(self.exam.curve, self.exam.shuffled()).emd2,
-            "loss/valid_empty": ask(self.exam.curve, self.exam.empty()).emd2,
+        centre = self.answers(exam.centre, self.captions)
+        more = {
+            "loss/valid_empty": self.answers(exam.curve, exam.empty()).emd2,
             "asked_bpd": true.bits,
             "loss/centre": centre.emd2,
             "centre_psnr": centre.psnr,
         }
+        if (wrong := self.shuffled) is not None:
+            more["loss/valid_shuffled"] = self.answers(exam.curve, wrong).emd2
+        if config.data.source == "shapes":
+            more["loss/shape"] = self.answers(recognition.own_pixels(valid.images), self.captions).emd2
+        if config.data.source == "shapes" and config.data.objects == 1:
+            said = valid.one_each()[1]
+            more["recognised"] = recognition.recognised(self.learner.model, valid.images, self.captions, said)
+        return curve | more
 
 
 def prepare(config: Config, seed: int, device: str, say: Callable[[str], None]) -> Start:
@@ -198,7 +234,7 @@ class Left:
         if always or self.drawing < DRAWING * (now - self.began):
             asked = exam.curve
             pictures.draw_exam(
-                learner.model, asked.images, asked.given, exam.tokens, self.captions, self.folder,
+                learner.model, asked.images, asked.given, self.start.captions, self.captions, self.folder,
                 per_channel=self.identity.config.masker.per_channel,
             )  # fmt: skip
             self.drawing += time.monotonic() - now

@@ -6,6 +6,7 @@ The progress bar and all messages go to standard error; standard output is the J
 import argparse
 import json
 import math
+import re
 import signal
 import sys
 import time
@@ -25,6 +26,9 @@ The line at the end:
   emd2_marginal   ... of always answering with the colours' overall histogram
   skill           1 - emd2 / emd2_marginal
   asked_bpd       bits per asked pixel and channel             centre_psnr  dB, with the centre square hidden
+Of shapes also, with nothing given but the caption:
+  emd2_shape      squared EMD on the pixels of the shape alone
+  recognised      share of the pictures in which a fixed classifier finds the caption's shape and colour
 
 All hyperparameters: models/config.py. For example
   python -m models.train --data shapes --size 32 --steps 150 --set convnet.kind=straight --set lr=0.002
@@ -49,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"diverged: {error}", file=sys.stderr)
         return 1
     except (ValueError, MemoryError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(_in_options(str(error)), file=sys.stderr)
         return 2
 
 
@@ -95,11 +99,16 @@ def _line(last: dict[str, float], seconds: float) -> dict[str, float | None]:
         "skill": "skill",
         "asked_bpd": "asked_bpd",
         "centre_psnr": "centre_psnr",
+        "emd2_shape": "loss/shape",
+        "recognised": "recognised",
     }
-    line: dict[str, float | None] = {
-        name: _finite(round(last[measured], 4)) for name, measured in names.items()
-    }
+    line = {name: _finite(round(last.get(measured, math.nan), 4)) for name, measured in names.items()}
     return line | {"steps": int(last["step"]), "seconds": round(seconds, 2)}
+
+
+def _in_options(message: str) -> str:
+    """A message with its remedies as this command takes them: give data.bad = "skip" -> give --set data.bad=skip."""
+    return re.sub(r"""\b(give|as) ([\w.]+) = (["'])(.*?)\3""", r"\1 --set \2=\4", message)
 
 
 def _finite(number: float) -> float | None:
@@ -142,7 +151,7 @@ class _Bar:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(_in_options(line), file=sys.stderr, flush=True)
 
 
 def _checkpoint(given: argparse.Namespace) -> str | None:

@@ -69,16 +69,16 @@ def test_hypers_and_of_are_inverse():
         (
             "merger.layers",
             [1, 6],
-            "merger.layers = [1, 6] names layer 6, but convnet.profundity = 6 has layers 0 to 5",
+            "merger.layers = [1, 6] names layer 6, but convnet.profundity = 4 has layers 0 to 3",
         ),
-        ("merger.layers", "1,6", "names layer 6, but convnet.profundity = 6 has layers 0 to 5"),
+        ("merger.layers", "1,6", "names layer 6, but convnet.profundity = 4 has layers 0 to 3"),
         ("merger.layers", [1, 1], "is not usable"),
         ("merger.layers", [], "is not usable"),
         ("merger.layers", "0;2", "is not usable"),
         ("size", 4, "is out of range"),
         ("reader.dropout", 1.0, "is out of range; give a number from 0 to 0.95"),
         ("reader.dropout", -0.1, "is out of range"),
-        ("data", " ", "is not usable; give emoji, shapes, or the folder of your images"),
+        ("data", " ", "is not usable; give shapes, emoji, or the folder of your images"),
         ("data.bad", "ignore", "choose refuse or skip"),
         ("schedule.kind", "cosin", "did you mean 'cosine'"),
     ],
@@ -107,9 +107,12 @@ def test_a_wrong_device_is_said_before_data_is_loaded(device, says, monkeypatch)
 @pytest.mark.parametrize(
     ("hypers", "says"),
     [
-        ({"data.split": "combinations"}, "data.source is 'emoji'; give data.source = 'shapes'"),
+        (
+            {"data": "emoji", "data.split": "combinations"},
+            "data.source is 'emoji'; give data.source = 'shapes'",
+        ),
         ({"schedule.kind": "plateau", "adabatch.every": 10}, "give only one of them"),
-        ({"adabatch.every": 10, "adabatch.most": 8}, "adabatch.most = 8 is less than batch_size = 16"),
+        ({"adabatch.every": 10, "adabatch.most": 8}, "adabatch.most = 8 is less than batch_size = 12"),
         ({"schedule.kind": "constant", "schedule.floor": 0.1}, "schedule.floor = 0.1 has no meaning"),
         ({"reader.kind": "lstm", "reader.radius": 3}, "leave it out"),
     ],
@@ -131,7 +134,7 @@ def test_a_plainer_name_means_the_same_and_only_one_may_be_used(alias, name):
 
 
 def test_a_comma_string_lists_layers_as_in_2017():
-    assert Config.of({"merger.layers": "4, 0,2"}).merge_layers() == (0, 2, 4)
+    assert Config.of({"merger.layers": "3, 0,2"}).merge_layers() == (0, 2, 3)
 
 
 @given(profundity=st.integers(1, 60), data=st.data())

@@ -26,7 +26,7 @@ def caption(batch=2, width=4):
 
 def convnet(side=12, channels=8, width=4, **hypers) -> Any:
     torch.manual_seed(0)
-    return Convnet(channels, side, width, Config.of({"convnet.depth": 16, "size": side, **hypers}))
+    return Convnet(channels, side, (width, width), Config.of({"convnet.depth": 16, "size": side, **hypers}))
 
 
 @pytest.mark.parametrize("dilation", [1, 2, 3])

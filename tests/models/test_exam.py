@@ -1,5 +1,6 @@
 """The exam: the same questions for every model, always asking for something, and scored as arithmetic says."""
 
+import dataclasses
 import hashlib
 import math
 from types import SimpleNamespace
@@ -95,6 +96,23 @@ def test_captions_are_swapped_and_silenced(exam):
     assert not (exam.shuffled() == exam.tokens).all(1).all()
     assert torch.equal(exam.shuffled()[1:], exam.tokens[:-1])
     assert exam.empty().shape == (len(exam.tokens), 1) and (exam.empty() == 2).all()
+
+
+def told(exam, tokens):
+    return dataclasses.replace(exam, tokens=torch.tensor(tokens))
+
+
+def test_a_shuffled_caption_is_always_another_one(exam):
+    """Neighbours may have the same caption, and in small folders often do."""
+    tokens = [[3, 4], [3, 4], [5, 6], [3, 4], [3, 4], [3, 4]]
+    wrong = told(exam, tokens).shuffled()
+    assert (wrong != torch.tensor(tokens)).any(1).all()
+    assert {tuple(row) for row in wrong.tolist()} <= {tuple(row) for row in tokens}
+
+
+@pytest.mark.parametrize("tokens", [[[3, 4]], [[3, 4], [3, 4], [3, 4]]])
+def test_there_is_no_wrong_caption_where_all_are_the_same(exam, tokens):
+    assert told(exam, tokens).shuffled() is None
 
 
 @pytest.mark.parametrize("also_given", [False, True])

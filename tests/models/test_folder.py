@@ -189,7 +189,10 @@ def test_a_folder_without_captions_says_what_was_looked_for(root):
 def test_a_wrong_column_names_those_there_are(root, bad):
     rows = [{"file_name": r["file_name"], "caption": r["text"], "width": 20} for r in many(root, 3)]
     jsonl(root, rows)
-    with pytest.raises(ValueError, match=r"no column 'text'; give data.caption_column.*: caption, width"):
+    with pytest.raises(
+        ValueError,
+        match=r"no column 'text' of captions; give .*_column = 'caption'.*: caption, width",
+    ):
         loaded(root, **{"data.bad": bad})
     jsonl(root, [{"image": "a.png", "text": "x"}])
     with pytest.raises(ValueError, match=r"no column 'file_name', which names the image; it has image, text"):
@@ -445,3 +448,53 @@ def test_on_the_device_as_bytes(root):
     grey = data.train.images[0].clone()
     data.train.images[0] = 255  # it is mapped from the cache, and yet its own
     assert torch.equal(loaded(root).train.images[0], grey)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "remedy"),
+    [
+        ("file_name;text", "{};a boat", "separated by ';'; save it with commas"),
+        ("file_name\ttext", "{}\ta boat", r"separated by '\\t'; save it with commas"),
+        ("image,text", "{},a boat", "rename image to file_name"),
+        ("photo,text", "{},a boat", "rename that column to file_name"),
+    ],
+)
+def test_tables_of_other_programs_get_a_remedy(root, header, row, remedy):
+    names = [r["file_name"] for r in many(root, 3)]
+    (root / "metadata.csv").write_text("\n".join([header, *(row.format(name) for name in names)]))
+    with pytest.raises(ValueError, match=remedy):
+        loaded(root)
+
+
+def test_parquet_is_named_as_what_is_not_read(root):
+    (root / "data").mkdir()
+    (root / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(
+        ValueError, match=r"1 parquet files \(train-00000.*not read; save each image as a file"
+    ):
+        loaded(root)
+
+
+def test_captions_and_pixels_that_are_wrong_are_told_in_one_list(root):
+    rows = many(root, 12)
+    (root / "003.png").write_bytes(b"no image")
+    rows[5]["text"] = "   "
+    jsonl(root, rows)
+    with pytest.raises(ValueError, match=r"(?s)can't be decoded: 1\n    003.png.*empty captions: 1\n"):
+        loaded(root)
+
+
+def test_validation_is_never_empty_while_two_images_are_left(root):
+    """Of two images one is held out; when that one is damaged, another is."""
+    for seed in range(8):
+        rows = many(root, 6)
+        jsonl(root, rows)
+        held = loaded(root, split_seed=seed).valid.captions
+        for row in rows:
+            if row["text"] in held:
+                (root / row["file_name"]).write_bytes(b"no image")
+        data = loaded(root, split_seed=seed, **{"data.bad": "skip"})
+        assert len(data.valid) >= 1 and len(data.train) + len(data.valid) == 6 - len(held)
+        for side in (data.train, data.valid):
+            for grey, said in captions_of_greys(side).items():
+                assert said == {f"grey number {grey}"}

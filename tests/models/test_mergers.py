@@ -19,7 +19,9 @@ def caption(batch=1, words=4, width=3):
 
 def merger(kind, channels=5, side=2, width=3) -> Any:
     torch.manual_seed(0)
-    made = mergers.build(Config.of({"merger.kind": kind, "merger.depth": 2}).merger, channels, side, width)
+    made = mergers.build(
+        Config.of({"merger.kind": kind, "merger.depth": 2}).merger, channels, side, width, width
+    )
     for parameter in made.parameters():
         nn.init.normal_(parameter)
     return made
