@@ -47,6 +47,7 @@ class Reader:
     bidir: bool = hyper(True, Flag())
     normalize: bool = hyper(True, Flag())
     dropout: float = hyper(0.0, Real(0.0, 0.95))
+    forget: float = hyper(1.0, Real(-10.0, 10.0))  # added to the forget gates of qrnn and lstm
     summary: str = hyper(
         "sum", Kind(("last", "sum"))
     )  # the state at the last word; sum: plus those at all words
@@ -79,6 +80,7 @@ class Convnet:
         "straight_residual",
         Kind(("straight", "straight_dilated", "straight_residual", "tapered", "expanding", "bottlenecked")),
     )
+    coordinates: bool = hyper(True, Flag())  # two more planes of input: each pixel's place; none in 2017
     input: str = hyper("scalar", Kind(("scalar", "onehot")))  # an intensity as one number, or as 256
     depth: int = hyper(24, Whole(1, 4096))  # filters
     profundity: int = hyper(4, Whole(1, 512))  # layers

@@ -2,7 +2,8 @@
 
 A cell only looks back and padding comes last, so no cell needs to know of padding. Whatever can be had
 from the words alone is had for all of them at once, in one matrix product; only the recurrence is left
-for word after word. Memories are float32 under autocast. All start states are learned.
+for word after word. Memories are float32 under autocast. All start states are learned. `reader.forget` is added to
+the forget gates: 1 remembers a few words at first (Jozefowicz et al. 2015), 5 as in 2017 nearly all of them.
 """
 
 import torch
@@ -11,8 +12,6 @@ from torch import Tensor, nn
 
 from models import config
 from models.network.norms import LayerNorm, wide
-
-FORGET = 1.0  # added to f: remember a few words at first (Jozefowicz et al. 2015); captions have a few words
 
 
 class QRNN(nn.Module):
@@ -24,7 +23,7 @@ class QRNN(nn.Module):
 
     def __init__(self, inward: int, reader: config.Reader):
         super().__init__()
-        size, self.radius = reader.size, reader.radius
+        size, self.radius, self.forget = reader.size, reader.radius, reader.forget
         self.gates = nn.Linear(inward * reader.radius, 3 * size)
         self.start = nn.Parameter(torch.zeros(size))
         self.norm = LayerNorm(3 * size) if reader.normalize else nn.Identity()
@@ -35,7 +34,7 @@ class QRNN(nn.Module):
         x = F.pad(x, (0, 0, self.radius - 1, 0))  # [B, R-1+T, E]
         window = x.unfold(1, self.radius, 1).flatten(2)  # [B, T, E*R]
         j, f, o = wide(self.norm(self.gates(window))).chunk(3, -1)  # [B, T, S] each
-        f = (f + FORGET).sigmoid()
+        f = (f + self.forget).sigmoid()
         # A GPU waits for each of a loop's T kernels; a CPU has more to do in log2(T) passes over everything
         # (T = 64: 0.8 and 0.8 ms at B, S = 16, 32; 1.6 and 10.8 ms at 30, 256, with gradients, one core).
         scan = scan_by_loop if x.device.type == "cpu" else scan_by_doubling
@@ -80,6 +79,7 @@ class Cell(nn.Module):
     def __init__(self, inward: int, reader: config.Reader):
         super().__init__()
         size, wide_size = reader.size, self.gates * reader.size
+        self.forget = reader.forget
         self.x = nn.Linear(inward, wide_size)
         self.h = nn.Linear(size, wide_size)
         for gate in self.h.weight.chunk(self.gates):
@@ -111,7 +111,7 @@ class LSTM(Cell):
     def step(self, from_x: Tensor, from_h: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """(h, c) -> the next (h, c), [B, S] each."""
         i, f, g, o = (from_x + from_h).chunk(4, -1)
-        c = (f + FORGET).sigmoid() * state[1] + i.sigmoid() * g.tanh()
+        c = (f + self.forget).sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * self.norm_c(c).tanh(), c
 
 

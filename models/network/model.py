@@ -38,6 +38,8 @@ class CaptionModel(nn.Module):
         line = torch.linspace(-1, 1, hypers.size)
         self.where: Tensor
         where = torch.stack(torch.meshgrid(line, line, indexing="ij"))  # [2, H, W]
+        if not hypers.convnet.coordinates:  # two planes of zeros say nothing
+            where = torch.zeros_like(where)
         self.register_buffer("where", where, persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -95,7 +95,8 @@ class Learner:
         """
         try:
             with told_of_memory(self.config, batch, self.device), self._there, self._aside():
-                moments = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
+                # Written to: a CPU gives memory only then.
+                moments = [torch.ones_like(p) for p in self.model.parameters() for _ in range(2)]
                 self._loss(batch, Noise(self.seed, torch.zeros_like(self.step))).backward()
                 del moments
         finally:

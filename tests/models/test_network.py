@@ -1,5 +1,6 @@
 """The whole network: hidden pixels and padding are invisible, captions are read, a GPU is never waited for."""
 
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.config import Config
+from models.network.head import Head
 from models.network.inputs import LEVELS, OneHot
 from models.network.model import CaptionModel, pixels
 from models.network.norms import ImageNorm
@@ -355,3 +357,59 @@ def test_one_batch_is_learned_by_heart(hypers):
         losses.append(loss.item())
     assert losses[0] > 40
     assert losses[-1] < 6  # the best answer that ignores the captions costs about 50
+
+
+def test_without_coordinates_a_blank_picture_is_the_same_everywhere_inside():
+    hypers = {"merger.kind": "film", "merger.last": "none", "convnet.profundity": 2, "convnet.radius": 3}
+    images = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8)
+    for coordinates in (False, True):
+        net = model(**hypers, **{"convnet.coordinates": coordinates})
+        drawn = net(images, images.bool(), torch.tensor([[4, 5]]))[0].unflatten(0, (SIZE, SIZE))[3:-3, 3:-3]
+        assert torch.allclose(drawn, drawn[:1, :1], atol=1e-5) == (not coordinates)
+
+
+@pytest.mark.parametrize("last", ["none", "attention", "conv", "film"])
+def test_the_last_merge_is_after_all_layers(last):
+    net = model(**{"merger.last": last, "merger.kind": "film"})
+    order = []
+    net.convnet.layers[-1].register_forward_hook(lambda *_: order.append("layers"))
+    if net.convnet.last is not None:
+        net.convnet.last.register_forward_hook(lambda *_: order.append("last"))
+    step(net, *batch())
+    assert order == ["layers"] + ["last"] * (last != "none")
+    assert net.head.in_features == net.convnet.depth == 8 + (3 if last == "conv" else 0)
+
+
+def test_fully_connected_layers_count_the_merge_s_own_projection():
+    for layers in (1, 2, 4):
+        net = model(**{"fc.layers": layers, "fc.size": 20})
+        assert len(net.fully.layers) == layers - 1
+        assert net.fully.width == (20 if layers > 1 else net.reader.width)
+        step(net, *batch())
+        assert all(p.grad.any() for p in net.fully.parameters())
+
+
+def test_dropout_of_the_fully_connected_layers_is_of_training_alone():
+    net, arguments = model(**{"fc.layers": 2, "fc.dropout": 0.5}), batch()
+    assert torch.equal(net(*arguments), net(*arguments))
+    one, two = (net(*arguments, None, Noise.at(0, n)) for n in (1, 2))
+    assert not torch.allclose(one, two) and not torch.allclose(one, net(*arguments))
+
+
+def test_the_head_adds_smooth_curves_to_its_weights():
+    """The formula of models/network/head.py, level by level."""
+    torch.manual_seed(0)
+    head = Head(4, 3)
+    assert head.amplitudes is not None
+    torch.nn.init.normal_(head.amplitudes)
+    x = torch.randn(4)
+    logits = head(x).unflatten(-1, (3, 256))
+    for channel, level in [(0, 0), (1, 100), (2, 255)]:
+        at = 256 * channel + level
+        wanted = head.weight[at] @ x + head.bias[at]
+        for k in (1, 2, 3):
+            curve = math.cos(math.pi * k * (level + 0.5) / 256) / math.sqrt(k)
+            a = head.amplitudes[channel, :, k - 1]
+            wanted = wanted + curve * (a[:-1] @ x + a[-1])
+        torch.testing.assert_close(logits[channel, level], wanted)
+    assert not [name for name, _ in Head(4, 0).named_parameters() if name == "amplitudes"]

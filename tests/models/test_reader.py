@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models import config
-from models.network.cells import CELLS, FORGET, scan_by_doubling, scan_by_loop
+from models.network.cells import CELLS, scan_by_doubling, scan_by_loop
 from models.network.reader import Reader
 from models.noise import Noise
 
@@ -16,7 +16,7 @@ KINDS = tuple(CELLS)
 
 def reader(**hypers) -> Any:
     torch.manual_seed(0)
-    small: dict[str, Any] = {"size": 6, "embedding": 5}
+    small: dict[str, Any] = {"size": 6, "embedding": 5, "summary": "last"}
     made = Reader(20, config.Reader(**small | hypers))
     for name, parameter in made.named_parameters():
         if name.endswith("start"):  # zeros at first; anything after a while
@@ -89,7 +89,7 @@ def test_the_qrnn_word_by_word(radius, normalize):
     for t in range(3):
         window = x[t : t + radius].T.flatten()  # [E * R]
         j, f, o = cell.norm(cell.gates(window)).chunk(3)
-        f = (f + FORGET).sigmoid()
+        f = (f + config.Reader.forget).sigmoid()
         c = f * c + (1 - f) * j.tanh()
         torch.testing.assert_close(states[0, t], o.sigmoid() * cell.norm_c(c).tanh())
     torch.testing.assert_close(summary[0], states[0, 2])
@@ -108,7 +108,7 @@ def test_cells_are_those_of_torch(kind, peer):
         theirs.bias_ih_l0.copy_(ours.x.bias)
         theirs.bias_hh_l0.copy_(ours.h.bias)
         if kind == "lstm":
-            theirs.bias_ih_l0[6:12] += FORGET
+            theirs.bias_ih_l0[6:12] += config.Reader.forget
     x = torch.randn(3, 7, 5, dtype=torch.float64)
     start = [s.expand(1, 3, 6).contiguous() for s in ours.start]
     expected, _ = theirs(x, tuple(start) if kind == "lstm" else start[0])
@@ -127,7 +127,7 @@ def test_the_normalised_lstm_is_that_of_ba_2016():
     said = cell(x)
     for t in range(4):
         i, f, g, o = (norm(cell.x(x[:, t])) + norm(cell.h(h))).chunk(4, -1)
-        c = (f + FORGET).sigmoid() * c + i.sigmoid() * g.tanh()
+        c = (f + config.Reader.forget).sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * norm(c).tanh()
         torch.testing.assert_close(said[:, t], h)
 
@@ -211,3 +211,23 @@ def test_half_precision_reads_nearly_the_same_and_remembers_in_float32(kind):
         half = read(tokens)
     assert half.states.dtype == half.summary.dtype == torch.float32
     assert (half.states - exact.states).abs().mean() < 0.02  # of states in -1 .. 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_summary_of_all_words_adds_their_states(kind):
+    tokens = torch.tensor([[3, 4, 5, 0, 0], [6, 7, 8, 9, 10]])
+    states, _, last = reader(kind=kind)(tokens)
+    torch.testing.assert_close(reader(kind=kind, summary="sum")(tokens).summary, last + states.sum(1))
+
+
+@pytest.mark.parametrize("kind", ["qrnn", "lstm"])
+def test_a_large_forget_bias_keeps_what_was_there_longer(kind):
+    """What a change of the memory before the first word does to the state after the last, untrained."""
+    tokens, kept = torch.arange(4, 12)[None], []
+    for forget in (-3.0, 1.0, 5.0):
+        read = reader(kind=kind, bidir=False, normalize=False, forget=forget)
+        before = read(tokens).summary
+        with torch.no_grad():
+            read.forwards[0].start[..., -1:, :].add_(1) if kind == "lstm" else read.forwards[0].start.add_(1)
+        kept.append((read(tokens).summary - before).abs().sum().item())
+    assert kept == sorted(kept) and kept[0] < 0.1 * kept[2]

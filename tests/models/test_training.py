@@ -25,7 +25,7 @@ ALWAYS = {
     "images_per_second",
 }  # fmt: skip
 AT_THE_END = {
-    "loss/valid_shuffled", "loss/valid_empty", "loss/centre", "centre_psnr", "asked_bpd",
+    "loss/valid_shuffled", "loss/valid_empty", "loss/shape", "recognised", "loss/centre", "centre_psnr", "asked_bpd",
     *(f"loss/valid_p{p:g}" for p in CURVE),
 }  # fmt: skip
 
