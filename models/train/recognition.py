@@ -21,6 +21,8 @@ from models.drawing.sampling import Model, complete
 from models.network.model import pixels
 from models.task.exam import Questions
 
+AT_ONCE = 16  # pictures, about a step's: a training that fits its memory limit must not break it at its end
+
 
 def own_pixels(images: Tensor) -> Questions:
     """All pixels of each shape in images [V, 3, H, W], asked with nothing given."""
@@ -33,7 +35,10 @@ def own_pixels(images: Tensor) -> Questions:
 def recognised(model: Model, images: Tensor, tokens: Tensor, captions: Sequence[str]) -> float:
     """The share of the captions [V], read as `tokens` [V, T], whose picture is recognised: the median of every
     histogram, of pictures like images [V, 3, H, W] with nothing given."""
-    drawn = complete(model, images, torch.zeros_like(images, dtype=torch.bool), tokens, Median())
+    parts = zip(images.split(AT_ONCE), tokens.split(AT_ONCE), strict=True)
+    drawn = torch.cat(
+        [complete(model, x, torch.zeros_like(x, dtype=torch.bool), t, Median()) for x, t in parts]
+    )
     named = torch.tensor([shapes.attributes(said) for said in captions])[:, [2, 1]]  # [V, 2]
     return (found(drawn) == named).all(1).float().mean().item()
 
