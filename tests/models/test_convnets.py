@@ -116,7 +116,8 @@ def test_every_net_answers_at_full_size_and_learns_everywhere(kind, radius, prof
 def test_a_residual_net_passes_its_input_by(profundity):
     """When the layers say nothing only the widened input is left: nothing else is on the way."""
     net = convnet(
-        **{"convnet.kind": "straight_residual", "convnet.profundity": profundity, "merger.layers": 1}
+        **{"convnet.kind": "straight_residual", "convnet.profundity": profundity, "merger.layers": 1},
+        **{"merger.kind": "film", "merger.last": "none"},
     )
     for layer in net.layers:
         nn.init.zeros_(layer.norm.weight)

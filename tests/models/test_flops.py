@@ -9,6 +9,11 @@ VOCABULARY = 2000
 ALL = 64 * 64  # pixels
 
 STRAIGHT = {"convnet.kind": "straight", "convnet.profundity": 16, "convnet.depth": 256, "size": 64}
+STRAIGHT |= {
+    "merger.kind": "film",
+    "merger.last": "none",
+    "head.cosines": 0,
+}  # next to nothing beside the layers
 
 
 def of(**hypers) -> Config:

@@ -79,7 +79,7 @@ def test_the_posts_patches_hide_as_much_as_they_did():
 
     All 80 x 80 coins are heads with chance E[p^(80^2 / 17^2)] = 1 / (80^2 / 17^2 + 1) = 4.3 %.
     """
-    masker = maskers.build(Masker("contiguish", radius=8))
+    masker = maskers.build(Masker("contiguish", radius=8, blank=0.0))
     share = torch.cat([masker(Noise.at(0, i), 256, 64)[:, 0].float().mean((1, 2)) for i in range(16)])
     quantiles = torch.quantile(share, torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95]))
     expected = torch.tensor([0.03, 0.23, 0.49, 0.76, 0.99])
@@ -91,7 +91,7 @@ def test_the_posts_patches_hide_as_much_as_they_did():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_image_draws_its_own_p(kind):
     """The share given is about uniform: not one p for the whole batch. (Patches spread it a little more.)"""
-    mask = maskers.build(Masker(kind, radius=1))(Noise.at(0, 0), 2000, 24)
+    mask = maskers.build(Masker(kind, radius=1, blank=0.0))(Noise.at(0, 0), 2000, 24)
     share = mask[:, 0].float().mean((1, 2))
     quartiles = torch.quantile(share, torch.tensor([0.25, 0.5, 0.75]))
     torch.testing.assert_close(quartiles, torch.tensor([0.25, 0.5, 0.75]), atol=0.05, rtol=0)
@@ -148,7 +148,7 @@ def test_channels_share_a_mask_or_have_their_own_with_one_p(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_noise_draws_the_same_masks(kind):
-    masker = maskers.build(Config.of({"masker.kind": kind}).masker)
+    masker = maskers.build(Config.of({"masker.kind": kind, "masker.blank": 0.0}).masker)
     first, again, other = (masker(Noise.at(3, step), 20, 16) for step in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
@@ -168,7 +168,7 @@ class Waits(TorchDispatchMode):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_no_mask_waits_for_the_device(kind, per_channel):
-    masker = maskers.build(Masker(kind, per_channel=per_channel))
+    masker = maskers.build(Masker(kind, per_channel=per_channel, blank=0.0))
     with Waits():
         masker(Noise(0, torch.tensor(5)), 4, 16)
     with FakeTensorMode():  # shapes made of data raise, and so do tensors of another device
@@ -180,3 +180,11 @@ def test_no_mask_waits_for_the_device(kind, per_channel):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="'stripes'"):
         draw("stripes", torch.ones(1), 8)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_share_of_the_images_is_blank(share):
+    given = maskers.build(Masker("orderless", blank=share))(Noise.at(0, 3), 2000, 8)
+    blank = (~given).flatten(1).all(1).float().mean()
+    # Of those drawn with p ~ U(0, 1) a few are blank by chance: 1 in 65 of 64 lone pixels.
+    assert abs(blank - (share + (1 - share) / 65)) < 0.03

@@ -280,7 +280,7 @@ def test_all_layers_are_channels_last(seen, merger, radius, monkeypatch):
     """Also with the norm that a GPU has; a copy to another layout would be silent, and slow."""
     monkeypatch.setattr(ImageNorm, "forward", ImageNorm.spelled_out)
     hypers = {"convnet.input": seen, "merger.kind": merger, "convnet.radius": radius, "convnet.dropout": 0.2}
-    net = model(**hypers, **{"merger.layers": [1, 2, 4]})
+    net = model(**hypers, **{"merger.layers": [1, 2, 4], "convnet.profundity": 6})
     laid_out = []
 
     def look(_, __, y):
