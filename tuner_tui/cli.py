@@ -69,6 +69,14 @@ Gpus = Annotated[
     str | None,
     typer.Option("--gpus", help="auto (all there are), none, or numbers such as 0,1; used in turn."),
 ]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        "--python",
+        help="The interpreter of the trials; default: the search file's `python`, else the .venv beside it or "
+        "above, else the active environment, else tuner's own.",
+    ),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option(
@@ -124,6 +132,7 @@ def sweep(
     parallel: Parallel = None,
     seed: Seed = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the study; a number is added.")] = None,
     headless: Headless = False,
@@ -141,7 +150,7 @@ def sweep(
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
     from .headless import parse_conditions, report_writers, run_headless
-    from .launch import Resources, check_slots, new_study, run_detached
+    from .launch import Resources, new_study, run_detached, settled
     from .search.builtin import find_search
     from .search.file import load_search
     from .sources.journal import JournalSource
@@ -153,8 +162,7 @@ def sweep(
     reports = report_writers(report or [], json, junit, markdown)
     source = find_search(search, Path.cwd())
     loaded = load_search(source, overrides)
-    resources = Resources(gpus or "auto", tracking_uri)
-    check_slots(loaded, resources)
+    resources = settled(loaded, Resources(gpus or "auto", tracking_uri, python))
     folder = new_study(root, loaded, resources, source, name)
     if headless or reports or conditions or not _terminal():
         raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
@@ -171,6 +179,7 @@ def find_lr(
     ] = None,
     seed: Seed = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     json: Json = None,
     no_color: NoColor = False,
@@ -182,15 +191,14 @@ def find_lr(
     are left at their defaults unless --set fixes them.
     """
     from .headless import run_finder
-    from .launch import Resources, check_slots, finder_of, new_study
+    from .launch import Resources, finder_of, new_study, settled
     from .search.builtin import find_search
     from .search.file import load_search
 
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     source = find_search(search, Path.cwd())
     finder = finder_of(load_search(source, overrides), source)
-    resources = Resources(gpus or "auto", tracking_uri)
-    check_slots(finder, resources)
+    resources = settled(finder, Resources(gpus or "auto", tracking_uri, python))
     raise typer.Exit(run_finder(new_study(root, finder, resources, source), json=json, no_color=no_color))
 
 
@@ -200,6 +208,7 @@ def resume(
     trials: Trials = None,
     parallel: Parallel = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     headless: Headless = False,
     report: Reports = None,
@@ -222,7 +231,9 @@ def resume(
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
-    prepare_resume(folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri)
+    prepare_resume(
+        folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri, python=python
+    )
     if headless or reports or conditions or not _terminal():
         raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
     run_detached(folder)
@@ -357,9 +368,10 @@ def check(
     search: Annotated[str | None, typer.Argument(help="A search file or a built-in search.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as for sweep.")] = None,
     draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
+    python: Python = None,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
-    from .launch import check_search_target, first_trials
+    from .launch import check_search_target, first_trials, interpreter_of
     from .search.builtin import find_search
     from .search.file import load_search
     from .study.text import one_line
@@ -367,8 +379,12 @@ def check(
 
     source = find_search(search, Path.cwd())
     loaded = load_search(source, settings or [])
-    check_search_target(loaded)
-    print(f"{source}: {loaded.trials} trials of {loaded.target} over {len(loaded.space)} hyperparameters")
+    interpreter, version = interpreter_of(loaded, python)
+    check_search_target(loaded, interpreter)
+    print(
+        f"{source}: {loaded.trials} trials of {one_line(loaded.runs)} over {len(loaded.space)} hyperparameters"
+    )
+    print(f"  Python {version}: {interpreter.path} ({interpreter.why})")
     for number, drawn in enumerate(first_trials(loaded, min(draw, loaded.trials))):
         params = "  ".join(f"{one_line(name)}={parameter(value)}" for name, value in drawn.items())
         print(f"  trial {number}: {params}")

@@ -59,22 +59,29 @@ def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | Non
     if watched.nan_at is not None:
         return Reason.DIVERGED, diverged(math.nan, watched.nan_at, objective)
     word = watched.last_word or {}
-    returned = word.get("end") == "returned" or (word.get("end") == "exit" and word.get("code") == 0)
     if exited.cause == "out_of_memory":
         return Reason.OUT_OF_MEMORY, "killed: out of memory"
     if exited.cause == "launch":
         return Reason.EXIT, exited.message
-    if returned:
+    if returned(watched):
         return _returned(watched, objective)
     if word.get("end") == "raised":
         return _raised(word)
     if word.get("end") == "exit":
-        return Reason.EXIT, f"left with exit code {word['code']} (sys.exit)"
+        return Reason.EXIT, word.get("message") or f"left with exit code {word['code']} (sys.exit)"
+    if word.get("end") == "stopped":  # not by us, see above
+        return Reason.SIGNAL, "ended at a SIGTERM that tuner did not send (a batch system, or a person)"
     if exited.exit_code is None:
         return Reason.EXIT, "its process vanished without a last word"
     if exited.exit_code < 0:
         return Reason.SIGNAL, f"killed by {signal_name(-exited.exit_code)}"
     return Reason.EXIT, f"left with exit code {exited.exit_code} without a last word (os._exit?)"
+
+
+def returned(watched: Watched) -> bool:
+    """Whether a trial ended by itself and well, as far as its last word says."""
+    word = watched.last_word or {}
+    return word.get("end") == "returned" or (word.get("end") == "exit" and word.get("code") == 0)
 
 
 def _raised(word: Mapping[str, Any]) -> tuple[Reason, str]:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..search.change import changed
+from ..search.command import expand
 from ..search.problems import SearchError
 from ..search.search import SILENT_SECONDS, Search
 from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
 from ..study.folder import StudyFolder
 from ..study.outcomes import Reason
 from ..study.requests import Request
-from ..study.snapshot import Snapshot, fold_all
-from .ending import Watched, diverged, ending, measured
+from ..study.snapshot import Snapshot, Trial, fold_all
+from .breaker import broken
+from .ending import Watched, diverged, ending, measured, returned
 from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
 from .sampler import Sampler
 from .slots import Slot
@@ -103,6 +106,7 @@ class Engine:
         self._on_change = on_change
         self._running: dict[int, _Trial] = {}
         self._next = 0
+        self.broken = ""  # why no more trials can be started; "" while they can
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -161,20 +165,24 @@ class Engine:
             self._start(self._next, free[0])
 
     def _free(self) -> list[Slot]:
-        """Where a trial can start now. Equal slots are as many places; after a change to fewer none may be free."""
+        """Where a trial can start now; after a change to fewer places there may be none."""
         if len(self._running) >= len(self._slots):
             return []
-        free = list(self._slots)
-        for trial in self._running.values():
-            if trial.slot in free:
-                free.remove(trial.slot)
-        return free
+        taken = {trial.slot.number for trial in self._running.values()}
+        return [slot for slot in self._slots if slot.number not in taken]
 
     def _start(self, number: int, slot: Slot) -> None:
         params, seed = self._given(number)
         now = self._clock.monotonic()
         self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now))
         memory = self.search.limits.memory_gb
+        folder = self.folder.trial(number).resolve()
+        filled = {
+            "seed": seed, "out": str(folder / "out"), "device": slot.device, "trial": number, "slot": slot.number,
+            "params_file": str(folder / "params.json"),
+        }  # fmt: skip
+        read, cwd = self.search.read, self.search.folder or "."
+        followed = "".join(expand([read.file], params, filled))
         self._launcher.submit(
             Job(
                 trial=number,
@@ -182,12 +190,16 @@ class Engine:
                 params=params,
                 objective=self.search.objective,
                 seed=seed,
-                folder=str(self.folder.trial(number).resolve()),
+                folder=str(folder),
                 device=slot.device,
                 environment=slot.environment,
                 threads=slot.threads,
                 memory_bytes=None if memory is None else int(memory * 2**30),
                 path=self._path,
+                slot=slot.number,
+                command=expand(self.search.command, params, filled),
+                cwd=cwd,
+                read=asdict(read) | {"file": str(Path(cwd, followed)) if followed else ""},
             )
         )
 
@@ -216,7 +228,7 @@ class Engine:
     def _take(self, news: list[LauncherEvent]) -> None:
         """Turn what the launcher heard into events of the study, and write them in one go."""
         events: list[Event] = []
-        ended: list[int] = []
+        ended: dict[int, bool] = {}  # trial -> whether it ended by itself, as far as its process says
         for item in news:
             trial = self._running.get(item.trial)
             if trial is None or item.trial in ended:
@@ -235,9 +247,19 @@ class Engine:
                         events.append(self._started(trial, Started(item.trial, item.at)))
                     outcome, reason, sentence = ending(trial.watched, item, self.search.objective)
                     events.append(TrialEnded(item.at, item.trial, outcome, reason, sentence, item.exit_code))
-                    ended.append(item.trial)
+                    ended[item.trial] = returned(trial.watched)
         if events:
-            self._write(events, tell=ended)
+            self._write(events, tell=list(ended))
+        for number, by_itself in ended.items():
+            self._judge(self.snapshot.trials[number], by_itself=by_itself)
+
+    def _judge(self, trial: Trial, *, by_itself: bool) -> None:
+        """Stop the study when its trials can't tell anything (breaker.py)."""
+        if self.broken:
+            return
+        self.broken = broken(self.search, self.snapshot.trials, trial, by_itself=by_itself)
+        if self.broken:
+            self.obey(Request("stop_now"))
 
     def _started(self, trial: _Trial, item: Started) -> TrialStarted:
         trial.journaled = True

@@ -17,16 +17,18 @@ import os
 import platform
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..study.processes import STUDY_VARIABLE, kill_survivors, start_ticks
-from .forkserver import ForkServer, ServerDied
+from .forkserver import START, ForkServer, ServerDied
+from .interpreter import OURS, Interpreter, environment_of
 from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started, Target
 from .memory import oom_kills, resident_bytes_by_group
 from .slots import Slot, make_slots, parse_gpus
@@ -69,6 +71,10 @@ class LocalLauncher:
     target: str
     path: Sequence[str] = ()
     isolation: str = "fork"
+    python: Interpreter = OURS
+    gpus_per_trial: int = 1
+    extra: Mapping[str, str] = field(default_factory=dict)  # variables that all trials get
+    program: Callable[[str], str] = str  # what the first word of a command stands for
 
     def __post_init__(self) -> None:
         if self.isolation == "fork" and not can_fork():
@@ -160,7 +166,7 @@ class LocalLauncher:
 
     def slots(self, parallel: int, gpus: str) -> list[Slot]:
         """Slots on this machine: its GPUs in turn, its CPU cores shared out evenly."""
-        slots = make_slots(parallel, parse_gpus(gpus))
+        slots = make_slots(parallel, parse_gpus(gpus), gpus_per_trial=self.gpus_per_trial)
         self._shared = slots[0].environment
         return slots
 
@@ -177,7 +183,7 @@ class LocalLauncher:
                 self._spawn(process, pipe_there, life_there)
             else:
                 process.server = self._running_server()
-                process.server.launch(_message(job), pipe_there, life_there)
+                process.server.launch(self._message(job), pipe_there, life_there)
         except ServerDied:
             self._server_died()  # launches this one again as well
         except (OSError, TypeError, ValueError) as error:  # too long a message, no more descriptors
@@ -188,20 +194,22 @@ class LocalLauncher:
 
     def _running_server(self) -> ForkServer:
         if self._server is None:
-            self._server = ForkServer(self.target, self.path, self._environment(), self.study / "engine.log")
+            self._server = ForkServer(
+                self.python.path, self.target, self.path, self._environment(), self.study / "engine.log"
+            )
             self._selector.register(self._server.socket, selectors.EVENT_READ, ("server", -1))
         return self._server
 
     def _spawn(self, process: _Process, pipe_there: int, life_there: int) -> None:
         with (Path(process.job.folder) / "log.txt").open("ab") as log:
             started = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tuner_tui.engine.fresh", str(pipe_there), str(life_there)],
+                [self.python.path, START, "fresh", str(pipe_there), str(life_there)],
                 pass_fds=[pipe_there, life_there], stdin=subprocess.PIPE, stdout=log, stderr=log,
                 env={**self._environment(), **process.job.environment}, start_new_session=True,
             )  # fmt: skip
         assert started.stdin is not None
         try:
-            started.stdin.write((json.dumps(_message(process.job)) + "\n").encode())
+            started.stdin.write((json.dumps(self._message(process.job)) + "\n").encode())
             started.stdin.close()
         except BrokenPipeError:
             pass  # dead already; its exit status says more
@@ -210,8 +218,9 @@ class LocalLauncher:
 
     def _environment(self) -> dict[str, str]:
         return (
-            dict(os.environ)
+            environment_of(self.python, os.environ)
             | dict(self._shared)
+            | dict(self.extra)
             | {
                 STUDY_VARIABLE: str(self.study.resolve()),
                 "PYTHONUNBUFFERED": "1",
@@ -219,6 +228,15 @@ class LocalLauncher:
                 "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
             }
         )
+
+    def _message(self, job: Job) -> dict[str, Any]:
+        command = [self.program(job.command[0]), *job.command[1:]] if job.command else []
+        return {
+            "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
+            "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
+            "environment": {**job.environment, **_of_its_own(job)}, "path": list(job.path), "slot": job.slot,
+            "command": command, "cwd": job.cwd, "read": dict(job.read),
+        }  # fmt: skip
 
     def _has_process(self, process: _Process, pid: int) -> None:
         process.pid = pid
@@ -358,11 +376,15 @@ def _reap_descendants(yes: bool) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
-def _message(job: Job) -> dict[str, Any]:
+def _of_its_own(job: Job) -> dict[str, str]:
+    """Variables that differ from trial to trial. Two trials of several processes each must not meet on a port:
+    `torchrun` reads PET_MASTER_PORT, what starts its processes itself MASTER_PORT."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     return {
-        "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
-        "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
-        "environment": dict(job.environment), "path": list(job.path),
+        "TUNER_TRIAL": str(job.trial), "TUNER_SLOT": str(job.slot), "TUNER_OUT": str(Path(job.folder) / "out"),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PET_MASTER_PORT": port,
     }  # fmt: skip
 
 

@@ -11,12 +11,13 @@ import platform
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from ..search.builtin import WORKLOADS, is_builtin
 from ..search.problems import nearest
 from ..search.search import Search
 from ..study import cached_fold
@@ -26,7 +27,9 @@ from ..study.folder import StudyFolder, StudyLock
 from ..study.journal import JournalWriter
 from ..study.requests import Request, RequestReader
 from ..study.snapshot import Snapshot, fold_all
+from ..trial.child import FILLED_IN
 from .engine import Engine
+from .interpreter import find_interpreter
 from .launcher import BadTarget, Target
 from .launchers import make_launcher
 from .sampler import make_sampler
@@ -49,6 +52,8 @@ def run_study(
     *,
     path: list[str] | None = None,
     gpus: str = "auto",
+    python: str | None = None,
+    environment: Mapping[str, str] | None = None,
     publisher: Sequence[str] | None = None,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
@@ -57,7 +62,8 @@ def run_study(
     """Run a study until it is done or told to stop; go on where an earlier engine left off.
 
     `search`: None for the one that the journal holds. `path`: where targets are looked up first, by default
-    what `python_path` says. `gpus` is what `--gpus` says. `publisher` is the command that copies the journal
+    what `python_path` says. `gpus` and `python` are what `--gpus` and `--python` say; `environment` are variables
+    for all trials. `publisher` is the command that copies the journal
     to MLflow; it lives as long as its standard input is open. Raises StudyBusy when another engine has the
     study, NewerFormat when a newer version wrote its journal, BadTarget when the target can't be run (the
     study is then closed as failed).
@@ -76,7 +82,8 @@ def run_study(
         snapshot = fold_all(before, [opened])
         on_change(snapshot)
         copy = _Publisher(publisher, folder)
-        launcher = make_launcher(folder.path, search, path)
+        interpreter = find_interpreter(search, python, builtin=is_builtin(search))
+        launcher = make_launcher(folder.path, search, path, interpreter, environment)
 
         def asked() -> list[Request]:
             copy.tend()
@@ -96,6 +103,8 @@ def run_study(
             with signals.caught():
                 snapshot = engine.run()
                 launcher.close()
+                if engine.broken:
+                    raise BadTarget(engine.broken)
                 summarise(folder, snapshot)
                 why = "stopped" if snapshot.counts.waiting else "completed"
                 journal.append([closed := StudyClosed(time.time(), why)])
@@ -129,7 +138,7 @@ def check_target(search: Search, target: Target) -> None:
             problems.append(f"{search.target} takes no {name!r}{remedy}")
     conditional = {h.name for h in search.space if h.when}
     for name in target.required:
-        if name in ("seed", "device", "out"):
+        if name in FILLED_IN:
             continue
         if name not in given:
             problems.append(f"{search.target} needs {name!r}: add it to [space] or [fixed]")
@@ -253,8 +262,6 @@ def python_path(search: Search) -> list[str]:
 
     A built-in search belongs to the installed packages: a user's own `models/` must not get in its way.
     """
-    installed = Path(__file__).resolve().parents[2]
-    folder = Path(search.folder)
-    if folder in (installed / "models" / "searches", installed / "meta" / "searches"):
-        return [str(installed)]
+    if is_builtin(search):
+        return [str(WORKLOADS)]
     return list(dict.fromkeys([search.folder or ".", str(Path.cwd())]))

@@ -241,7 +241,7 @@ def _study_tags(event: StudyOpened) -> dict[str, str]:
         "tuner.seed": str(event.search.seed),
         "tuner.host": event.host,
         "tuner.sampler": event.search.sampler,
-        "tuner.target": event.search.target,
+        "tuner.target": event.search.runs,
         "tuner.state": "running",
         "mlflow.note.content": "running",
     }
