@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ..search.builtin import is_builtin
 from ..search.search import Search
 from .interpreter import OURS, Interpreter, check_command, environment_of, program_of
 from .launcher import Launcher
@@ -39,9 +40,12 @@ def _local(
     return LocalLauncher(
         study, search.target, path, isolation=search.isolation, python=OURS if search.command else python,
         gpus_per_trial=search.gpus_per_trial, extra=environment, program=partial(program_of, interpreter=python),
+        missing=_MODELS if is_builtin(search) else _ELSEWHERE.format(python),
     )  # fmt: skip
 
 
+_MODELS = "; the built-in searches need: pip install 'tuner-tui[models]'"
+_ELSEWHERE = "; trials run in {0.path}, {0.why}: install it there, or name another interpreter with --python"
 _Factory = Callable[[Path, Search, Sequence[str], Interpreter, Mapping[str, str]], Launcher]
 # By the values of `isolation` in a search file.
 LAUNCHERS: dict[str, _Factory] = {

@@ -75,6 +75,7 @@ class LocalLauncher:
     gpus_per_trial: int = 1
     extra: Mapping[str, str] = field(default_factory=dict)  # variables that all trials get
     program: Callable[[str], str] = str  # what the first word of a command stands for
+    missing: str = ""  # what to do when a module is missing
 
     def __post_init__(self) -> None:
         if self.isolation == "fork" and not can_fork():
@@ -157,7 +158,8 @@ class LocalLauncher:
             self._close_server()
             raise BadTarget(f"importing {self.target!r} ended its process ({death})") from None
         if "error" in described:
-            raise BadTarget(f"{self.target!r} can't be imported: {described['error']}")
+            remedy = self.missing if described["error"].startswith("ModuleNotFoundError") else ""
+            raise BadTarget(f"{self.target!r} can't be imported: {described['error']}{remedy}")
         if self.isolation == "spawn":
             self._close_server()
         return Target(
