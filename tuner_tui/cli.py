@@ -391,6 +391,43 @@ def check(
 
 
 @app.command()
+def init(
+    what: Annotated[str, typer.Argument(metavar="SCRIPT", help="train.py, or a function: module:function.")],
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")] = Path("tuner.toml"),
+    run: Annotated[
+        bool | None,
+        typer.Option("--run/--no-run", help="Run the script for a short time to see how it prints its loss."),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long that run may take.")] = 20.0,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    python: Python = None,
+) -> None:
+    """Write a search file for your own code, to edit: its options or parameters, with ranges around the defaults.
+
+    \b
+      tuner init train.py              reads the script's options; asks before it runs it
+      tuner init train:train           reads the function's parameters
+
+    A script is asked for its options by argparse or `--help`, in its own environment. A short run with its defaults
+    shows how it prints its loss; the pattern for that goes into the file.
+    """
+    from .drafting import a_draft
+    from .launch import BadInput
+
+    if to.exists() and not force:
+        raise BadInput(f"{to} is there already; give another name with --to, or --force")
+    ask = (
+        (lambda question: typer.confirm(question, default=True, err=True))
+        if _terminal()
+        else (lambda _: False)
+    )
+    wants = ask if run is None else (lambda _: bool(run))
+    text = a_draft(what, to, python, seconds, wants, lambda note: print(note, file=sys.stderr))
+    to.write_text(text, encoding="utf-8")
+    print(f"{to}: written; edit its ranges, then `tuner check {to}`")
+
+
+@app.command()
 def stop(
     study: StudyName = None,
     now: Annotated[bool, typer.Option("--now", help="Stop the running trials too.")] = False,

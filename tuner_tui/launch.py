@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engine.launcher import BadTarget, Launcher
+from .engine.launcher import BadTarget, Launcher, Target
 from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search, is_builtin
 from .search.file import load_search
@@ -187,6 +187,12 @@ def check_search_target(search: Search, interpreter: Interpreter) -> None:
     _check_target(search, interpreter)
     if search.finder:  # `--set` may give what it lacks
         _check_target(finder_search(search), interpreter, required=False)
+
+
+def describe_target(search: Search, interpreter: Interpreter) -> Target:
+    """What a search's target takes, whatever the search gives it. Raises BadTarget when it can't be imported."""
+    with _a_launcher(search, interpreter) as launcher:
+        return launcher.describe()
 
 
 def _check_target(search: Search, interpreter: Interpreter, *, required: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The wheel, built and put into an environment of its own: it hides nothing of the user's and finds what it brings."""
+"""The wheel, built and put into an environment of its own: it hides nothing of the user's, finds its own."""
 
 from __future__ import annotations
 

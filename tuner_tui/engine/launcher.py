@@ -79,6 +79,9 @@ class Target:
     required: tuple[str, ...] = ()  # of these, the ones without a default
     takes_any: bool = False  # it takes **anything
     yields: bool = True  # it can measure while it trains; a plain function is silent until it returns
+    defaults: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of its parameters, where they are plain values
 
 
 class Launcher(Protocol):

@@ -163,7 +163,11 @@ class LocalLauncher:
         if self.isolation == "spawn":
             self._close_server()
         return Target(
-            tuple(described["names"]), tuple(described["required"]), described["any"], described["yields"]
+            tuple(described["names"]),
+            tuple(described["required"]),
+            described["any"],
+            described["yields"],
+            described["defaults"],
         )
 
     def slots(self, parallel: int, gpus: str) -> list[Slot]:

@@ -51,14 +51,14 @@ def value_file(value: Any) -> str:
 
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
     """What a search must know of a target: {"names": [...], "required": [...], "any": takes **anything,
-    "yields": it is a generator function, so it can measure while it trains}.
+    "yields": it is a generator function, so it can measure while it trains, "defaults": those that are plain values}.
 
     A function with `**hypers` may say which ones it takes: `train.hypers = ("lr", "convnet.depth")`.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return {"names": [], "required": [], "any": True, "yields": yields(function)}
+        return {"names": [], "required": [], "any": True, "yields": yields(function), "defaults": {}}
     by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     declared = [str(name) for name in getattr(function, "hypers", ())]
     return {
@@ -66,6 +66,7 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         "required": [p.name for p in by_name if p.default is p.empty],
         "any": not declared and any(p.kind is p.VAR_KEYWORD for p in parameters),
         "yields": yields(function),
+        "defaults": {p.name: p.default for p in by_name if isinstance(p.default, (bool, int, float, str))},
     }
 
 

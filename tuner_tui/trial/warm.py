@@ -46,7 +46,7 @@ def _introduce(first: dict[str, Any]) -> dict[str, Any]:
     """Import the target; say {"target": …} and what it takes, or why it can't be imported."""
     sys.path[:0] = first["path"]
     if not first["target"]:  # trials that run a command: nothing to import
-        return {"target": "", "names": [], "required": [], "any": True, "yields": False}
+        return {"target": "", "names": [], "required": [], "any": True, "yields": False, "defaults": {}}
     try:
         return {"target": first["target"], **child.describe(child.resolve(first["target"]))}
     except BaseException as error:  # SystemExit too: a script without a main guard
