@@ -174,7 +174,19 @@ def raw(search: Search) -> dict[str, Any]:
     top = {
         key: value
         for key, value in vars(search).items()
-        if key not in ("space", "fixed", "limits", "folder", "kind", "rate", "command", "read", "target")
+        if key
+        not in (
+            "space",
+            "fixed",
+            "limits",
+            "folder",
+            "kind",
+            "rate",
+            "command",
+            "read",
+            "target",
+            "suggested",
+        )
     }
     if search.command:
         read = {"pattern": list(search.read.patterns), "file": search.read.file, "step": search.read.step}

@@ -87,6 +87,10 @@ def returned(watched: Watched) -> bool:
 def _raised(word: Mapping[str, Any]) -> tuple[Reason, str]:
     where = f" ({word['where']})" if word.get("where") else ""
     sentence = f"{word['type']}: {word['message']}{where}" if word["message"] else f"{word['type']}{where}"
+    if word.get("pruned"):
+        return Reason.PRUNED, f"pruned by itself: {word['message']}" if word[
+            "message"
+        ] else "pruned by itself"
     if word.get("diverged"):
         return Reason.DIVERGED, word["message"] or sentence
     return (Reason.OUT_OF_MEMORY if word.get("memory") else Reason.EXCEPTION), sentence

@@ -19,6 +19,7 @@ from ..search.change import changed
 from ..search.command import expand
 from ..search.problems import SearchError
 from ..search.search import SILENT_SECONDS, Search
+from ..search.space import Hyperparameter, Space, distribution_from_json
 from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
 from ..study.folder import StudyFolder
 from ..study.outcomes import Reason
@@ -238,6 +239,8 @@ class Engine:
                     events.append(self._started(trial, item))
                 case Said(message=message) if "values" in message:
                     events.append(self._measured(trial, item))
+                case Said(message=message) if "suggested" in message:
+                    events += self._suggested(trial, item)
                 case Said(message=message):
                     trial.watched.last_word = message
                     # It has said its last word; what is left is a normal exit, which may hang.
@@ -270,6 +273,23 @@ class Engine:
             device=trial.slot.label, pid=item.pid, process_started=item.process_started,
             host=item.host,
         )  # fmt: skip
+
+    def _suggested(self, trial: _Trial, item: Said) -> list[Event]:
+        """A hyperparameter that the search did not declare became known: the trial has it, and the space too."""
+        name, value = item.message["suggested"], item.message["value"]
+        trial.params = {**trial.params, name: value}
+        events: list[Event] = [
+            TrialStarted(at=self._clock.wall(), trial=item.trial, params=trial.params, seed=trial.seed)
+        ]
+        if name not in self.search.space.names:
+            known = Hyperparameter(name, distribution_from_json(item.message["distribution"]))
+            self.search = replace(
+                self.search,
+                space=Space((*self.search.space, known)),
+                suggested=(*self.search.suggested, name),
+            )
+            events.append(StudyChanged(self._clock.wall(), search=self.search))
+        return events
 
     def _measured(self, trial: _Trial, item: Said) -> TrialMeasured:
         values = {name: decode_number(v) for name, v in item.message["values"].items()}

@@ -164,7 +164,8 @@ def _function(raw: dict[str, Any], key: str, findings: Findings) -> str:
     value = raw[key]
     remedy = 'write "module:function"'
     if isinstance(value, str):
-        module, colon, function = value.partition(":")
+        bare = value.removeprefix("optuna:") if value.count(":") == 2 else value
+        module, colon, function = bare.partition(":")
         parts = [*module.split("."), function]
         is_name = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
         if colon and is_name and not module.endswith(".py"):

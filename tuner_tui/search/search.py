@@ -65,6 +65,9 @@ class Search:
     read: Read = JSON_LINES  # where the measurements of the command come from
     python: str = ""  # the interpreter of the trials, as the file has it; "": see engine/interpreter.py
     gpus_per_trial: int = 1
+    suggested: tuple[
+        str, ...
+    ] = ()  # hyperparameters that became known while trials ran; these draw them themselves
     kind: str = SWEEP  # or RATE_FINDER
     rate: str = ""  # of a rate finder: what the search it was made from calls the learning rate
 
@@ -72,6 +75,11 @@ class Search:
     def sign(self) -> int:
         """+1 when smaller is better, -1 when larger is."""
         return 1 if self.direction == "minimize" else -1
+
+    @property
+    def drawn(self) -> Space:
+        """The part of the space that the tuner draws from."""
+        return Space(tuple(h for h in self.space if h.name not in self.suggested))
 
     @property
     def runs(self) -> str:
@@ -82,6 +90,7 @@ class Search:
         """The search as values that JSON can hold; `from_json` reads it back."""
         record = {key: value for key, value in vars(self).items() if key not in ("space", "limits", "fixed")}
         record["command"] = list(self.command)
+        record["suggested"] = list(self.suggested)
         record["read"] = asdict(self.read)
         record["fixed"] = dict(self.fixed)
         record["limits"] = asdict(self.limits)
@@ -107,6 +116,7 @@ class Search:
         values["limits"] = Limits(**{k: v for k, v in values.get("limits", {}).items() if k in limits})
         values["space"] = space_from_json(values.get("space", []))
         values["command"] = tuple(values.get("command", ()))
+        values["suggested"] = tuple(values.get("suggested", ()))
         read = values.get("read", {})
         values["read"] = Read(tuple(read.get("patterns", ())), read.get("file", ""), read.get("step", "step"))
         return replace(UNKNOWN, **values)
@@ -149,5 +159,5 @@ LIMIT_KEYS = tuple(f.name for f in fields(Limits))
 SCALAR_KEYS = tuple(
     f.name
     for f in fields(Search)
-    if f.name not in ("space", "fixed", "limits", "read", "folder", "kind", "rate")
+    if f.name not in ("space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested")
 )

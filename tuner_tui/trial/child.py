@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .optuna_trial import PREFIX, SuggestedTrial, objective_of
 from .pipe import Pipe
 
 # Parameters the tuner supplies when the signature has them.
@@ -32,7 +33,10 @@ class Stop(BaseException):
 
 
 def resolve(target: str) -> Callable[..., Any]:
-    """The function named "module:function". Raises ImportError or AttributeError with a sentence."""
+    """The function named "module:function", or "optuna:module:objective". Raises ImportError, AttributeError or
+    TypeError with a sentence."""
+    if target.startswith(PREFIX):
+        return objective_of(resolve(target[len(PREFIX) :]))
     module_name, _, function_name = target.partition(":")
     value: Any = importlib.import_module(module_name)
     for part in function_name.split("."):
@@ -111,6 +115,15 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     try:
         _seed_everything(job["seed"])
         function = resolve(job["target"])
+        if job["target"].startswith(PREFIX):
+            result = function(SuggestedTrial(job, pipe, stop.is_set))
+            if isinstance(result, (tuple, list)):
+                raise TypeError(f"the objective returned {len(result)} values; a study minimises one")
+            if stop.is_set():
+                raise Stop
+            pipe.measure(result, job["objective"])
+            pipe.send({"end": "returned"})
+            return 0
         arguments = _arguments(function, job, report)
         interruptible = not yields(function) and "report" not in arguments
         result = function(**arguments)
@@ -242,6 +255,7 @@ def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
     where = f"{Path(last.filename).name}:{last.lineno}" if last else ""
     return {
         "end": "raised", "type": name, "message": message, "where": where, "memory": memory,
+        "pruned": name == "TrialPruned",
         "diverged": name == "Diverged",  # the target's own word for it: a class of its own, or of a library
     }  # fmt: skip
 

@@ -19,6 +19,7 @@ import traceback
 from typing import Any
 
 from . import child, lifeline
+from .optuna_trial import PREFIX
 
 _MESSAGE_BYTES = 1 << 20  # a job's parameters as JSON; far above any real search
 
@@ -48,13 +49,20 @@ def _introduce(first: dict[str, Any]) -> dict[str, Any]:
     if not first["target"]:  # trials that run a command: nothing to import
         return {"target": "", "names": [], "required": [], "any": True, "yields": False, "defaults": {}}
     try:
-        return {"target": first["target"], **child.describe(child.resolve(first["target"]))}
+        return {"target": first["target"], **_described(first["target"])}
     except BaseException as error:  # SystemExit too: a script without a main guard
         traceback.print_exc()
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
         ours = frames[-1] if frames and frames[-1].filename != child.__file__ else None
         where = f" ({ours.filename}:{ours.lineno})" if ours else ""
         return {"target": first["target"], "error": f"{type(error).__name__}: {error}{where}"}
+
+
+def _described(target: str) -> dict[str, Any]:
+    function = child.resolve(target)
+    if target.startswith(PREFIX):  # it takes one trial, which suggests whatever it asks for
+        return {"names": [], "required": [], "any": True, "yields": False, "defaults": {}}
+    return child.describe(function)
 
 
 def _obey(message: dict[str, Any], fds: list[int], control: socket.socket) -> dict[str, Any]:
