@@ -1,6 +1,7 @@
 """The commands. Each imports what it needs when it runs, so that `tuner --help` answers at once.
 
-Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 130 interrupted.
+Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 4 not recorded,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -345,6 +346,7 @@ def list_(
     from .launch import BadInput
     from .sources import is_address, schemes, studies_at
     from .sources.source import SourceError
+    from .study.text import one_line
     from .view.words import best_words, count_words
 
     if address is not None and not is_address(address):
@@ -361,6 +363,8 @@ def list_(
             f"{source.name:<28} {source.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
             f"{f'best {best_words(best)}' if best else 'no best yet'}"
         )
+        if trouble := source.extent().trouble:
+            print(f"{'':<28} {one_line(trouble)}")
 
 
 @app.command()
@@ -583,7 +587,11 @@ def main() -> None:
         from .launch import REFUSALS
         from .report.exit_codes import BAD_INPUT
 
-        if not isinstance(error, REFUSALS):
+        # An OSError with a file's name is about a place that the person chose: no room, no permission, no folder.
+        named = isinstance(error, OSError) and error.filename is not None
+        if named and not isinstance(error, REFUSALS):
+            error = ValueError(f"{error.filename}: {error.strerror}; see to its room and permissions")  # type: ignore[union-attr]
+        elif not isinstance(error, REFUSALS):
             raise
         from .study.text import printable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from .analysis.filter import FilterError, Names, parse
 from .analysis.rate import RateCurve, rate_curve
 from .launch import BadInput, run_here
-from .report.exit_codes import exit_code
+from .report.exit_codes import NOT_RECORDED, exit_code
 from .report.fail_if import Condition, parse_condition
 from .report.formats import Writer, writer_for
 from .report.output import wants_color
@@ -71,6 +71,9 @@ def run_headless(
     verdicts = [condition.holds(snapshot) for condition in conditions]
     for verdict in verdicts:
         print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
+    if ran.unwritten:
+        print(f"not recorded: {ran.unwritten}", file=sys.stderr)
+        return NOT_RECORDED
     if ran.interrupted and snapshot.counts.waiting:
         print(f"interrupted; `tuner resume {folder.name}` goes on")
     return exit_code(snapshot, verdicts, ran.interrupted)

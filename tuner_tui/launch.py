@@ -235,7 +235,7 @@ def run_here(
         gpus=resources.gpus,
         python=resources.python,
         environment={"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)},
-        publisher=publisher_command(folder, resources.tracking_uri),
+        publisher=publisher_command(folder),
         on_change=on_change,
         note=note,
         summarise=write_summary,
@@ -282,11 +282,9 @@ def resume(source: Source) -> None:
     run_detached(folder)
 
 
-def publisher_command(folder: StudyFolder, tracking_uri: str | None) -> list[str]:
-    """The command that copies the study to MLflow while its standard input is open."""
-    uri = store_uri(folder, tracking_uri)
-    module = "tuner_tui.record.publisher"
-    return [sys.executable, "-m", module, str(folder.path), "--tracking-uri", uri, "--follow"]
+def publisher_command(folder: StudyFolder) -> list[str]:
+    """The command that copies the study to where MLFLOW_TRACKING_URI says while its standard input is open."""
+    return [sys.executable, "-m", "tuner_tui.record.publisher", str(folder.path), "--follow"]
 
 
 def store_uri(folder: StudyFolder, tracking_uri: str | None) -> str:

@@ -19,8 +19,8 @@ from ..search.change import changed
 from ..search.command import expand
 from ..search.problems import SearchError
 from ..search.search import SILENT_SECONDS, Search
-from ..search.space import Hyperparameter, Space, distribution_from_json
-from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
+from ..search.space import Hyperparameter, Space
+from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted
 from ..study.folder import StudyFolder
 from ..study.outcomes import Reason
 from ..study.requests import Request
@@ -28,6 +28,7 @@ from ..study.snapshot import Snapshot, Trial, fold_all
 from .breaker import broken
 from .ending import Watched, diverged, ending, measured, returned
 from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
+from .messages import Measurement, Suggestion, last_word, measurement, suggestion
 from .sampler import Sampler
 from .slots import Slot
 
@@ -87,6 +88,7 @@ class Engine:
         yields: bool = True,
         clock: Clock | None = None,
         requests: Callable[[], list[Request]] = list,
+        held_up: Callable[[], str] = str,
         on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     ) -> None:
         self.search = search
@@ -104,6 +106,7 @@ class Engine:
         self._silent_seconds = usual if search.limits.silent_seconds is None else search.limits.silent_seconds
         self._clock = clock or SystemClock()
         self._requests = requests
+        self._held_up = held_up  # why no trial may start now, such as a full disk; "" when all is well
         self._on_change = on_change
         self._running: dict[int, _Trial] = {}
         self._next = 0
@@ -117,9 +120,11 @@ class Engine:
             self._on_change(self.snapshot)
             for request in self._requests():
                 self.obey(request)
-            self._fill_slots()
+            held_up = self._held_up()
+            if not held_up:
+                self._fill_slots()
             if not self._running:
-                if not self.snapshot.paused or self.snapshot.stopping:
+                if self.snapshot.stopping or not (self.snapshot.paused or held_up):
                     return self.snapshot
                 time.sleep(TICK_S)
                 continue
@@ -237,14 +242,15 @@ class Engine:
             match item:
                 case Started():
                     events.append(self._started(trial, item))
-                case Said(message=message) if "values" in message:
-                    events.append(self._measured(trial, item))
-                case Said(message=message) if "suggested" in message:
-                    events += self._suggested(trial, item)
                 case Said(message=message):
-                    trial.watched.last_word = message
-                    # It has said its last word; what is left is a normal exit, which may hang.
-                    self._kill_later(trial.watched)
+                    if found := measurement(message):
+                        events.append(self._measured(trial, item.trial, found))
+                    elif drawn := suggestion(message):
+                        events += self._suggested(trial, item.trial, drawn)
+                    elif word := last_word(message):
+                        trial.watched.last_word = word
+                        # It has said its last word; what is left is a normal exit, which may hang.
+                        self._kill_later(trial.watched)
                 case Exited():
                     if not trial.journaled:
                         events.append(self._started(trial, Started(item.trial, item.at)))
@@ -274,33 +280,29 @@ class Engine:
             host=item.host,
         )  # fmt: skip
 
-    def _suggested(self, trial: _Trial, item: Said) -> list[Event]:
+    def _suggested(self, trial: _Trial, number: int, drawn: Suggestion) -> list[Event]:
         """A hyperparameter that the search did not declare became known: the trial has it, and the space too."""
-        name, value = item.message["suggested"], item.message["value"]
-        trial.params = {**trial.params, name: value}
+        trial.params = {**trial.params, drawn.name: drawn.value}
         events: list[Event] = [
-            TrialStarted(at=self._clock.wall(), trial=item.trial, params=trial.params, seed=trial.seed)
+            TrialStarted(at=self._clock.wall(), trial=number, params=trial.params, seed=trial.seed)
         ]
-        if name not in self.search.space.names:
-            known = Hyperparameter(name, distribution_from_json(item.message["distribution"]))
+        if drawn.name not in self.search.space.names:
+            known = Hyperparameter(drawn.name, drawn.distribution)
             self.search = replace(
-                self.search,
-                space=Space((*self.search.space, known)),
-                suggested=(*self.search.suggested, name),
-            )
+                self.search, space=Space((*self.search.space, known)),
+                suggested=(*self.search.suggested, drawn.name),
+            )  # fmt: skip
             events.append(StudyChanged(self._clock.wall(), search=self.search))
         return events
 
-    def _measured(self, trial: _Trial, item: Said) -> TrialMeasured:
-        values = {name: decode_number(v) for name, v in item.message["values"].items()}
-        step = item.message["step"]
-        measured(trial.watched, step, values, self.search.objective, self._clock.monotonic())
-        loss = values.get(self.search.objective)
+    def _measured(self, trial: _Trial, number: int, found: Measurement) -> TrialMeasured:
+        measured(trial.watched, found.step, found.values, self.search.objective, self._clock.monotonic())
+        loss = found.values.get(self.search.objective)
         # nan never comes back, so the trial's time is better given to another. inf sometimes does (an
         # overflow in the first steps): it counts as divergence only where the trial ends with it.
         if loss is not None and loss != loss:
-            self._end(item.trial, Reason.DIVERGED, diverged(loss, step, self.search.objective))
-        return TrialMeasured(at=item.message["at"], trial=item.trial, step=step, values=values)
+            self._end(number, Reason.DIVERGED, diverged(loss, found.step, self.search.objective))
+        return TrialMeasured(at=found.at, trial=number, step=found.step, values=found.values)
 
     def _write(self, events: list[Event], tell: list[int] | None = None) -> None:
         self._journal.append(events)

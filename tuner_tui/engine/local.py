@@ -26,12 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..study.processes import STUDY_VARIABLE, kill_survivors, start_ticks
+from ..study.processes import STUDY_VARIABLE, children, kill_adopted, kill_survivors, start_ticks
 from .forkserver import START, ForkServer, ServerDied
 from .interpreter import OURS, Interpreter, environment_of
 from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started, Target
 from .memory import oom_kills, resident_bytes_by_group
-from .slots import Slot, make_slots, parse_gpus
+from .slots import Slot, make_slots, parse_gpus, raise_descriptor_limit
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
@@ -87,6 +87,7 @@ class LocalLauncher:
         self._groups: set[int] = set()  # of ended trials, whose last members are not reaped yet
         self._server: ForkServer | None = None
         self._memory_checked_at = 0.0
+        self._before = children(os.getpid())
         _reap_descendants(True)
 
     # -- the seam --------------------------------------------------------------------------------------------
@@ -94,8 +95,12 @@ class LocalLauncher:
     def submit(self, job: Job) -> None:
         """Start a trial; what it does comes back through `events`."""
         folder = Path(job.folder)
-        (folder / "out").mkdir(parents=True, exist_ok=True)
-        (folder / "log.txt").touch()
+        try:
+            (folder / "out").mkdir(parents=True, exist_ok=True)
+            (folder / "log.txt").touch()
+        except OSError as error:
+            self._refuse(job, f"its folder can't be made: {error}")
+            return
         self._launch(job, tries=1)
 
     def events(self, timeout: float) -> list[LauncherEvent]:
@@ -144,6 +149,8 @@ class LocalLauncher:
             self.events(0.05)
         self._close_server()
         kill_survivors(self.study)  # what left its group to outlive its trial
+        while kill_adopted(self._before):  # ... and cleaned its environment; its own children come to us next
+            time.sleep(0.01)
         self._reap_groups()
         self._selector.close()
         _reap_descendants(False)
@@ -172,6 +179,7 @@ class LocalLauncher:
 
     def slots(self, parallel: int, gpus: str) -> list[Slot]:
         """Slots on this machine: its GPUs in turn, its CPU cores shared out evenly."""
+        raise_descriptor_limit(parallel)
         slots = make_slots(parallel, parse_gpus(gpus), gpus_per_trial=self.gpus_per_trial)
         self._shared = slots[0].environment
         return slots
@@ -179,8 +187,11 @@ class LocalLauncher:
     # -- starting --------------------------------------------------------------------------------------------
 
     def _launch(self, job: Job, tries: int) -> None:
-        pipe, pipe_there = os.pipe()
-        life_there, life = os.pipe()
+        try:
+            pipe, pipe_there, life_there, life = _pipes()
+        except OSError as error:  # no more descriptors
+            self._refuse(job, f"could not start a process: {error}")
+            return
         os.set_blocking(pipe, False)
         process = _Process(job, pipe, life, oom_kills(), tries)
         self._processes[job.trial] = process
@@ -362,9 +373,13 @@ class LocalLauncher:
             except ChildProcessError:
                 self._groups.discard(group)
 
+    def _refuse(self, job: Job, message: str) -> None:
+        """Report a trial that has not even been submitted as ended."""
+        self._news.append(Exited(job.trial, time.time(), None, "launch", message))
+
     def _fail(self, process: _Process, message: str) -> None:
         self._forget(process)
-        self._news.append(Exited(process.job.trial, time.time(), None, "launch", message))
+        self._refuse(process.job, message)
 
     def _forget(self, process: _Process) -> None:
         self._processes.pop(process.job.trial, None)
@@ -380,6 +395,17 @@ def _reap_descendants(yes: bool) -> None:
     """Whether orphaned descendants become this process's children."""
     if can_fork():
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
+def _pipes() -> tuple[int, int, int, int]:
+    """Two pipes, both ends of each. Raises OSError with none of them left open."""
+    first = os.pipe()
+    try:
+        return (*first, *os.pipe())
+    except OSError:
+        os.close(first[0])
+        os.close(first[1])
+        raise
 
 
 def _of_its_own(job: Job) -> dict[str, str]:

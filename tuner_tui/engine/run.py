@@ -25,11 +25,13 @@ from ..study.bury import bury
 from ..study.events import StudyClosed, StudyOpened
 from ..study.folder import StudyFolder, StudyLock
 from ..study.journal import JournalWriter
+from ..study.processes import SPARED_VARIABLE
 from ..study.requests import Request, RequestReader
 from ..study.snapshot import Snapshot, fold_all
 from ..trial.child import FILLED_IN
 from .engine import Engine
 from .interpreter import find_interpreter
+from .kept import KeptJournal
 from .launcher import BadTarget, Target
 from .launchers import make_launcher
 from .sampler import make_sampler
@@ -44,6 +46,7 @@ class Ran:
 
     snapshot: Snapshot
     interrupted: bool  # by Ctrl-C or a signal
+    unwritten: str = ""  # what is not on disk, and why, as a sentence; "" when everything is
 
 
 def run_study(
@@ -63,7 +66,7 @@ def run_study(
 
     `search`: None for the one that the journal holds. `path`: where targets are looked up first, by default
     what `python_path` says. `gpus` and `python` are what `--gpus` and `--python` say; `environment` are variables
-    for all trials. `publisher` is the command that copies the journal
+    for all trials and the publisher. `publisher` is the command that copies the journal
     to MLflow; it lives as long as its standard input is open. Raises StudyBusy when another engine has the
     study, NewerFormat when a newer version wrote its journal, BadTarget when the target can't be run (the
     study is then closed as failed).
@@ -77,17 +80,21 @@ def run_study(
         path = path or python_path(search)
         opened = _opened(folder, search, resumed=before.opened_at is not None)
         requests = RequestReader(folder.requests)
-        journal = JournalWriter(folder.journal)
+        journal = KeptJournal(JournalWriter(folder.journal), lock, note)
         journal.append([opened])
         snapshot = fold_all(before, [opened])
         on_change(snapshot)
-        copy = _Publisher(publisher, folder)
+        copy = _Publisher(publisher, folder, environment or {})
         interpreter = find_interpreter(search, python, builtin=is_builtin(search))
         launcher = make_launcher(folder.path, search, path, interpreter, environment)
 
         def asked() -> list[Request]:
             copy.tend()
-            return signals.take() + requests.read()
+            return signals.take() + requests.read() + ([Request("stop_now")] if journal.lost else [])
+
+        def held_up() -> str:
+            journal.flush()
+            return journal.trouble or journal.lost
 
         try:
             target = launcher.describe()
@@ -97,7 +104,7 @@ def run_study(
                 sampler=make_sampler(search, past=snapshot.trials.values()),
                 new_sampler=lambda changed: make_sampler(changed, past=engine.snapshot.trials.values()),
                 journal=journal, slots=lambda parallel: launcher.slots(parallel, gpus), path=path,
-                yields=target.yields, requests=asked,
+                yields=target.yields, requests=asked, held_up=held_up,
                 on_change=on_change,
             )  # fmt: skip
             with signals.caught():
@@ -105,11 +112,12 @@ def run_study(
                 launcher.close()
                 if engine.broken:
                     raise BadTarget(engine.broken)
-                summarise(folder, snapshot)
+                if not journal.lost:
+                    _without_room(lambda: summarise(folder, snapshot), note)
                 why = "stopped" if snapshot.counts.waiting else "completed"
                 journal.append([closed := StudyClosed(time.time(), why)])
                 snapshot = fold_all(snapshot, [closed])
-                cached_fold.save(folder, snapshot)
+                _without_room(lambda: cached_fold.save(folder, snapshot), note)
                 on_change(snapshot)
         except BadTarget as error:
             journal.append([StudyClosed(time.time(), "failed", str(error))])
@@ -119,12 +127,20 @@ def run_study(
             signals.count += 1
         finally:
             launcher.close()
-            journal.close()
+            unwritten = journal.close()
             lock.release()
             copy.finish(note)
-        return Ran(snapshot, interrupted=signals.count > 0)
+        return Ran(snapshot, signals.count > 0, ". ".join(filter(None, [journal.lost, unwritten])))
     finally:
         lock.release()
+
+
+def _without_room(write: Callable[[], object], note: Callable[[str], None]) -> None:
+    """Write what can be written again from the journal; a full disk costs no more than it."""
+    try:
+        write()
+    except OSError as error:
+        note(f"not written: {error}")
 
 
 def check_target(search: Search, target: Target) -> None:
@@ -188,8 +204,11 @@ def _caught_signals() -> list[int]:
 class _Publisher:
     """The process that copies the journal to MLflow, kept alive while the study runs."""
 
-    def __init__(self, command: Sequence[str] | None, folder: StudyFolder) -> None:
+    def __init__(
+        self, command: Sequence[str] | None, folder: StudyFolder, environment: Mapping[str, str]
+    ) -> None:
         self._command = command
+        self._environment = {**os.environ, **environment, SPARED_VARIABLE: "1"}
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -205,7 +224,12 @@ class _Publisher:
         self._started = now
         with (self._folder.path / "publisher.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
             )
 
     def finish(self, note: Callable[[str], None]) -> None:

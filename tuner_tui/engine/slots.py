@@ -19,6 +19,10 @@ class Slot:
     number: int = 0  # what the target is told as `slot`: below the number of trials at once
 
 
+_FILES_OF_AN_ENGINE = 40  # journal, lock, logs, sockets, libraries: 25 counted, and some air
+_FILES_OF_A_TRIAL = 5  # a pidfd and two pipes, both of whose ends are open for a moment
+_MANY_FILES = 65536  # more than any sweep needs; some systems allow 2**30, for which select() makes tables
+
 # What libraries read to learn how many threads they may start: BLAS, OpenMP, joblib's processes, Rust's and Polars'
 # pools, TensorFlow.
 _THREAD_LIMITS = (
@@ -60,6 +64,28 @@ def make_slots(
 
 def _listed(gpus: Sequence[int]) -> str:
     return ",".join(map(str, gpus))
+
+
+def raise_descriptor_limit(parallel: int) -> None:
+    """Let this process open as many files as the system allows. Raises ValueError where that is not enough."""
+    try:
+        import resource
+    except ImportError:  # no such limits on this system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        wanted = hard if hard != resource.RLIM_INFINITY else max(soft, _MANY_FILES)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, _MANY_FILES), hard))
+            soft = min(wanted, _MANY_FILES)
+        except (OSError, ValueError):
+            pass
+    needed = _FILES_OF_AN_ENGINE + _FILES_OF_A_TRIAL * parallel
+    if soft < needed:
+        raise ValueError(
+            f"{parallel} trials at once need about {needed} open files, but at most {soft} are allowed: "
+            f"raise it with `ulimit -n {needed}`, or run fewer at once"
+        )
 
 
 def available_cores() -> int:
