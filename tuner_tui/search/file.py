@@ -28,6 +28,7 @@ from .space import Hyperparameter, Space
 TABLES = ("space", "fixed", "limits", "read")
 DIRECTIONS = ("minimize", "maximize")
 ISOLATIONS = ("fork", "spawn")
+_DEEPEST = 20  # a condition on lists of lists has seven levels
 _LARGEST_SEED = 2**63 - 1  # what every reader of JSON and every database column takes
 # MLflow takes parameters of these names only; refusing others here costs less than losing them there.
 _NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
@@ -56,6 +57,10 @@ def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Searc
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SearchError([_syntax_problem(source, error)]) from None
+    if _too_deep(raw):
+        raise SearchError(
+            [Problem(source, "", "not a search: nested too deeply; a search file has three levels")]
+        )
     findings = Findings(source)
     raw = copy.deepcopy(raw)
     apply_overrides(raw, overrides, findings)
@@ -63,6 +68,22 @@ def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Searc
     if findings.problems:
         raise SearchError(findings.problems)
     return search
+
+
+def _too_deep(raw: dict[str, Any]) -> bool:
+    """Whether values are nested deeper than anything that could be meant. Dotted keys nest without brackets, which
+    the parser takes however deep they are, and what walks over them later would not."""
+    level: list[Any] = [raw]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _syntax_problem(source: str, error: Exception) -> Problem:
