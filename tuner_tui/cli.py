@@ -54,6 +54,24 @@ StudyInside = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Which study, where the address has several; default: the newest."),
 ]
+Objective = Annotated[
+    str | None,
+    typer.Option("--objective", metavar="METRIC", help="In MLflow: which metric is the loss."),
+]
+Direction = Annotated[
+    str | None,
+    typer.Option(
+        "--direction", metavar="minimize|maximize", help="In MLflow: which way is better; default minimize."
+    ),
+]
+SpaceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--space",
+        metavar="FILE",
+        help="In MLflow: a search file whose [space] says what was varied; default: what the values tell.",
+    ),
+]
 Headless = Annotated[
     bool,
     typer.Option("--headless", help="No screen: a progress bar, or plain lines where there is no terminal."),
@@ -78,7 +96,28 @@ TrackingUri = Annotated[
 FailIf = Annotated[
     list[str] | None,
     typer.Option(
-        "--fail-if", help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%'. Repeatable."
+        "--fail-if",
+        metavar="CONDITION",
+        help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%', 'valid/acc < 0.9', 'seconds > 3600', "
+        "'best > baseline * 1.02'. Repeatable.",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="STUDY",
+        help="What `baseline` in --fail-if means: a report of --json, a study, or an address such as "
+        "mlflow:EXPERIMENT.",
+    ),
+]
+MlflowWait = Annotated[
+    float | None,
+    typer.Option(
+        "--mlflow-wait",
+        min=0,
+        metavar="SECONDS",
+        help="At the end, after the reports, wait so long for an MLflow that does not answer; default 30.",
     ),
 ]
 Reports = Annotated[
@@ -132,6 +171,8 @@ def sweep(
     junit: Junit = None,
     markdown: Markdown = None,
     fail_if: FailIf = None,
+    baseline: Baseline = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -140,7 +181,7 @@ def sweep(
     On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
-    from .headless import parse_conditions, report_writers, run_headless
+    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
     from .launch import Resources, check_slots, new_study, run_detached
     from .search.builtin import find_search
     from .search.file import load_search
@@ -153,11 +194,16 @@ def sweep(
     reports = report_writers(report or [], json, junit, markdown)
     source = find_search(search, Path.cwd())
     loaded = load_search(source, overrides)
+    before = check_baseline(baseline, conditions, loaded, root, tracking_uri)
     resources = Resources(gpus or "auto", tracking_uri)
     check_slots(loaded, resources)
     folder = new_study(root, loaded, resources, source, name)
     if headless or reports or conditions or not _terminal():
-        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
+        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+        code = run_headless(
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+        )
+        raise typer.Exit(code)
     run_detached(folder)
     _open_screen(root, JournalSource(folder))
 
@@ -173,6 +219,7 @@ def find_lr(
     gpus: Gpus = None,
     tracking_uri: TrackingUri = None,
     json: Json = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -181,7 +228,7 @@ def find_lr(
     Runs the search's `finder` as the one trial of a study <name>-lr. Hyperparameters that the search varies
     are left at their defaults unless --set fixes them.
     """
-    from .headless import run_finder
+    from .headless import MLFLOW_WAIT_S, run_finder
     from .launch import Resources, check_slots, finder_of, new_study
     from .search.builtin import find_search
     from .search.file import load_search
@@ -191,7 +238,9 @@ def find_lr(
     finder = finder_of(load_search(source, overrides), source)
     resources = Resources(gpus or "auto", tracking_uri)
     check_slots(finder, resources)
-    raise typer.Exit(run_finder(new_study(root, finder, resources, source), json=json, no_color=no_color))
+    wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+    folder = new_study(root, finder, resources, source)
+    raise typer.Exit(run_finder(folder, result=json, no_color=no_color, mlflow_wait=wait))
 
 
 @app.command()
@@ -207,6 +256,8 @@ def resume(
     junit: Junit = None,
     markdown: Markdown = None,
     fail_if: FailIf = None,
+    baseline: Baseline = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -215,35 +266,51 @@ def resume(
     Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
     would have had.
     """
-    from .headless import parse_conditions, report_writers, run_headless
+    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
     from .launch import find_study, prepare_resume, run_detached
     from .sources.journal import JournalSource
 
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
+    before = check_baseline(baseline, conditions, folder.snapshot().search, root, tracking_uri)
     prepare_resume(folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri)
     if headless or reports or conditions or not _terminal():
-        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
+        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+        code = run_headless(
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+        )
+        raise typer.Exit(code)
     run_detached(folder)
     _open_screen(root, JournalSource(folder))
 
 
 @app.command("open")
-def open_(study: StudyHere = None, name: StudyInside = None, root: Root = _HERE) -> None:
-    """Show a study on the screen, live: one of tuner's own, or, read-only, one in an Optuna storage.
+def open_(
+    study: StudyHere = None,
+    name: StudyInside = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
+    root: Root = _HERE,
+) -> None:
+    """Show a study on the screen, live: one of tuner's own, or, read-only, one in MLflow or an Optuna storage.
 
     \b
       tuner open                                       the last study
       tuner open optuna:sqlite:///trials.db digits     the study `digits` of a database
       tuner open optuna:postgresql://box/db            ... the newest one of a server
       tuner open optuna:journal.log                    ... of a JournalFileBackend
+      tuner open mlflow:digits --objective val_loss    the experiment `digits` of MLflow
+      tuner open mlflow:http://box:5000 digits --objective val_acc --direction maximize
     """
     from .sources import find_source
     from .sources.background import Background
     from .sources.journal import JournalSource
+    from .sources.source import Wanted
 
-    source = find_source(root, study, name)
+    source = find_source(root, study, name, Wanted(objective, direction, space, tracking_uri))
     if not isinstance(source, JournalSource):
         source.events()  # what can't be shown is refused before the screen opens
         source = Background(source)
@@ -265,6 +332,10 @@ def plot(
     width: Annotated[
         int | None, typer.Option("--width", min=20, help="Columns; default: the terminal's.")
     ] = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -273,12 +344,14 @@ def plot(
     from .launch import BadInput
     from .report.output import wants_color
     from .sources import find_source
+    from .sources.source import Wanted
     from .view.findings import all_findings
 
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
-    snapshot = filtered(find_source(root, study, name).snapshot(), where)
+    wanted = Wanted(objective, direction, space, tracking_uri)
+    snapshot = filtered(find_source(root, study, name, wanted).snapshot(), where)
     color = not no_color and wants_color(sys.stdout)
     print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:
@@ -297,6 +370,10 @@ def report(
         list[Path] | None,
         typer.Option("--to", help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable."),
     ] = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -308,9 +385,10 @@ def report(
     from .report.output import wants_color
     from .report.text import summary
     from .sources import find_source
+    from .sources.source import Wanted
 
     writers = report_writers(to or [], None, None, None)
-    source = find_source(root, study, name)
+    source = find_source(root, study, name, Wanted(objective, direction, space, tracking_uri))
     snapshot = source.snapshot()
     for write, path in writers:
         write(snapshot, path, source.files)
@@ -325,20 +403,25 @@ def list_(
     address: Annotated[
         str | None,
         typer.Argument(
-            help="Where to look, such as optuna:sqlite:///trials.db; default: the studies of tuner."
+            help="Where to look, such as optuna:sqlite:///trials.db, mlflow: or mlflow:http://box:5000; "
+            "default: the studies of tuner."
         ),
     ] = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     root: Root = _HERE,
 ) -> None:
     """List the studies: state, counts, best, newest first."""
     from .launch import BadInput
     from .sources import is_address, schemes, studies_at
-    from .sources.source import SourceError
+    from .sources.source import SourceError, Wanted
     from .view.words import best_words, count_words
 
     if address is not None and not is_address(address):
         raise BadInput(f"{address}: an address begins with one of {', '.join(f'{s}:' for s in schemes())}")
-    for source in studies_at(address or "", root):
+    for source in studies_at(address or "", root, Wanted(objective, direction, space, tracking_uri)):
         try:
             snapshot = source.snapshot()
         except SourceError as error:

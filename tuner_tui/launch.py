@@ -201,6 +201,7 @@ def run_here(
     *,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Ran:
     """Run or resume the study in this process; see `engine.run.run_study` for what it returns and raises."""
     from .engine.run import run_study
@@ -213,6 +214,7 @@ def run_here(
         publisher=publisher_command(folder, resources.tracking_uri),
         on_change=on_change,
         note=note,
+        warn=warn,
         summarise=write_summary,
     )
 
