@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="tuner",
-    add_completion=False,
     no_args_is_help=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -35,24 +34,49 @@ app = typer.Typer(
     """,
 )
 
+
+def _studies_here(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of studies, for the shell's completion."""
+    from .study.folder import list_studies
+
+    root = context.params.get("root") or os.environ.get("TUNER_MLRUNS") or "mlruns"
+    return [folder.name for folder in list_studies(Path(root)) if folder.name.startswith(incomplete)]
+
+
+def _searches_here(incomplete: str) -> list[str]:
+    """Built-in searches and search files, for the shell's completion."""
+    from .search.builtin import builtin_searches
+
+    files = [path.name for path in Path.cwd().glob("*.toml") if path.name != "pyproject.toml"]
+    return [name for name in (*builtin_searches(), *files) if name.startswith(incomplete)]
+
+
 Root = Annotated[
-    Path, typer.Option("--mlruns", envvar="TUNER_MLRUNS", help="Folder of the studies and of MLflow's store.")
+    Path,
+    typer.Option(
+        "--mlruns", envvar="TUNER_MLRUNS", metavar="DIR", help="Folder of the studies and of MLflow's store."
+    ),
 ]
 StudyName = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A study's name or its beginning; default: the last one."),
+    typer.Argument(
+        metavar="STUDY",
+        autocompletion=_studies_here,
+        help="A study's name or its beginning; default: the last one.",
+    ),
 ]
 StudyHere = Annotated[
     str | None,
     typer.Argument(
-        metavar="[STUDY]",
+        metavar="STUDY",
+        autocompletion=_studies_here,
         help="A study's name or its beginning, or an address such as optuna:sqlite:///trials.db; "
         "default: the last one.",
     ),
 ]
 StudyInside = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="Which study, where the address has several; default: the newest."),
+    typer.Argument(metavar="NAME", help="Which study, where the address has several; default: the newest."),
 ]
 Objective = Annotated[
     str | None,
@@ -78,19 +102,29 @@ Headless = Annotated[
 ]
 SearchName = Annotated[
     str | None,
-    typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
+    typer.Argument(
+        metavar="SEARCH",
+        autocompletion=_searches_here,
+        help="A search file or a built-in search; default: ./tuner.toml, else `caption`.",
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")]
-Trials = Annotated[int | None, typer.Option("--trials", min=1, help="How many trials in all.")]
-Parallel = Annotated[int | None, typer.Option("--parallel", "-p", min=1, help="How many trials at once.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of the search.")]
+Trials = Annotated[int | None, typer.Option("--trials", min=1, metavar="N", help="How many trials in all.")]
+Parallel = Annotated[
+    int | None, typer.Option("--parallel", "-p", min=1, metavar="N", help="How many trials at once.")
+]
 Gpus = Annotated[
     str | None,
-    typer.Option("--gpus", help="auto (all there are), none, or numbers such as 0,1; used in turn."),
+    typer.Option(
+        "--gpus", metavar="WHICH", help="auto (all there are), none, or numbers such as 0,1; used in turn."
+    ),
 ]
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        "--tracking-uri", help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db."
+        "--tracking-uri",
+        metavar="URI",
+        help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db.",
     ),
 ]
 FailIf = Annotated[
@@ -124,15 +158,30 @@ Reports = Annotated[
     list[Path] | None,
     typer.Option(
         "--report",
+        metavar="FILE",
         help="Write a report to this file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
     ),
 ]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
-Junit = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")]
-Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown report to this file.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to this file.")
+]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report to this file.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown report to this file.")
+]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR works too.")]
 
 _HERE = Path("mlruns")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        print(f"tuner {__version__}")
+        raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
@@ -140,6 +189,9 @@ def studies(  # its help is the app's, above
     context: typer.Context,
     slow: Annotated[
         bool, typer.Option("--slow", help="For a slow line: one picture a second. TUNER_SLOW=1 works too.")
+    ] = False,
+    version: Annotated[  # its callback prints it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     root: Root = _HERE,
 ) -> None:
@@ -156,7 +208,9 @@ def sweep(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="KEY=VALUE over the file: a key of it, or a hyperparameter to fix. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Over the file: a key of it, or a hyperparameter to fix. Repeatable.",
         ),
     ] = None,
     trials: Trials = None,
@@ -164,7 +218,9 @@ def sweep(
     seed: Seed = None,
     gpus: Gpus = None,
     tracking_uri: TrackingUri = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the study; a number is added.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the study; a number is added.")
+    ] = None,
     headless: Headless = False,
     report: Reports = None,
     json: Json = None,
@@ -213,7 +269,9 @@ def find_lr(
     search: SearchName = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="KEY=VALUE, as for sweep: fix what the search varies. Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="As for sweep: fix what the search varies. Repeatable."
+        ),
     ] = None,
     seed: Seed = None,
     gpus: Gpus = None,
@@ -323,14 +381,20 @@ def plot(
     name: StudyInside = None,
     save: Annotated[
         list[Path] | None,
-        typer.Option("--save", help="Write the picture to this .png or .svg file. Repeatable."),
+        typer.Option(
+            "--save", metavar="FILE", help="Write the picture to this .png or .svg file. Repeatable."
+        ),
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option("--where", help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'."),
+        typer.Option(
+            "--where",
+            metavar="FILTER",
+            help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'.",
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option("--width", min=20, help="Columns; default: the terminal's.")
+        int | None, typer.Option("--width", min=20, metavar="N", help="Columns; default: the terminal's.")
     ] = None,
     objective: Objective = None,
     direction: Direction = None,
@@ -368,7 +432,11 @@ def report(
     name: StudyInside = None,
     to: Annotated[
         list[Path] | None,
-        typer.Option("--to", help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable."),
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
+        ),
     ] = None,
     objective: Objective = None,
     direction: Direction = None,
@@ -403,10 +471,12 @@ def list_(
     address: Annotated[
         str | None,
         typer.Argument(
+            metavar="ADDRESS",
             help="Where to look, such as optuna:sqlite:///trials.db, mlflow: or mlflow:http://box:5000; "
-            "default: the studies of tuner."
+            "default: the studies of tuner.",
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for scripts.")] = False,
     objective: Objective = None,
     direction: Direction = None,
     space: SpaceFile = None,
@@ -415,31 +485,39 @@ def list_(
 ) -> None:
     """List the studies: state, counts, best, newest first."""
     from .launch import BadInput
+    from .report.listing import json_line, text_line
     from .sources import is_address, schemes, studies_at
     from .sources.source import SourceError, Wanted
-    from .view.words import best_words, count_words
 
     if address is not None and not is_address(address):
         raise BadInput(f"{address}: an address begins with one of {', '.join(f'{s}:' for s in schemes())}")
+    lines: list[str] = []
     for source in studies_at(address or "", root, Wanted(objective, direction, space, tracking_uri)):
         try:
             snapshot = source.snapshot()
         except SourceError as error:
             print(f"{source.name:<28} {error}", file=sys.stderr)
             continue
-        counts, best = snapshot.counts, snapshot.best
-        ends = ", ".join(words for outcome, words in count_words(counts) if outcome is not None)
-        print(
-            f"{source.name:<28} {source.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
-            f"{f'best {best_words(best)}' if best else 'no best yet'}"
-        )
+        if as_json:
+            lines.append(json_line(source, snapshot))
+        else:
+            print(text_line(source, snapshot))
+    if as_json:
+        print("[\n  " + ",\n  ".join(lines) + "\n]" if lines else "[]")
 
 
 @app.command()
 def check(
-    search: Annotated[str | None, typer.Argument(help="A search file or a built-in search.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as for sweep.")] = None,
-    draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
+    search: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SEARCH", autocompletion=_searches_here, help="A search file or a built-in search."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for sweep.")
+    ] = None,
+    draw: Annotated[int, typer.Option("--draw", min=0, metavar="N", help="How many trials to show.")] = 3,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
     from .launch import check_search_target, first_trials
@@ -481,15 +559,18 @@ def change(
         list[str] | None,
         typer.Option(
             "--set",
+            metavar="KEY=VALUE",
             help="Draw a hyperparameter from something else from now on, or fix it: "
             "'lr={ log = [1e-5, 1e-2] }', 'kind=[\"conv\"]', width=64. Repeatable.",
         ),
     ] = None,
     parallel: Parallel = None,
-    add: Annotated[int | None, typer.Option("--add", min=1, help="So many trials more.")] = None,
+    add: Annotated[int | None, typer.Option("--add", min=1, metavar="N", help="So many trials more.")] = None,
     rerun: Annotated[
         list[int] | None,
-        typer.Option("--rerun", min=0, help="Run this trial again, as a new one. Repeatable."),
+        typer.Option(
+            "--rerun", min=0, metavar="TRIAL", help="Run this trial again, as a new one. Repeatable."
+        ),
     ] = None,
     root: Root = _HERE,
 ) -> None:
@@ -534,8 +615,12 @@ def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Roo
 
 @app.command()
 def mlflow(
-    port: Annotated[int, typer.Option("--port", help="If it is in use, the next free port is used.")] = 5000,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", help="If it is in use, the next free port is used.")
+    ] = 5000,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")
+    ] = "127.0.0.1",
     tracking_uri: TrackingUri = None,
     root: Root = _HERE,
 ) -> None:
@@ -548,9 +633,12 @@ def mlflow(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option("--port", help="Where to listen.")] = 8000,
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Where to listen.")] = 8000,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; anybody who reaches it can start sweeps.")
+        str,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Address to listen on; anybody who reaches it can start sweeps."
+        ),
     ] = "127.0.0.1",
     root: Root = _HERE,
 ) -> None:
