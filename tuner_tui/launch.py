@@ -54,11 +54,16 @@ class Resources:
     """What a study runs on. Not part of its question, so it is kept as launch.json and not in the journal."""
 
     gpus: str = "auto"  # auto, none, or numbers such as "0,1"
-    tracking_uri: str | None = None  # None: the SQLite store beside the studies
+    tracking_uri: str | None = (
+        None  # of MLflow; None: the environment's, else the SQLite store beside the studies
+    )
 
     def save(self, folder: StudyFolder) -> None:
-        """Raises ReportNotWritten when the disk is full."""
-        write_text(folder.path / "launch.json", json.dumps(asdict(self), indent=1))
+        """Keep them, with the store that the environment names at this moment. Raises ReportNotWritten."""
+        from .record.uri import remembered
+
+        kept = asdict(self) | {"tracking_uri": remembered(self.tracking_uri)}
+        write_text(folder.path / "launch.json", json.dumps(kept, indent=1))
 
     @classmethod
     def load(cls, folder: StudyFolder) -> Resources:
@@ -262,8 +267,9 @@ def resume(source: Source) -> None:
 
 def publisher_command(folder: StudyFolder, tracking_uri: str | None) -> list[str]:
     """The command that copies the study to MLflow while its standard input is open."""
-    from .record.uri import tracking_uri as resolve
+    from .record.uri import remembered
 
-    uri = resolve(folder.path.parent, tracking_uri)
+    # Without its password, which everybody on this machine could read there: the process has it in its environment.
+    uri = remembered(tracking_uri)
     module = "tuner_tui.record.publisher"
     return [sys.executable, "-m", module, str(folder.path), "--tracking-uri", uri, "--follow"]

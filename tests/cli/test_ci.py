@@ -141,3 +141,31 @@ def test_a_summary_that_cannot_be_written_is_a_sentence(tmp_path, monkeypatch):
     assert "does not fit" in add_summary(small_snapshot())
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     assert add_summary(small_snapshot()) == ""
+
+
+def test_publish_and_resume_go_to_the_store_that_the_environment_named_at_the_start(tmp_path):
+    workplace(tmp_path, SEARCH)
+    first = environment(MLFLOW_TRACKING_URI="sqlite:///elsewhere.db")
+    assert (
+        tuner(
+            tmp_path, "sweep", "--headless", "--mlflow-wait", "0", "--set", "trials=1", env=first
+        ).returncode
+        == 0
+    )
+    later = {key: value for key, value in environment().items() if key != "MLFLOW_TRACKING_URI"}
+    assert tuner(tmp_path, "resume", "--headless", "--trials", "2", env=later).returncode == 0
+    done = tuner(tmp_path, "publish", env=later)
+    assert f"everything is in MLflow (sqlite:///{tmp_path}/elsewhere.db)" in done.stdout
+    assert (tmp_path / "elsewhere.db").exists() and not (tmp_path / "mlruns" / "mlflow.db").exists()
+
+
+def test_a_password_is_kept_nowhere(tmp_path):
+    workplace(tmp_path, SEARCH)
+    uri = nobody().replace("//", "//me:hunter2@")
+    words = ["sweep", "--headless", "--mlflow-wait", "0", "--set", "trials=1", "--tracking-uri", uri]
+    assert tuner(tmp_path, *words).returncode == 0
+    files = [path for path in (tmp_path / "mlruns").rglob("*") if path.is_file()]
+    assert files and not any(b"hunter2" in path.read_bytes() for path in files)
+    assert json.loads((tmp_path / "mlruns" / "small-1" / "launch.json").read_text())[
+        "tracking_uri"
+    ] == uri.replace(":hunter2", "")

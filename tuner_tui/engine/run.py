@@ -249,6 +249,12 @@ class MlflowCopy:
         except KeyboardInterrupt:
             pass
         if self._process.poll() == 0:
+            notes = Notebook.load(self._folder.publisher_state)
+            if notes.problem_count:
+                self._warn(
+                    f"MLflow refused {notes.problem_count} things, such as {notes.problems[-1]}; "
+                    f"{self._folder.path / 'publisher.log'} has them all"
+                )
             return True
         self._warn(
             f"MLflow does not have everything yet{self._because()}; "
