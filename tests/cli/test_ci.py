@@ -146,12 +146,8 @@ def test_a_summary_that_cannot_be_written_is_a_sentence(tmp_path, monkeypatch):
 def test_publish_and_resume_go_to_the_store_that_the_environment_named_at_the_start(tmp_path):
     workplace(tmp_path, SEARCH)
     first = environment(MLFLOW_TRACKING_URI="sqlite:///elsewhere.db")
-    assert (
-        tuner(
-            tmp_path, "sweep", "--headless", "--mlflow-wait", "0", "--set", "trials=1", env=first
-        ).returncode
-        == 0
-    )
+    words = ["sweep", "--headless", "--mlflow-wait", "0", "--set", "trials=1"]
+    assert tuner(tmp_path, *words, env=first).returncode == 0
     later = {key: value for key, value in environment().items() if key != "MLFLOW_TRACKING_URI"}
     assert tuner(tmp_path, "resume", "--headless", "--trials", "2", env=later).returncode == 0
     done = tuner(tmp_path, "publish", env=later)

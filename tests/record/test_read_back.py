@@ -52,4 +52,26 @@ def test_a_published_study_opened_from_mlflow_is_the_study(store, tmp_path, requ
     assert theirs.best is not None and ours.best is not None and theirs.best.number == ours.best.number
     inside = find_source(tmp_path, "mlflow:back-1", "back-1", Wanted(tracking_uri=uri))
     assert len(inside.snapshot().trials) == len(ours.trials)
-    assert [s.name for s in studies_at("mlflow:back-1", tmp_path, Wanted(tracking_uri=uri))] == ["back-1"] * 2
+    assert [s.name for s in studies_at("mlflow:back-1", tmp_path, Wanted(tracking_uri=uri))] == ["back-1"]
+
+
+def test_one_of_several_studies_in_an_experiment(tmp_path):
+    """As where an experiment was renamed, or holds the studies of a project."""
+    from mlflow.tracking import MlflowClient
+
+    diary = every_end(tmp_path)
+    uri = uri_of(diary)
+    assert publish(diary.folder, uri, patience=PATIENCE_S) == 0
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name("back-1")
+    assert found is not None
+    client.rename_experiment(found.experiment_id, "project")
+    other = client.create_run(found.experiment_id, run_name="by hand")
+    client.log_metric(other.info.run_id, "loss/valid", 0.125)
+    client.set_terminated(other.info.run_id)
+    wanted = Wanted(tracking_uri=uri)
+    whole = find_source(tmp_path, "mlflow:project", None, wanted).snapshot()
+    part = find_source(tmp_path, "mlflow:project", "back", wanted).snapshot()
+    assert len(whole.trials) == len(part.trials) + 1 and part.study == "back-1"
+    assert whole.best is not None and whole.best.value == 0.125
+    assert part.best is not None and part.best.number == 0

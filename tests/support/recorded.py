@@ -92,5 +92,6 @@ def _trial(run: Any) -> RecordedTrial:
         metrics={
             original.get(key, key): number for key, number in run.data.metrics.items() if key != "tuner.value"
         },
-        sortable=run.data.metrics.get("tuner.value"), tags=tags, started_ms=run.info.start_time, ended_ms=run.info.end_time,
+        sortable=run.data.metrics.get("tuner.value"), tags=tags,
+        started_ms=run.info.start_time, ended_ms=run.info.end_time,
     )  # fmt: skip

@@ -72,7 +72,8 @@ def studies(place: str, wanted: Wanted) -> Sequence[Source]:
     for store in there:
         if experiment := store.experiment(place):
             whole = MlflowSource(store, experiment, wanted)
-            return [whole, *(_part(whole, run) for run in store.studies_of_tuner(experiment))]
+            ours = store.studies_of_tuner(experiment)
+            return [whole, *(_part(whole, run) for run in ours if run.name != experiment.name)]
     names = [e.name for store in there for e in store.experiments()]
     remedy = nearest(place, names) or f"; there is {', '.join(names[:_LISTED]) or 'none'}"
     where = " nor in ".join(store.shown for store in there)

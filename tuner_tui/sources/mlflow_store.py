@@ -196,7 +196,7 @@ def _run(run: Any) -> Run:
         ended=info.end_time / 1000 if info.end_time else None,
         params=data.params,
         tags={k: v for k, v in data.tags.items() if k == "mlflow.parentRunId" or k.startswith("tuner.")},
-        # Steps are nowhere else. `tuner.value` is the publisher's own; a trial measured it under the objective's name.
+        # Steps are nowhere else. `tuner.value` is what the publisher adds to what a trial measured.
         metrics={m.key: _reading(m) for m in data._metric_objs if m.key != "tuner.value"},
     )
 
