@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="tuner",
-    add_completion=False,
     no_args_is_help=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -36,24 +35,67 @@ app = typer.Typer(
     """,
 )
 
+
+def _studies_here(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of studies, for the shell's completion."""
+    from .study.folder import list_studies
+
+    root = context.params.get("root") or os.environ.get("TUNER_MLRUNS") or "mlruns"
+    return [folder.name for folder in list_studies(Path(root)) if folder.name.startswith(incomplete)]
+
+
+def _searches_here(incomplete: str) -> list[str]:
+    """Built-in searches and search files, for the shell's completion."""
+    from .search.builtin import builtin_searches
+
+    files = [path.name for path in Path.cwd().glob("*.toml") if path.name != "pyproject.toml"]
+    return [name for name in (*builtin_searches(), *files) if name.startswith(incomplete)]
+
+
 Root = Annotated[
-    Path, typer.Option("--mlruns", envvar="TUNER_MLRUNS", help="Folder of the studies and of MLflow's store.")
+    Path,
+    typer.Option(
+        "--mlruns", envvar="TUNER_MLRUNS", metavar="DIR", help="Folder of the studies and of MLflow's store."
+    ),
 ]
 StudyName = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A study's name or its beginning; default: the last one."),
+    typer.Argument(
+        metavar="STUDY",
+        autocompletion=_studies_here,
+        help="A study's name or its beginning; default: the last one.",
+    ),
 ]
 StudyHere = Annotated[
     str | None,
     typer.Argument(
-        metavar="[STUDY]",
+        metavar="STUDY",
+        autocompletion=_studies_here,
         help="A study's name or its beginning, or an address such as optuna:sqlite:///trials.db; "
         "default: the last one.",
     ),
 ]
 StudyInside = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="Which study, where the address has several; default: the newest."),
+    typer.Argument(metavar="NAME", help="Which study, where the address has several; default: the newest."),
+]
+Objective = Annotated[
+    str | None,
+    typer.Option("--objective", metavar="METRIC", help="In MLflow: which metric is the loss."),
+]
+Direction = Annotated[
+    str | None,
+    typer.Option(
+        "--direction", metavar="minimize|maximize", help="In MLflow: which way is better; default minimize."
+    ),
+]
+SpaceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--space",
+        metavar="FILE",
+        help="In MLflow: a search file whose [space] says what was varied; default: what the values tell.",
+    ),
 ]
 Headless = Annotated[
     bool,
@@ -61,14 +103,22 @@ Headless = Annotated[
 ]
 SearchName = Annotated[
     str | None,
-    typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
+    typer.Argument(
+        metavar="SEARCH",
+        autocompletion=_searches_here,
+        help="A search file or a built-in search; default: ./tuner.toml, else `caption`.",
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")]
-Trials = Annotated[int | None, typer.Option("--trials", min=1, help="How many trials in all.")]
-Parallel = Annotated[int | None, typer.Option("--parallel", "-p", min=1, help="How many trials at once.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of the search.")]
+Trials = Annotated[int | None, typer.Option("--trials", min=1, metavar="N", help="How many trials in all.")]
+Parallel = Annotated[
+    int | None, typer.Option("--parallel", "-p", min=1, metavar="N", help="How many trials at once.")
+]
 Gpus = Annotated[
     str | None,
-    typer.Option("--gpus", help="auto (all there are), none, or numbers such as 0,1; used in turn."),
+    typer.Option(
+        "--gpus", metavar="WHICH", help="auto (all there are), none, or numbers such as 0,1; used in turn."
+    ),
 ]
 Python = Annotated[
     str | None,
@@ -81,28 +131,66 @@ Python = Annotated[
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        "--tracking-uri", help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db."
+        "--tracking-uri",
+        metavar="URI",
+        help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db.",
     ),
 ]
 FailIf = Annotated[
     list[str] | None,
     typer.Option(
-        "--fail-if", help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%'. Repeatable."
+        "--fail-if",
+        metavar="CONDITION",
+        help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%', 'valid/acc < 0.9', 'seconds > 3600', "
+        "'best > baseline * 1.02'. Repeatable.",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="STUDY",
+        help="What `baseline` in --fail-if means: a report of --json, a study, or an address such as "
+        "mlflow:EXPERIMENT.",
+    ),
+]
+MlflowWait = Annotated[
+    float | None,
+    typer.Option(
+        "--mlflow-wait",
+        min=0,
+        metavar="SECONDS",
+        help="At the end, after the reports, wait so long for an MLflow that does not answer; default 30.",
     ),
 ]
 Reports = Annotated[
     list[Path] | None,
     typer.Option(
         "--report",
+        metavar="FILE",
         help="Write a report to this file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
     ),
 ]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
-Junit = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")]
-Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown report to this file.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to this file.")
+]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report to this file.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown report to this file.")
+]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR works too.")]
 
 _HERE = Path("mlruns")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        print(f"tuner {__version__}")
+        raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
@@ -110,6 +198,9 @@ def studies(  # its help is the app's, above
     context: typer.Context,
     slow: Annotated[
         bool, typer.Option("--slow", help="For a slow line: one picture a second. TUNER_SLOW=1 works too.")
+    ] = False,
+    version: Annotated[  # its callback prints it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     root: Root = _HERE,
 ) -> None:
@@ -126,7 +217,9 @@ def sweep(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="KEY=VALUE over the file: a key of it, or a hyperparameter to fix. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Over the file: a key of it, or a hyperparameter to fix. Repeatable.",
         ),
     ] = None,
     trials: Trials = None,
@@ -135,13 +228,17 @@ def sweep(
     gpus: Gpus = None,
     python: Python = None,
     tracking_uri: TrackingUri = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the study; a number is added.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the study; a number is added.")
+    ] = None,
     headless: Headless = False,
     report: Reports = None,
     json: Json = None,
     junit: Junit = None,
     markdown: Markdown = None,
     fail_if: FailIf = None,
+    baseline: Baseline = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -150,7 +247,7 @@ def sweep(
     On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
-    from .headless import parse_conditions, report_writers, run_headless
+    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
     from .launch import Resources, new_study, run_detached, settled
     from .search.builtin import find_search
     from .search.file import load_search
@@ -163,10 +260,15 @@ def sweep(
     reports = report_writers(report or [], json, junit, markdown)
     source = find_search(search, Path.cwd())
     loaded = load_search(source, overrides)
+    before = check_baseline(baseline, conditions, loaded, root, tracking_uri)
     resources = settled(loaded, Resources(gpus or "auto", tracking_uri, python))
     folder = new_study(root, loaded, resources, source, name)
     if headless or reports or conditions or not _terminal():
-        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
+        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+        code = run_headless(
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+        )
+        raise typer.Exit(code)
     run_detached(folder)
     _open_screen(root, JournalSource(folder))
 
@@ -176,13 +278,16 @@ def find_lr(
     search: SearchName = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="KEY=VALUE, as for sweep: fix what the search varies. Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="As for sweep: fix what the search varies. Repeatable."
+        ),
     ] = None,
     seed: Seed = None,
     gpus: Gpus = None,
     python: Python = None,
     tracking_uri: TrackingUri = None,
     json: Json = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -191,7 +296,7 @@ def find_lr(
     Runs the search's `finder` as the one trial of a study <name>-lr. Hyperparameters that the search varies
     are left at their defaults unless --set fixes them.
     """
-    from .headless import run_finder
+    from .headless import MLFLOW_WAIT_S, run_finder
     from .launch import Resources, finder_of, new_study, settled
     from .search.builtin import find_search
     from .search.file import load_search
@@ -200,7 +305,9 @@ def find_lr(
     source = find_search(search, Path.cwd())
     finder = finder_of(load_search(source, overrides), source)
     resources = settled(finder, Resources(gpus or "auto", tracking_uri, python))
-    raise typer.Exit(run_finder(new_study(root, finder, resources, source), json=json, no_color=no_color))
+    wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+    folder = new_study(root, finder, resources, source)
+    raise typer.Exit(run_finder(folder, result=json, no_color=no_color, mlflow_wait=wait))
 
 
 @app.command()
@@ -217,6 +324,8 @@ def resume(
     junit: Junit = None,
     markdown: Markdown = None,
     fail_if: FailIf = None,
+    baseline: Baseline = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -225,37 +334,53 @@ def resume(
     Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
     would have had.
     """
-    from .headless import parse_conditions, report_writers, run_headless
+    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
     from .launch import find_study, prepare_resume, run_detached
     from .sources.journal import JournalSource
 
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
+    before = check_baseline(baseline, conditions, folder.snapshot().search, root, tracking_uri)
     prepare_resume(
         folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri, python=python
     )
     if headless or reports or conditions or not _terminal():
-        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
+        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+        code = run_headless(
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+        )
+        raise typer.Exit(code)
     run_detached(folder)
     _open_screen(root, JournalSource(folder))
 
 
 @app.command("open")
-def open_(study: StudyHere = None, name: StudyInside = None, root: Root = _HERE) -> None:
-    """Show a study on the screen, live: one of tuner's own, or, read-only, one in an Optuna storage.
+def open_(
+    study: StudyHere = None,
+    name: StudyInside = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
+    root: Root = _HERE,
+) -> None:
+    """Show a study on the screen, live: one of tuner's own, or, read-only, one in MLflow or an Optuna storage.
 
     \b
       tuner open                                       the last study
       tuner open optuna:sqlite:///trials.db digits     the study `digits` of a database
       tuner open optuna:postgresql://box/db            ... the newest one of a server
       tuner open optuna:journal.log                    ... of a JournalFileBackend
+      tuner open mlflow:digits --objective val_loss    the experiment `digits` of MLflow
+      tuner open mlflow:http://box:5000 digits --objective val_acc --direction maximize
     """
     from .sources import find_source
     from .sources.background import Background
     from .sources.journal import JournalSource
+    from .sources.source import Wanted
 
-    source = find_source(root, study, name)
+    source = find_source(root, study, name, Wanted(objective, direction, space, tracking_uri))
     if not isinstance(source, JournalSource):
         source.events()  # what can't be shown is refused before the screen opens
         source = Background(source)
@@ -268,15 +393,25 @@ def plot(
     name: StudyInside = None,
     save: Annotated[
         list[Path] | None,
-        typer.Option("--save", help="Write the picture to this .png or .svg file. Repeatable."),
+        typer.Option(
+            "--save", metavar="FILE", help="Write the picture to this .png or .svg file. Repeatable."
+        ),
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option("--where", help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'."),
+        typer.Option(
+            "--where",
+            metavar="FILTER",
+            help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'.",
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option("--width", min=20, help="Columns; default: the terminal's.")
+        int | None, typer.Option("--width", min=20, metavar="N", help="Columns; default: the terminal's.")
     ] = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -285,12 +420,14 @@ def plot(
     from .launch import BadInput
     from .report.output import wants_color
     from .sources import find_source
+    from .sources.source import Wanted
     from .view.findings import all_findings
 
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
-    snapshot = filtered(find_source(root, study, name).snapshot(), where)
+    wanted = Wanted(objective, direction, space, tracking_uri)
+    snapshot = filtered(find_source(root, study, name, wanted).snapshot(), where)
     color = not no_color and wants_color(sys.stdout)
     print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:
@@ -307,8 +444,16 @@ def report(
     name: StudyInside = None,
     to: Annotated[
         list[Path] | None,
-        typer.Option("--to", help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable."),
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
+        ),
     ] = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -320,9 +465,10 @@ def report(
     from .report.output import wants_color
     from .report.text import summary
     from .sources import find_source
+    from .sources.source import Wanted
 
     writers = report_writers(to or [], None, None, None)
-    source = find_source(root, study, name)
+    source = find_source(root, study, name, Wanted(objective, direction, space, tracking_uri))
     snapshot = source.snapshot()
     for write, path in writers:
         write(snapshot, path, source.files)
@@ -337,41 +483,53 @@ def list_(
     address: Annotated[
         str | None,
         typer.Argument(
-            help="Where to look, such as optuna:sqlite:///trials.db; default: the studies of tuner."
+            metavar="ADDRESS",
+            help="Where to look, such as optuna:sqlite:///trials.db, mlflow: or mlflow:http://box:5000; "
+            "default: the studies of tuner.",
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for scripts.")] = False,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     root: Root = _HERE,
 ) -> None:
     """List the studies: state, counts, best, newest first."""
     from .launch import BadInput
+    from .report.listing import json_line, text_line
     from .sources import is_address, schemes, studies_at
-    from .sources.source import SourceError
-    from .study.text import one_line
-    from .view.words import best_words, count_words
+    from .sources.source import SourceError, Wanted
 
     if address is not None and not is_address(address):
         raise BadInput(f"{address}: an address begins with one of {', '.join(f'{s}:' for s in schemes())}")
-    for source in studies_at(address or "", root):
+    lines: list[str] = []
+    for source in studies_at(address or "", root, Wanted(objective, direction, space, tracking_uri)):
         try:
             snapshot = source.snapshot()
         except SourceError as error:
             print(f"{source.name:<28} {error}", file=sys.stderr)
             continue
-        counts, best = snapshot.counts, snapshot.best
-        ends = ", ".join(words for outcome, words in count_words(counts) if outcome is not None)
-        print(
-            f"{source.name:<28} {source.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
-            f"{f'best {best_words(best)}' if best else 'no best yet'}"
-        )
-        if trouble := source.extent().trouble:
-            print(f"{'':<28} {one_line(trouble)}")
+        if as_json:
+            lines.append(json_line(source, snapshot))
+        else:
+            print(text_line(source, snapshot))
+    if as_json:
+        print("[\n  " + ",\n  ".join(lines) + "\n]" if lines else "[]")
 
 
 @app.command()
 def check(
-    search: Annotated[str | None, typer.Argument(help="A search file or a built-in search.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as for sweep.")] = None,
-    draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
+    search: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SEARCH", autocompletion=_searches_here, help="A search file or a built-in search."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for sweep.")
+    ] = None,
+    draw: Annotated[int, typer.Option("--draw", min=0, metavar="N", help="How many trials to show.")] = 3,
     python: Python = None,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
@@ -455,15 +613,18 @@ def change(
         list[str] | None,
         typer.Option(
             "--set",
+            metavar="KEY=VALUE",
             help="Draw a hyperparameter from something else from now on, or fix it: "
             "'lr={ log = [1e-5, 1e-2] }', 'kind=[\"conv\"]', width=64. Repeatable.",
         ),
     ] = None,
     parallel: Parallel = None,
-    add: Annotated[int | None, typer.Option("--add", min=1, help="So many trials more.")] = None,
+    add: Annotated[int | None, typer.Option("--add", min=1, metavar="N", help="So many trials more.")] = None,
     rerun: Annotated[
         list[int] | None,
-        typer.Option("--rerun", min=0, help="Run this trial again, as a new one. Repeatable."),
+        typer.Option(
+            "--rerun", min=0, metavar="TRIAL", help="Run this trial again, as a new one. Repeatable."
+        ),
     ] = None,
     root: Root = _HERE,
 ) -> None:
@@ -508,8 +669,12 @@ def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Roo
 
 @app.command()
 def mlflow(
-    port: Annotated[int, typer.Option("--port", help="If it is in use, the next free port is used.")] = 5000,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", help="If it is in use, the next free port is used.")
+    ] = 5000,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")
+    ] = "127.0.0.1",
     tracking_uri: TrackingUri = None,
     root: Root = _HERE,
 ) -> None:
@@ -522,9 +687,12 @@ def mlflow(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option("--port", help="Where to listen.")] = 8000,
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Where to listen.")] = 8000,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; anybody who reaches it can start sweeps.")
+        str,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Address to listen on; anybody who reaches it can start sweeps."
+        ),
     ] = "127.0.0.1",
     root: Root = _HERE,
 ) -> None:

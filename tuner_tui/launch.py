@@ -55,12 +55,16 @@ class Resources:
     """What a study runs on. Not part of its question, so it is kept as launch.json and not in the journal."""
 
     gpus: str = "auto"  # auto, none, or numbers such as "0,1"
-    tracking_uri: str | None = None  # None: the SQLite store beside the studies
+    # of MLflow; None: the environment's, else the SQLite store beside the studies
+    tracking_uri: str | None = None
     python: str | None = None  # what runs the trials; None: tuner's own interpreter
 
     def save(self, folder: StudyFolder) -> None:
-        """Raises ReportNotWritten when the disk is full."""
-        write_text(folder.path / "launch.json", json.dumps(asdict(self), indent=1))
+        """Keep them, with the store that the environment names at this moment. Raises ReportNotWritten."""
+        from .record.uri import remembered
+
+        kept = asdict(self) | {"tracking_uri": remembered(self.tracking_uri)}
+        write_text(folder.path / "launch.json", json.dumps(kept, indent=1))
 
     @classmethod
     def load(cls, folder: StudyFolder) -> Resources:
@@ -224,6 +228,7 @@ def run_here(
     *,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Ran:
     """Run or resume the study in this process; see `engine.run.run_study` for what it returns and raises."""
     from .engine.run import run_study
@@ -238,6 +243,7 @@ def run_here(
         publisher=publisher_command(folder),
         on_change=on_change,
         note=note,
+        warn=warn,
         summarise=write_summary,
     )
 

@@ -79,12 +79,13 @@ def test_a_run_has_all_that_is_known_of_its_trial(root: Path) -> None:
     study = read(diary)
     [trial] = study.trials
     assert trial.params == {"lr": "0.0001", "convnet.kind": "straight", "bidir": "True"}
-    assert trial.metrics == {LOSS: 0.25, "accuracy/train": 0.25}
+    assert trial.metrics == {LOSS: 0.25, "accuracy/train": 0.25} and trial.sortable == trial.value == 0.25
     ms = round(START * 1000)
     assert history(uri_of(diary), trial.run_id, LOSS) == [(0, 0.5, ms + 500), (10, 0.25, ms + 750)]
     assert (trial.started_ms, trial.ended_ms, trial.status) == (ms + 250, ms + 1000, "FINISHED")
     tags = dict(trial.tags)
     assert tags["mlflow.note.content"] == f"finished; last {LOSS} 0.25. fine"
+    assert tags["tuner.message"] == "fine"
     assert tags["mlflow.parentRunId"] == study.run_id and tags["mlflow.runName"] == "trial 0"
     assert (tags["tuner.seed"], tags["tuner.device"], tags["tuner.outcome"]) == ("1000", "cuda:0", "finished")
     assert tags["mlflow.source.git.commit"] == tags["tuner.git_commit"] == "a" * 40
@@ -97,6 +98,8 @@ def test_a_run_has_all_that_is_known_of_its_trial(root: Path) -> None:
     assert study.metrics == {"finished": 1.0, "unfinished": 0.0, "no_start": 0.0, "best": 0.25}
     assert study.tags["tuner.objective"] == LOSS and study.tags["tuner.direction"] == "minimize"
     assert study.tags["tuner.best_trial"] == "0" and study.tags["tuner.version.torch"] == "2.9"
+    best = {key: value for key, value in study.tags.items() if key.startswith("best.")}
+    assert best == {"best.lr": "0.0001", "best.convnet.kind": "straight", "best.bidir": "True"}
     assert study.tags["tuner.host"] == "box" and study.tags["tuner.planned"] == "10"
     assert publication(diary.folder).complete and not publication(diary.folder).problems
 

@@ -27,6 +27,10 @@ from ..study.snapshot import Snapshot, Trial, fold_all
 from .names import mlflow_name, param_value, renamed, tag_value
 
 STUDY_STATUS = {"completed": "FINISHED", "failed": "FAILED"}  # every other close is somebody's stop
+VALUE = "tuner.value"  # metric of a trial's run, and tag: its value, the last finite objective
+BEST = (
+    "best."  # tags of the parent run: the parameters of the best trial. (Params could not change any more.)
+)
 _ODD_SHOWN = 8  # non-finite readings named in a tag; a diverged trial may have thousands
 
 
@@ -140,6 +144,10 @@ class Story:
                     trial = after.trials[event.trial]
                     write = runs.setdefault(event.trial, RunWrite(event.trial))
                     write.tags |= _end_tags(trial, after.objective)
+                    if (
+                        trial.value is not None
+                    ):  # a number, where the tag of this name is a text: it can be sorted by
+                        write.metrics.append(Reading(VALUE, trial.value, _ms(event.at), 0))
                     write.ends = (mlflow_status(event.outcome, event.reason), _ms(event.at))
                     odd.pop(event.trial, None)
                     plan.uploads.append(str(event.trial))
@@ -162,6 +170,11 @@ class Story:
         plan.runs.extend(runs.values())
         if tally.changed and (best := after.best):
             plan.study.tags |= {"tuner.best_trial": str(best.number), "tuner.best_value": repr(best.value)}
+            # What this trial has not, and an earlier best one had, must not be left standing: every name is told.
+            params = dict.fromkeys(after.space.names, "") | {
+                k: param_value(v) for k, v in best.params.items()
+            }
+            plan.study.tags |= {mlflow_name(f"{BEST}{k}"): tag_value(text) for k, text in params.items()}
         first_at = self.first_at if self.first_at is not None or not events else events[0].at
         return Story(after, MappingProxyType(odd), first_at), plan
 
@@ -223,8 +236,10 @@ def _end_tags(trial: Trial, objective: str) -> dict[str, str]:
     }
     if trial.reason:
         tags["tuner.reason"] = str(trial.reason)
+    if trial.message:
+        tags["tuner.message"] = tag_value(trial.message)
     if trial.value is not None:
-        tags["tuner.value"] = repr(trial.value)
+        tags[VALUE] = repr(trial.value)
     if trial.exit_code is not None:
         tags["tuner.exit_code"] = str(trial.exit_code)
     return tags

@@ -27,7 +27,7 @@ from ..study.publication import publisher_lock
 from .errors import Away
 from .lifeline import Lifeline
 from .publish import Publisher
-from .uri import shown
+from .uri import shown, tracking_uri
 
 POLL_S = 1.0  # a point on a chart may be this late; a shorter trial costs fewer calls
 BACKOFF_S = (0.5, 10.0)  # first and longest pause while MLflow is away
@@ -252,9 +252,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not folder.path.is_dir():
         print(f"{folder.path} is not a study", file=sys.stderr)
         return 2
+    uri = tracking_uri(folder.path.parent, given.tracking_uri)
     if given.follow:
-        return follow(folder, given.tracking_uri, Lifeline(), given.drain_seconds)
-    return publish(folder, given.tracking_uri)
+        return follow(folder, uri, Lifeline(), given.drain_seconds)
+    return publish(folder, uri)
 
 
 if __name__ == "__main__":

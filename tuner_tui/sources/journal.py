@@ -14,13 +14,14 @@ from ..study.publication import Publication, publication
 from ..study.requests import Request, ask
 from ..study.snapshot import Snapshot
 from ..study.state import State
-from .source import Batch, Extent, Source
+from .source import Batch, Extent, Source, Wanted
 
 BITE_BYTES = 48_000  # about 400 events: 5 ms to decode and fold
 
 
-def studies(place: str) -> Sequence[Source]:
+def studies(place: str, wanted: Wanted) -> Sequence[Source]:
     """The studies under a folder such as `mlruns`, the one touched last first."""
+    wanted.refuse(place)
     return [JournalSource(folder) for folder in list_studies(Path(place))]
 
 

@@ -129,6 +129,7 @@ class Snapshot:
     pid: int | None = None
     host: str = ""
     git_commit: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)  # of Python and packages where the engine ran
     format: int = 0  # of the journal
     earlier: tuple[Space, ...] = ()  # what the space was before it was changed, the first first
     reruns: Mapping[int, int] = field(default_factory=dict)  # a trial, to come or not -> the one it repeats
@@ -228,6 +229,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                 study |= {
                     "study": event.study, "search": event.search, "planned": event.search.trials,
                     "format": event.format, "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
+                    "versions": event.versions,
                     "closed_at": None, "closed_why": "", "closed_message": "",
                     "paused": False, "stopping": False,
                 }  # fmt: skip
