@@ -593,6 +593,39 @@ def init(
 
 
 @app.command()
+def doctor(
+    study: StudyName = None,
+    fix: Annotated[
+        bool,
+        typer.Option("--repair", help="Take the damaged lines out of the journal; a copy of it is kept."),
+    ] = False,
+    root: Root = _HERE,
+) -> None:
+    """Check a study's journal line by line: what is damaged, and what that costs. Exits with 1 where something is.
+
+    Damaged lines are always passed over; --repair takes them out, so that they are not counted any more.
+    """
+    from .launch import find_study
+    from .study.checkup import checkup, repair
+    from .view.words import count_words
+
+    folder = find_study(root, study)
+    found, copy = repair(folder) if fix else (checkup(folder), None)
+    for damage in found.damages:
+        print(damage)
+    if found.torn:
+        print(
+            f"the last line is not whole ({found.torn} bytes): a write was cut off; the next engine removes it"
+        )
+    counts = ", ".join(words for outcome, words in count_words(found.snapshot.counts) if outcome is not None)
+    state = "no damage" if found.healthy else f"{len(found.damages)} damaged"
+    print(f"{folder.name}: {found.lines} lines, {state}; {counts}")
+    if copy:
+        print(f"repaired; the journal as it was is in {copy}")
+    raise typer.Exit(0 if found.healthy or copy else 1)
+
+
+@app.command()
 def stop(
     study: StudyName = None,
     now: Annotated[bool, typer.Option("--now", help="Stop the running trials too.")] = False,
