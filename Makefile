@@ -27,7 +27,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python '$(WANTED)' $(VENV)
-	$(UV) pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --group dev --editable .
+	$(UV) pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --group dev --editable '.[models]'
 	@touch $@
 
 # Only when uv is missing. A folder of its own, because many systems let pip touch nothing else.

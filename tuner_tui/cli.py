@@ -1,6 +1,7 @@
 """The commands. Each imports what it needs when it runs, so that `tuner --help` answers at once.
 
-Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 130 interrupted.
+Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 4 not recorded,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -119,6 +120,14 @@ Gpus = Annotated[
         "--gpus", metavar="WHICH", help="auto (all there are), none, or numbers such as 0,1; used in turn."
     ),
 ]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        "--python",
+        help="The interpreter of the trials; default: the search file's `python`, else the .venv beside it or "
+        "above, else the active environment, else tuner's own.",
+    ),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option(
@@ -217,6 +226,7 @@ def sweep(
     parallel: Parallel = None,
     seed: Seed = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name of the study; a number is added.")
@@ -238,7 +248,7 @@ def sweep(
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
     from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
-    from .launch import Resources, check_slots, new_study, run_detached
+    from .launch import Resources, new_study, run_detached, settled
     from .search.builtin import find_search
     from .search.file import load_search
     from .sources.journal import JournalSource
@@ -251,8 +261,7 @@ def sweep(
     source = find_search(search, Path.cwd())
     loaded = load_search(source, overrides)
     before = check_baseline(baseline, conditions, loaded, root, tracking_uri)
-    resources = Resources(gpus or "auto", tracking_uri)
-    check_slots(loaded, resources)
+    resources = settled(loaded, Resources(gpus or "auto", tracking_uri, python))
     folder = new_study(root, loaded, resources, source, name)
     if headless or reports or conditions or not _terminal():
         wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
@@ -275,6 +284,7 @@ def find_lr(
     ] = None,
     seed: Seed = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     json: Json = None,
     mlflow_wait: MlflowWait = None,
@@ -287,15 +297,14 @@ def find_lr(
     are left at their defaults unless --set fixes them.
     """
     from .headless import MLFLOW_WAIT_S, run_finder
-    from .launch import Resources, check_slots, finder_of, new_study
+    from .launch import Resources, finder_of, new_study, settled
     from .search.builtin import find_search
     from .search.file import load_search
 
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     source = find_search(search, Path.cwd())
     finder = finder_of(load_search(source, overrides), source)
-    resources = Resources(gpus or "auto", tracking_uri)
-    check_slots(finder, resources)
+    resources = settled(finder, Resources(gpus or "auto", tracking_uri, python))
     wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
     folder = new_study(root, finder, resources, source)
     raise typer.Exit(run_finder(folder, result=json, no_color=no_color, mlflow_wait=wait))
@@ -307,6 +316,7 @@ def resume(
     trials: Trials = None,
     parallel: Parallel = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     headless: Headless = False,
     report: Reports = None,
@@ -332,7 +342,9 @@ def resume(
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
     before = check_baseline(baseline, conditions, folder.snapshot().search, root, tracking_uri)
-    prepare_resume(folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri)
+    prepare_resume(
+        folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri, python=python
+    )
     if headless or reports or conditions or not _terminal():
         wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
         code = run_headless(
@@ -518,9 +530,10 @@ def check(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for sweep.")
     ] = None,
     draw: Annotated[int, typer.Option("--draw", min=0, metavar="N", help="How many trials to show.")] = 3,
+    python: Python = None,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
-    from .launch import check_search_target, first_trials
+    from .launch import check_search_target, first_trials, interpreter_of
     from .search.builtin import find_search
     from .search.file import load_search
     from .study.text import one_line
@@ -528,11 +541,52 @@ def check(
 
     source = find_search(search, Path.cwd())
     loaded = load_search(source, settings or [])
-    check_search_target(loaded)
-    print(f"{source}: {loaded.trials} trials of {loaded.target} over {len(loaded.space)} hyperparameters")
+    interpreter, version = interpreter_of(loaded, python)
+    check_search_target(loaded, interpreter)
+    print(
+        f"{source}: {loaded.trials} trials of {one_line(loaded.runs)} over {len(loaded.space)} hyperparameters"
+    )
+    print(f"  Python {version}: {interpreter.path} ({interpreter.why})")
     for number, drawn in enumerate(first_trials(loaded, min(draw, loaded.trials))):
         params = "  ".join(f"{one_line(name)}={parameter(value)}" for name, value in drawn.items())
         print(f"  trial {number}: {params}")
+
+
+@app.command()
+def init(
+    what: Annotated[str, typer.Argument(metavar="SCRIPT", help="train.py, or a function: module:function.")],
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")] = Path("tuner.toml"),
+    run: Annotated[
+        bool | None,
+        typer.Option("--run/--no-run", help="Run the script for a short time to see how it prints its loss."),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long that run may take.")] = 20.0,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    python: Python = None,
+) -> None:
+    """Write a search file for your own code, to edit: its options or parameters, with ranges around the defaults.
+
+    \b
+      tuner init train.py              reads the script's options; asks before it runs it
+      tuner init train:train           reads the function's parameters
+
+    A script is asked for its options by argparse or `--help`, in its own environment. A short run with its defaults
+    shows how it prints its loss; the pattern for that goes into the file.
+    """
+    from .drafting import a_draft
+    from .launch import BadInput
+
+    if to.exists() and not force:
+        raise BadInput(f"{to} is there already; give another name with --to, or --force")
+    ask = (
+        (lambda question: typer.confirm(question, default=True, err=True))
+        if _terminal()
+        else (lambda _: False)
+    )
+    wants = ask if run is None else (lambda _: bool(run))
+    text = a_draft(what, to, python, seconds, wants, lambda note: print(note, file=sys.stderr))
+    to.write_text(text, encoding="utf-8")
+    print(f"{to}: written; edit its ranges, then `tuner check {to}`")
 
 
 @app.command()
@@ -701,7 +755,11 @@ def main() -> None:
         from .launch import REFUSALS
         from .report.exit_codes import BAD_INPUT
 
-        if not isinstance(error, REFUSALS):
+        # An OSError with a file's name is about a place that the person chose: no room, no permission, no folder.
+        named = isinstance(error, OSError) and error.filename is not None
+        if named and not isinstance(error, REFUSALS):
+            error = ValueError(f"{error.filename}: {error.strerror}; see to its room and permissions")  # type: ignore[union-attr]
+        elif not isinstance(error, REFUSALS):
             raise
         from .study.text import printable
 

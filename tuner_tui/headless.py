@@ -12,7 +12,7 @@ from .analysis.filter import FilterError, Names, parse
 from .analysis.rate import RateCurve, rate_curve
 from .launch import BadInput, run_here
 from .report import github
-from .report.exit_codes import exit_code
+from .report.exit_codes import NOT_RECORDED, exit_code
 from .report.fail_if import Condition, parse_condition
 from .report.formats import Writer, writer_for
 from .report.machine import from_json
@@ -124,6 +124,8 @@ def run_headless(
     finally:
         printer.close()
     snapshot = ran.snapshot
+    if ran.unwritten:  # said before a report can fail for the same reason
+        warn(f"not recorded: {ran.unwritten}")
     for write, path in reports:  # the files first: a script waits for these
         write(snapshot, path, folder)
     color = not no_color and wants_color(sys.stdout)
@@ -139,7 +141,7 @@ def run_headless(
             warn(problem)
     sys.stdout.flush()  # all a script waits for is out before anything is waited for
     ran.copy.wait(mlflow_wait, _say_aside)
-    return exit_code(snapshot, verdicts, ran.interrupted)
+    return NOT_RECORDED if ran.unwritten else exit_code(snapshot, verdicts, ran.interrupted)
 
 
 def _say_aside(text: str) -> None:

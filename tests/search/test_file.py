@@ -264,10 +264,16 @@ def test_a_mistake_above_the_tables(line: str, expected: str) -> None:
     ("line", "expected"),
     [
         ("", 'missing; name the training function: target = "module:function"'),
+        ("", 'or a script: command = ["python", "train.py", "{rest}"]'),
         ("target = 3", '3 names no function; write "module:function"'),
         ("target = 'train'", '"train" names no function; write "train:function"'),
         ("target = 'train.py:main'", 'name the module, not its file: "train:main"'),
-        ("target = './src/train.py'", 'name the module, not its file: "src.train:train"'),
+        (
+            "target = './src/train.py'",
+            'command = ["python", "./src/train.py", "{rest}"]; for a function in it',
+        ),
+        ("target = './src/train.py'", 'name the module: "src.train:train"'),
+        ("target = 'python train.py'", 'for a script write command = ["python", "train.py"]'),
         ("target = 'train:main()'", "names no function"),
         ("target = 'train:'", "names no function"),
         ("target = ':main'", "names no function"),

@@ -11,12 +11,13 @@ import platform
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from ..search.builtin import WORKLOADS, is_builtin
 from ..search.problems import nearest
 from ..search.search import Search
 from ..study import cached_fold
@@ -24,10 +25,14 @@ from ..study.bury import bury
 from ..study.events import StudyClosed, StudyOpened
 from ..study.folder import StudyFolder, StudyLock
 from ..study.journal import JournalWriter
+from ..study.processes import SPARED_VARIABLE
 from ..study.publication import Notebook
 from ..study.requests import Request, RequestReader
 from ..study.snapshot import Snapshot, fold_all
+from ..trial.child import FILLED_IN
 from .engine import Engine
+from .interpreter import find_interpreter
+from .kept import KeptJournal
 from .launcher import BadTarget, Target
 from .launchers import make_launcher
 from .sampler import make_sampler
@@ -43,6 +48,7 @@ class Ran:
     snapshot: Snapshot
     interrupted: bool  # by Ctrl-C or a signal
     copy: MlflowCopy  # goes on by itself; wait for it where the machine goes away, as in CI
+    unwritten: str = ""  # what is not on disk, and why, as a sentence; "" when everything is
 
 
 def run_study(
@@ -51,6 +57,8 @@ def run_study(
     *,
     path: list[str] | None = None,
     gpus: str = "auto",
+    python: str | None = None,
+    environment: Mapping[str, str] | None = None,
     publisher: Sequence[str] | None = None,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
@@ -60,10 +68,11 @@ def run_study(
     """Run a study until it is done or told to stop; go on where an earlier engine left off.
 
     `search`: None for the one that the journal holds. `path`: where targets are looked up first, by default
-    what `python_path` says. `gpus` is what `--gpus` says. `publisher` is the command that copies the journal
-    to MLflow; it learns of the end by its standard input, and nobody waits for it here: see `Ran.copy`. `warn`
-    is told when MLflow does not answer. Raises StudyBusy when another engine has the study, NewerFormat when a
-    newer version wrote its journal, BadTarget when the target can't be run (the study is then closed as failed).
+    what `python_path` says. `gpus` and `python` are what `--gpus` and `--python` say; `environment` are variables
+    for all trials and the publisher. `publisher` is the command that copies the journal to MLflow; it learns of
+    the end by its standard input, and nobody waits for it here: see `Ran.copy`. `warn` is told when MLflow does not
+    answer. Raises StudyBusy when another engine has the study, NewerFormat when a newer version wrote its journal,
+    BadTarget when the target can't be run (the study is then closed as failed).
     """
     lock = StudyLock(folder)
     signals = _Signals(note)
@@ -74,16 +83,21 @@ def run_study(
         path = path or python_path(search)
         opened = _opened(folder, search, resumed=before.opened_at is not None)
         requests = RequestReader(folder.requests)
-        journal = JournalWriter(folder.journal)
+        journal = KeptJournal(JournalWriter(folder.journal), lock, note)
         journal.append([opened])
         snapshot = fold_all(before, [opened])
         on_change(snapshot)
-        copy = MlflowCopy(publisher, folder, warn)
-        launcher = make_launcher(folder.path, search, path)
+        copy = MlflowCopy(publisher, folder, environment or {}, warn)
+        interpreter = find_interpreter(search, python, builtin=is_builtin(search))
+        launcher = make_launcher(folder.path, search, path, interpreter, environment)
 
         def asked() -> list[Request]:
             copy.tend()
-            return signals.take() + requests.read()
+            return signals.take() + requests.read() + ([Request("stop_now")] if journal.lost else [])
+
+        def held_up() -> str:
+            journal.flush()
+            return journal.trouble or journal.lost
 
         try:
             target = launcher.describe()
@@ -93,17 +107,20 @@ def run_study(
                 sampler=make_sampler(search, past=snapshot.trials.values()),
                 new_sampler=lambda changed: make_sampler(changed, past=engine.snapshot.trials.values()),
                 journal=journal, slots=lambda parallel: launcher.slots(parallel, gpus), path=path,
-                yields=target.yields, requests=asked,
+                yields=target.yields, requests=asked, held_up=held_up,
                 on_change=on_change,
             )  # fmt: skip
             with signals.caught():
                 snapshot = engine.run()
                 launcher.close()
-                summarise(folder, snapshot)
+                if engine.broken:
+                    raise BadTarget(engine.broken)
+                if not journal.lost:
+                    _without_room(lambda: summarise(folder, snapshot), note)
                 why = "stopped" if snapshot.counts.waiting else "completed"
                 journal.append([closed := StudyClosed(time.time(), why)])
                 snapshot = fold_all(snapshot, [closed])
-                cached_fold.save(folder, snapshot)
+                _without_room(lambda: cached_fold.save(folder, snapshot), note)
                 on_change(snapshot)
         except BadTarget as error:
             journal.append([StudyClosed(time.time(), "failed", str(error))])
@@ -113,12 +130,21 @@ def run_study(
             signals.count += 1
         finally:
             launcher.close()
-            journal.close()
+            unwritten = journal.close()
             lock.release()
             copy.close()
-        return Ran(snapshot, signals.count > 0, copy)
+        unwritten = ". ".join(filter(None, [journal.lost, unwritten]))
+        return Ran(snapshot, signals.count > 0, copy, unwritten)
     finally:
         lock.release()
+
+
+def _without_room(write: Callable[[], object], note: Callable[[str], None]) -> None:
+    """Write what can be written again from the journal; a full disk costs no more than it."""
+    try:
+        write()
+    except OSError as error:
+        note(f"not written: {error}")
 
 
 def check_target(search: Search, target: Target) -> None:
@@ -132,7 +158,7 @@ def check_target(search: Search, target: Target) -> None:
             problems.append(f"{search.target} takes no {name!r}{remedy}")
     conditional = {h.name for h in search.space if h.when}
     for name in target.required:
-        if name in ("seed", "device", "out"):
+        if name in FILLED_IN:
             continue
         if name not in given:
             problems.append(f"{search.target} needs {name!r}: add it to [space] or [fixed]")
@@ -183,9 +209,14 @@ class MlflowCopy:
     """The process that copies the journal to MLflow: kept alive while the study runs, then left to finish."""
 
     def __init__(
-        self, command: Sequence[str] | None, folder: StudyFolder, warn: Callable[[str], None]
+        self,
+        command: Sequence[str] | None,
+        folder: StudyFolder,
+        environment: Mapping[str, str],
+        warn: Callable[[str], None],
     ) -> None:
         self._command = command
+        self._environment = {**os.environ, **environment, SPARED_VARIABLE: "1"}
         self._folder = folder
         self._warn = warn
         self._process: subprocess.Popen[bytes] | None = None
@@ -209,7 +240,12 @@ class MlflowCopy:
         self._started = now
         with (self._folder.path / "publisher.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
             )
 
     def close(self) -> None:
@@ -314,8 +350,6 @@ def python_path(search: Search) -> list[str]:
 
     A built-in search belongs to the installed packages: a user's own `models/` must not get in its way.
     """
-    installed = Path(__file__).resolve().parents[2]
-    folder = Path(search.folder)
-    if folder in (installed / "models" / "searches", installed / "meta" / "searches"):
-        return [str(installed)]
+    if is_builtin(search):
+        return [str(WORKLOADS)]
     return list(dict.fromkeys([search.folder or ".", str(Path.cwd())]))

@@ -132,6 +132,9 @@ class Story:
                             write.tags["tuner.not_finite"] = tag_value(odd[event.trial])
                 case TrialStarted():
                     if event.trial in before.trials or event.trial in runs:
+                        if event.trial in taken:  # it has drawn another hyperparameter while it runs
+                            write = runs.setdefault(event.trial, RunWrite(event.trial))
+                            write.params |= _params(event)
                         continue
                     taken[event.trial] = -math.inf
                     runs[event.trial] = _begin(event, after, commit)
@@ -214,8 +217,12 @@ def _begin(event: TrialStarted, after: Snapshot, commit: str | None) -> RunWrite
     } | renamed(event.params)
     return RunWrite(
         event.trial, begins=_ms(event.at), tags=tags | _commit_tags(commit) | _origin_tags(),
-        params={mlflow_name(name): param_value(value) for name, value in event.params.items()},
+        params=_params(event),
     )  # fmt: skip
+
+
+def _params(event: TrialStarted) -> dict[str, str]:
+    return {mlflow_name(name): param_value(value) for name, value in event.params.items()}
 
 
 def _end_tags(trial: Trial, objective: str) -> dict[str, str]:
@@ -256,7 +263,7 @@ def _study_tags(event: StudyOpened) -> dict[str, str]:
         "tuner.seed": str(event.search.seed),
         "tuner.host": event.host,
         "tuner.sampler": event.search.sampler,
-        "tuner.target": event.search.target,
+        "tuner.target": event.search.runs,
         "tuner.state": "running",
         "mlflow.note.content": "running",
     }

@@ -22,6 +22,8 @@ def text_line(source: Source, snapshot: Snapshot) -> str:
     copy = source.publication()
     if copy is not None and copy.problem_count:
         line += f"; MLflow refused {copy.problem_count} things, such as {one_line(copy.problems[-1], 120)}"
+    if trouble := source.extent().trouble:
+        line += f"; {one_line(trouble)}"
     return line
 
 
@@ -32,6 +34,8 @@ def json_line(source: Source, snapshot: Snapshot) -> str:
     counts, copy = snapshot.counts, source.publication()
     report["counts"] |= {"running": counts.running, "waiting": counts.waiting}
     about = {"state": str(source.state(snapshot)), "address": source.address, "planned": counts.planned}
+    if trouble := source.extent().trouble:
+        about["trouble"] = trouble
     if copy is not None:
         about["mlflow"] = {
             "uri": copy.uri, "complete": copy.complete, "error": copy.error, "refused": copy.problem_count,

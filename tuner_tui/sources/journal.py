@@ -62,6 +62,7 @@ class JournalSource(Source):
             return Extent(size=0, gone=not self.folder.path.is_dir())
         damaged = self._reader.damaged
         trouble = f"{damaged} damaged lines of the journal are passed over" if damaged else ""
+        trouble = self.folder.trouble() or trouble
         return Extent(stat.st_size, stat.st_mtime, trouble=trouble)
 
     def measurements(self, trial: int) -> Sequence[TrialMeasured]:

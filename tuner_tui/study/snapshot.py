@@ -205,7 +205,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
             case TrialStarted():
                 known = trials.get(event.trial)
                 if known is not None:
-                    # Another program's trial may draw its parameters one by one, while it runs.
+                    # An Optuna objective may draw its parameters one by one, while it runs.
                     if known.running and len(event.params) > len(known.params):
                         trials[event.trial] = replace(known, params=event.params)
                 else:
