@@ -124,6 +124,7 @@ Python = Annotated[
     str | None,
     typer.Option(
         "--python",
+        metavar="PYTHON",
         help="The interpreter of the trials; default: the search file's `python`, else the .venv beside it or "
         "above, else the active environment, else tuner's own.",
     ),
@@ -555,12 +556,14 @@ def check(
 @app.command()
 def init(
     what: Annotated[str, typer.Argument(metavar="SCRIPT", help="train.py, or a function: module:function.")],
-    to: Annotated[Path, typer.Option("--to", help="The file to write.")] = Path("tuner.toml"),
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")] = Path("tuner.toml"),
     run: Annotated[
         bool | None,
         typer.Option("--run/--no-run", help="Run the script for a short time to see how it prints its loss."),
     ] = None,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long that run may take.")] = 20.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="S", min=0.1, help="How long that run may take.")
+    ] = 20.0,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
     python: Python = None,
 ) -> None:
