@@ -268,5 +268,5 @@ def test_a_baseline_from_an_experiment(uri, tmp_path):
     baseline = check_baseline("mlflow:digits", [condition], search, tmp_path, uri)
     verdict = condition.holds(read(uri), baseline)
     assert not verdict.holds and "the best is 0.2 (trial 8); the baseline is 0.2" in verdict.sentence
-    with pytest.raises(BadInput, match="--baseline mlflow:digits: .* no run has a metric 'speed'"):
+    with pytest.raises(BadInput, match=r"--baseline mlflow:digits: .* no run has a metric 'speed'"):
         check_baseline("mlflow:digits", [condition], replace(search, objective="speed"), tmp_path, uri)
