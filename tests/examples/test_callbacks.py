@@ -9,6 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.sabotage import tuner
+
+from tuner_tui.study.folder import StudyFolder
+from tuner_tui.study.outcomes import Outcome
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # file -> the package it needs, its objective, and how many reports its training makes with two epochs or rounds
@@ -70,11 +74,11 @@ def test_the_list_of_examples_is_complete():
     assert listed == {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml")}
 
 
-def test_the_search_beside_an_example_is_one():
-    from tuner_tui.launch import check_search_target
-    from tuner_tui.search.file import load_search
-
-    for path in EXAMPLES.glob("*.toml"):
-        assert load_search(path).target.endswith(":train")
-    if importlib.util.find_spec("tuner_tui.trial"):
-        check_search_target(load_search(EXAMPLES / "sklearn_fit.toml"))
+def test_the_search_beside_an_example_runs(tmp_path):
+    done = tuner(
+        EXAMPLES, "sweep", "sklearn_fit.toml", "--headless", "--trials", "1", "--set", "fixed.epochs=2",
+        "--mlflow-wait", "0", "--mlruns", str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    [trial] = StudyFolder(tmp_path / "sklearn_fit-1").snapshot().trials.values()
+    assert trial.outcome is Outcome.FINISHED and [step for step, _ in trial.curve] == [0, 1]

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from support.mlflow_runs import Lab, copy_of
 from support.patience import wait_until
 
 from tuner_tui import open_study
+from tuner_tui.headless import check_baseline, parse_conditions
+from tuner_tui.launch import BadInput
+from tuner_tui.search.search import UNKNOWN
 from tuner_tui.search.space import Choice, Float, Int
 from tuner_tui.sources import find_source, mlflow, studies_at
 from tuner_tui.sources.background import Background
@@ -255,3 +259,14 @@ def test_options_for_mlflow_are_refused_elsewhere(tmp_path):
         studies_at("", tmp_path, LOSS)
     with pytest.raises(SourceError, match="--tracking-uri: mlflow:http://x names a store already"):
         studies_at("mlflow:http://x", tmp_path, Wanted(tracking_uri="http://y"))
+
+
+def test_a_baseline_from_an_experiment(uri, tmp_path):
+    mlflow_runs.every_end(uri)
+    [condition] = parse_conditions(["best > baseline * 1.5"])
+    search = replace(UNKNOWN, objective="val_loss")
+    baseline = check_baseline("mlflow:digits", [condition], search, tmp_path, uri)
+    verdict = condition.holds(read(uri), baseline)
+    assert not verdict.holds and "the best is 0.2 (trial 8); the baseline is 0.2" in verdict.sentence
+    with pytest.raises(BadInput, match=r"--baseline mlflow:digits: .* no run has a metric 'speed'"):
+        check_baseline("mlflow:digits", [condition], replace(search, objective="speed"), tmp_path, uri)

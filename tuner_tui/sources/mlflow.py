@@ -53,6 +53,9 @@ HISTORIES = 300
 QUIET_S = 600.0  # a run whose parent has ended and that logged nothing for so long is over
 ABANDONED_S = 86_400.0  # ... and any that logged nothing for a day
 SKEW_S = 600.0  # by how much clocks of machines that log to one server may differ
+SKEW_POLLS = (
+    10  # a run that ended by such a clock is looked for once in so many times: there may be hundreds to read
+)
 _TICK_S = 1e-6  # between two readings of one trial with one time: MLflow keeps milliseconds
 _LISTED = 12  # metrics or experiments that a message names
 
@@ -121,6 +124,8 @@ class MlflowSource(Source):
         self._read = False  # whether all were read once
         self._question: Search | None = None  # without its space, unless a file gave it
         self._given: Space | None = None
+        self._polls = 0
+        self._inferred = (0, 0), infer(())  # of how many runs and params, and what
         self._ids: dict[int, str] = {}  # trial -> run
         self._extent = Extent()
 
@@ -140,8 +145,11 @@ class MlflowSource(Source):
         """What changed in the experiment since `since`, at most about BATCH events. Raises SourceError."""
         place: _Place = since or _Place()
         # While there is something left to tell, nothing new is read.
-        if (not self._read or place.through) and not self._refresh() and place.through:
-            return Batch((), place)
+        if not self._read or place.through:
+            changed = self._refresh() or not place.through
+            # What MLflow calls RUNNING may have to be given up with nothing changed there.
+            if not changed and not any(self._overdue(run, place) for run in self._runs.values()):
+                return Batch((), place)
         question = self._ask()
         trials = self._trials(question.objective)
         search = self._search(question, trials)
@@ -204,9 +212,11 @@ class MlflowSource(Source):
             self._extent = replace(self._extent, gone=True)
             return False
         ends = [run.ended for run in self._runs.values() if run.ended is not None]
-        since = int(1000 * (max(ends, default=0.0) - SKEW_S))
+        self._polls += 1
+        margin = 0.0 if self._polls % SKEW_POLLS else SKEW_S
+        since = round(1000 * (max(ends, default=0.0) - margin))
         fresh: dict[str, Run] = {}
-        for condition in ("attributes.status = 'RUNNING'", f"attributes.end_time >= {since}"):
+        for condition in ("attributes.status = 'RUNNING'", f"attributes.end_time > {since}"):
             for run in self.store.runs(self.experiment.id, self._condition(condition)):
                 fresh[run.id] = run
         for run in list(self._runs.values()):
@@ -214,7 +224,11 @@ class MlflowSource(Source):
                 fresh[run.id] = again
         changed = any(self._runs.get(run.id) != run for run in fresh.values())
         self._runs |= fresh
-        return changed or any(run.running for run in self._runs.values())  # one may have been abandoned
+        return changed
+
+    def _overdue(self, run: Run, place: _Place) -> bool:
+        known = place.told.get(run.id)
+        return run.running and known is not None and not known.ended and bool(self._abandoned(run))
 
     def _condition(self, condition: str = "") -> str:
         inside = f"tags.`mlflow.parentRunId` = '{self._parent.id}'" if self._parent else ""
@@ -308,8 +322,11 @@ class MlflowSource(Source):
     def _search(self, question: Search, trials: Sequence[Run]) -> Search:
         if self._given is not None:
             return question
-        known = [run for run in trials if run.params]
-        inferred = infer([_read(run.params) for run in known])
+        # A param never changes once it is logged: as many runs with as many params have the same ones.
+        size = (len(trials), sum(len(run.params) for run in trials))
+        if size != self._inferred[0]:
+            self._inferred = size, infer([_read(run.params) for run in trials if run.params])
+        inferred = self._inferred[1]
         return replace(question, space=inferred.space, fixed=inferred.fixed)
 
     # ---- what is told of a run
