@@ -123,7 +123,7 @@ def study_text(
         parts[0] = Content("\n").join([parts[0], Content.styled(sentence, "$text-warning")])
     facts = [
         ("read from", origin),
-        ("target", search.runs),
+        ("command" if search.command else "target", search.runs),
         ("objective", f"{snapshot.objective}, {snapshot.direction}d" if snapshot.objective else None),
         ("sampler", search.sampler if planned else None),
         ("seed", search.seed if planned else None),
