@@ -534,7 +534,7 @@ def check(
     python: Python = None,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
-    from .launch import check_search_target, first_trials, interpreter_of
+    from .launch import check_search_target, command_line, first_trials, interpreter_of
     from .search.builtin import find_search
     from .search.file import load_search
     from .study.text import one_line
@@ -551,6 +551,8 @@ def check(
     for number, drawn in enumerate(first_trials(loaded, min(draw, loaded.trials))):
         params = "  ".join(f"{one_line(name)}={parameter(value)}" for name, value in drawn.items())
         print(f"  trial {number}: {params}")
+        if loaded.command:
+            print(f"    {one_line(command_line(loaded, number, drawn), 1000)}")
 
 
 @app.command()

@@ -276,6 +276,21 @@ def first_trials(search: Search, count: int) -> list[dict[str, Any]]:
     return [sampler.ask(number) for number in range(count)]
 
 
+def command_line(search: Search, number: int, drawn: dict[str, Any]) -> str:
+    """What a trial of a search with a command would run, as a shell would have it. Its own folder is not known yet."""
+    from shlex import join
+
+    from .engine.engine import trial_seed
+    from .search.command import expand
+
+    folder = f"TRIALS/{number}"
+    filled = {
+        "seed": trial_seed(search.seed, number), "out": f"{folder}/out", "device": "DEVICE", "trial": number,
+        "slot": 0, "params_file": f"{folder}/params.json",
+    }  # fmt: skip
+    return join(expand(search.command, {**search.fixed, **drawn}, filled))
+
+
 def launch_finder(root: Path, text: str) -> StudyFolder:
     """Start the learning-rate finder of a search, detached. Raises SearchError for a search without one."""
     source = find_search(text, Path.cwd())

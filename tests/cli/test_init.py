@@ -152,3 +152,10 @@ def test_guesses_are_valid_and_near_the_default():
     assert Choice(("relu", "gelu")) not in [
         h.distribution for h in search.space
     ]  # `act` is a guess, so a comment
+
+
+def test_check_shows_what_the_first_trials_would_run(init, tmp_path):
+    (tmp_path / "main.py").write_text(MNIST)
+    assert init("main.py", "--no-run").exit_code == 0
+    shown = CliRunner().invoke(app, ["check", "--draw", "1"]).output
+    assert "python main.py --seed=" in shown and "--save-dir=TRIALS/0/out --batch-size=" in shown
