@@ -277,7 +277,7 @@ def first_trials(search: Search, count: int) -> list[dict[str, Any]]:
 
 
 def command_line(search: Search, number: int, drawn: dict[str, Any]) -> str:
-    """What a trial of a search with a command would run, as a shell would have it. Its own folder is not known yet."""
+    """What a trial of a search with a command would run, as a shell would have it; its folder is not known yet."""
     from shlex import join
 
     from .engine.engine import trial_seed
