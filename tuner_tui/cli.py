@@ -124,7 +124,7 @@ Python = Annotated[
     str | None,
     typer.Option(
         "--python",
-        metavar="PYTHON",
+        metavar="PATH",
         help="The interpreter of the trials; default: the search file's `python`, else the .venv beside it or "
         "above, else the active environment, else tuner's own.",
     ),
@@ -562,7 +562,7 @@ def init(
         typer.Option("--run/--no-run", help="Run the script for a short time to see how it prints its loss."),
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", min=0.1, help="How long that run may take.")
+        float, typer.Option("--seconds", min=0.1, metavar="S", help="How long that run may take.")
     ] = 20.0,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
     python: Python = None,

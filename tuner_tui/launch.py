@@ -85,6 +85,7 @@ def new_study(
 
     `source`: the search file, kept as it is; None where there is none that says this.
     """
+    search = replace(search, experiment=search.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", ""))
     folder = create_study(root, name or search.name)
     folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
     resources.save(folder)
@@ -239,7 +240,10 @@ def run_here(
         folder,
         gpus=resources.gpus,
         python=resources.python,
-        environment={"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)},
+        environment={
+            "MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri),
+            "MLFLOW_EXPERIMENT_NAME": folder.snapshot().search.experiment or folder.name,
+        },
         publisher=publisher_command(folder),
         on_change=on_change,
         note=note,

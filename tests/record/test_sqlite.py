@@ -298,6 +298,23 @@ def test_a_file_that_cannot_be_copied_is_named_and_costs_itself_alone(root: Path
     assert all(f"out/{name} was not copied" in problems for name in ("broken", "round", "pipe"))
 
 
+def test_a_link_that_leads_out_of_the_study_is_not_followed(root: Path, tmp_path_factory) -> None:
+    """Or a trial could publish anything that its user can read."""
+    secret = tmp_path_factory.mktemp("secret")
+    (secret / "passwd").write_text("root")
+    diary = Diary(root).open().trial(0).trial(1).close()
+    out = diary.folder.out(0)
+    out.mkdir(parents=True)
+    (out / "stolen.txt").symlink_to(secret / "passwd")
+    diary.folder.trial(1).mkdir(parents=True)
+    diary.folder.out(1).symlink_to(secret, target_is_directory=True)
+    diary.folder.log(1).symlink_to(secret / "passwd")
+    assert bring(diary) == 0
+    assert [artifacts(diary, trial.run_id) for trial in read(diary).trials] == [[], []]
+    problems = "\n".join(publication(diary.folder).problems)
+    assert problems.count("leads out of the study's folder") == 2 and "/out was not copied" in problems
+
+
 def test_artifacts_wait_for_their_store_and_hold_up_nothing(root: Path) -> None:
     diary = Diary(root).open().trial(0).close()
     diary.folder.trial(0).mkdir(parents=True)

@@ -408,3 +408,16 @@ def test_a_finder_is_optional_and_runs_with_the_fixed_values_alone():
 def test_a_finder_that_names_no_function_is_a_problem(value):
     [problem] = problems(f"finder = {value}\n")
     assert problem.startswith("caption.toml: finder: ") and "module" in problem
+
+
+@pytest.mark.parametrize("deep", [30, 500, 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[fixed]\nx = {0}{1}", "[{2}]\nx = 1", "[space.{2}]\nx = 1", "fixed.{2} = 1",
+        "[space]\nx = {{ log = {0}1{1} }}",
+    ],
+)  # fmt: skip
+def test_however_deep_a_file_is_nested_it_is_refused_in_a_sentence(text, deep):
+    with pytest.raises(SearchError):
+        parse_search(TARGET + text.format("[" * deep, "]" * deep, ".".join("a" * deep)), "x.toml")

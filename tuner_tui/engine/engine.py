@@ -203,6 +203,7 @@ class Engine:
                 memory_bytes=None if memory is None else int(memory * 2**30),
                 path=self._path,
                 slot=slot.number,
+                run_ids=str(self.folder.publisher_state.resolve()) if self.search.share_run else "",
                 command=expand(self.search.command, params, filled),
                 cwd=cwd,
                 read=asdict(read) | {"file": str(Path(cwd, followed)) if followed else ""},

@@ -29,6 +29,7 @@ class Job:
     memory_bytes: int | None = None  # resident, with all its children; more ends it as out_of_memory
     path: Sequence[str] = ()  # where the target's module is looked up, before everything else
     slot: int = 0  # the number of the place it runs in
+    run_ids: str = ""  # the file that tells the id of its MLflow run, where it shares it
     command: Sequence[str] = ()  # what to run instead of a target: a program and its arguments
     cwd: str = "."  # where the command runs
     read: Mapping[str, Any] = field(default_factory=dict)  # how measurements are read (search/reading.py)

@@ -251,7 +251,8 @@ class LocalLauncher:
         return {
             "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
             "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
-            "environment": {**job.environment, **_of_its_own(job)}, "path": list(job.path), "slot": job.slot,
+            "environment": {**job.environment, **_of_its_own(job)}, "path": list(job.path),
+            "slot": job.slot, "run_ids": job.run_ids,
             "command": command, "cwd": job.cwd, "read": dict(job.read),
         }  # fmt: skip
 

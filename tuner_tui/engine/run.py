@@ -37,6 +37,7 @@ from .launcher import BadTarget, Target
 from .launchers import make_launcher
 from .sampler import make_sampler
 
+STORE_S = 120.0  # importing MLflow and making its database takes 5 to 30 s on a busy machine
 COPY_S = 600.0  # the longest wait for a copy that goes on well; the publisher goes on by itself then
 _LOOK_S = 2.0  # how often the publisher's notes are read: a small file
 
@@ -110,6 +111,8 @@ def run_study(
                 yields=target.yields, requests=asked, held_up=held_up,
                 on_change=on_change,
             )  # fmt: skip
+            if logs_to_mlflow(search):
+                copy.wait_for_store(note)
             with signals.caught():
                 snapshot = engine.run()
                 launcher.close()
@@ -145,6 +148,21 @@ def _without_room(write: Callable[[], object], note: Callable[[str], None]) -> N
         write()
     except OSError as error:
         note(f"not written: {error}")
+
+
+def logs_to_mlflow(search: Search) -> bool:
+    """Whether trials talk to MLflow themselves, as far as the search and the file it runs say."""
+    if search.share_run:
+        return True
+    module = search.target.removeprefix("optuna:").partition(":")[0].replace(".", "/")
+    files = [f"{module}.py"] if module else search.command[1:3]
+    for name in files:
+        try:
+            if "mlflow" in Path(search.folder or ".", name).read_text(errors="replace").lower():
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
 
 
 def check_target(search: Search, target: Target) -> None:
@@ -247,6 +265,22 @@ class MlflowCopy:
                 start_new_session=True,
                 env=self._environment,
             )
+
+    def wait_for_store(self, note: Callable[[str], None]) -> None:
+        """Wait until the study's experiment is there: a trial that finds no database would make one of its own, in
+        the same place at the same time. Where MLflow does not answer, the sweep goes on without it."""
+        deadline = time.monotonic() + STORE_S
+        said = False
+        while self._process is not None and time.monotonic() < deadline:
+            self.tend()
+            if Notebook.load(self._folder.publisher_state).experiment_id:
+                return
+            if self._error():
+                break
+            if not said:
+                note("trials log to MLflow themselves: waiting until its experiment is there")
+                said = True
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Tell it that the study is over: it copies the rest and ends."""

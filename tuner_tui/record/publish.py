@@ -205,7 +205,7 @@ class Publisher:
     # -- runs --------------------------------------------------------------------------------------------
 
     def _find_parent(self, store: Store, story: Story, write: StudyWrite) -> None:
-        experiment = store.experiment(self._folder.name)
+        experiment = store.experiment(story.snapshot.search.experiment or self._folder.name)
         parent = store.parent_run(experiment, self.notebook.identity)
         if parent is None:
             began = write.begins or round((story.first_at or time.time()) * 1000)

@@ -118,6 +118,8 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         read=_read_reading(raw, tables["read"], objective, findings),
         python=_text(raw, "python", "python", findings) if raw.get("python", "") != "" else "",
         gpus_per_trial=_whole(raw, "gpus_per_trial", Search.gpus_per_trial, 1, findings),
+        experiment=_text(raw, "experiment", "project", findings) if raw.get("experiment", "") != "" else "",
+        share_run=_boolean(raw, "share_run", findings),
         folder=str(path.absolute().parent),
     )
 
@@ -173,6 +175,13 @@ def _whole(raw: dict[str, Any], key: str, default: int, least: int, findings: Fi
     else:
         return value
     return default
+
+
+def _boolean(raw: dict[str, Any], key: str, findings: Findings) -> bool:
+    value = raw.get(key, False)
+    if not isinstance(value, bool):
+        findings.add((key,), f"{show(value)} is not true or false; write {key} = true, or leave it out")
+    return value is True
 
 
 def _function(raw: dict[str, Any], key: str, findings: Findings) -> str:

@@ -9,11 +9,13 @@ import atexit
 import faulthandler
 import importlib
 import inspect
+import json
 import os
 import random
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +26,7 @@ from .pipe import Pipe
 
 # Parameters the tuner supplies when the signature has them.
 FILLED_IN = ("seed", "device", "out", "report", "trial", "slot")
+_RUN_ID_S = 30.0  # a server that answers makes a run within a second or two
 _MESSAGE_CHARS = 500  # of an exception's text in one line; the traceback file has it all
 
 
@@ -82,6 +85,7 @@ def yields(function: Callable[..., Any]) -> bool:
 def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     """Run one trial to its end and return the exit code its process should leave with."""
     pipe = Pipe(pipe_fd)
+    share_run(job)
     if job.get("command"):
         from .script import run_script
 
@@ -167,6 +171,24 @@ def leave(code: int) -> None:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def share_run(job: Mapping[str, Any]) -> None:
+    """Wait for the id of the trial's MLflow run and put it where MLflow looks. The publisher makes the run a moment
+    after the trial has begun; where MLflow does not answer, the trial goes on without it."""
+    if not job.get("run_ids"):
+        return
+    deadline = time.monotonic() + _RUN_ID_S
+    while time.monotonic() < deadline:
+        try:
+            run = json.loads(Path(job["run_ids"]).read_text(encoding="utf-8"))["runs"].get(str(job["trial"]))
+        except (OSError, ValueError, KeyError, AttributeError):
+            run = None
+        if run:
+            os.environ["MLFLOW_RUN_ID"] = run
+            return
+        time.sleep(0.05)
+    _complain(f"tuner: MLflow made no run for this trial within {_RUN_ID_S:g} s; what it logs is not shared")
 
 
 def prepare_process(job: Mapping[str, Any]) -> None:
