@@ -53,7 +53,8 @@ def test_reports_and_verdict_come_before_the_wait_for_mlflow_which_is_short_and_
     said = (tmp_path / "err").read_text()
     assert f"MLflow: server away: no server answers at {uri}" in said
     assert "`tuner publish small-1` copies what is missing" in said and "Traceback" not in said
-    assert said.count("server away") == 2  # once when it was noticed, once at the end
+    assert "waiting up to 5 s (--mlflow-wait)" in said
+    assert said.count("server away") <= 3  # when it was noticed, when the wait began, and when it ended
     assert time.monotonic() - began < 60  # 5 s from the first refused call; the rest is this machine's
 
 

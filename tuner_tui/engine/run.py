@@ -296,17 +296,18 @@ class MlflowCopy:
         if self._process is None:
             return True
         began = time.monotonic()
-        patience = deadline = None
+        deadline = None
         said = False
         try:
             while self._process.poll() is None and seconds > 0:
                 now = time.monotonic()
                 error = self._error()
                 if error and deadline is None:
-                    deadline, patience = now + seconds, f"waiting up to {seconds:g} s (--mlflow-wait)"
+                    deadline = now + seconds
+                    self._trouble = ""  # it may have been said hours ago, and now somebody waits
                 elif not error:
                     deadline = None
-                self._say(error, patience or "")
+                self._say(error, f"waiting up to {seconds:g} s (--mlflow-wait)")
                 if (deadline is not None and now > deadline) or now - began > COPY_S:
                     break
                 if not said and not error and now - began > 2.0:
