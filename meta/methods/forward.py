@@ -86,6 +86,7 @@ def _walk(inner: Inner, parts: Parts, directions: Parts) -> _Walk:  # directions
         expanded = inner.expand(parts)
         return inner.start(expanded), expanded.rates, expanded.theta
 
+    _ = inner.draws, inner.outer_batch  # here: torch.func allows no random numbers within
     (state, rates, theta), (dstate, drates, dtheta) = _push(begin, (parts,), (directions,))
     losses = inner.losses()
     for t in range(inner.T):
@@ -106,8 +107,7 @@ def _push(f: Callable[..., Any], at: tuple[Any, ...], along: tuple[Any, ...]) ->
         return torch.func.jvp(f, at, direction)
 
     point_and_tangents: Any = (None, 0)  # f itself is the same along every direction
-    # So are the first weights, which are drawn in here.
-    return torch.func.vmap(one, out_dims=point_and_tangents, randomness="same")(along)
+    return torch.func.vmap(one, out_dims=point_and_tangents)(along)
 
 
 def _basis(inner: Inner, parts: Parts, which: range) -> Parts:
