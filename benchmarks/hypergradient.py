@@ -19,7 +19,7 @@ is that of 500 other images after T steps. Which hyperparameters get a gradient 
 ball in place, penalties included) or by torch.optim.SGD (fused, one weight decay), whichever is faster here.
 Each way is measured in a process of its own that has done nothing but import libraries. Its first call tells peak
 memory (the highest resident set above what was there before, data and libraries not counted), and what a call costs
-when each page of memory is new. After it plain trainings and calls take turns, for our exact methods with tape as well:
+when each page of memory is new. After it plain trainings and calls take turns, and our exact methods with tape:
 every ratio, that of reversible to tape included, is one between neighbours in one process; medians of all rounds.
 Judge by processor time: it is less disturbed by neighbours on the machine than the clock on the wall.
 Without --mnist images are random. Times do not depend on it; losses and digits of agreement do.

@@ -77,11 +77,8 @@ def _settings(parts: Parts, many: bool) -> int:
 
 def _check_shape(place: str, name: str, got: tuple[int, ...], ties: Ties, problem: Problem) -> None:
     T, G = problem.steps, problem.layout.G
-    wanted: dict[str, tuple[int, ...]] = {
-        **dict.fromkeys(SCHEDULES, (T, G)),
-        "log_init_scale": (G,),
-        **problem.shapes,
-    }
+    wanted: dict[str, tuple[int, ...]] = {"log_init_scale": (G,), "init": (problem.layout.P,)}
+    wanted |= dict.fromkeys(SCHEDULES, (T, G)) | dict(problem.shapes)
     tie = ties.get(name)
     if tie is not None:
         rows, raw = tie.matrix.shape

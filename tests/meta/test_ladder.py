@@ -24,6 +24,7 @@ KINDS = [
     "logit_momentum",
     "log_init_scale",
     "init_bins",
+    "init",
     "log_l2 by one",
     "log_l2 by layer",
     "log_l2 by unit",
@@ -77,7 +78,7 @@ def test_error_falls_as_h_squared(climbed, method, kind, dynamics):
 def test_a_truncated_gradient_is_that_of_the_last_steps(climbed, kind, dynamics):
     (check,) = [check for check in climbed(7) if check.what == f"truncated, K<T × {kind}, {dynamics}"]
     assert check.ok, check
-    assert (check.figure is None) == (kind in ("log_init_scale", "init_bins"))
+    assert (check.figure is None) == (kind in STARTS)
 
 
 @pytest.mark.parametrize(
