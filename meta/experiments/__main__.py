@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps({name: round(value, 6) for name, value in last.items()}))
+    print(json.dumps({name: float(f"{value:.5g}") for name, value in last.items()}))
     return 0
 
 

@@ -1,9 +1,9 @@
 """Experiment 8, from the notebook on hyperparameter selection: the first weights themselves as a hyperparameter.
 
 With a learning rate of zero the training changes nothing, and a meta-step on its first weights is a plain step of
-gradient descent on the validation set: meta-learning is elementary learning, exactly. With a usual rate the training
-set decides, and first weights only tilt it. This is what lies between. Expected: a small rate beats both ends on test
-data, as both sets are learned from; a large one forgets where it began.
+gradient descent on the validation set: meta-learning is elementary learning, exactly. The larger the rate, the more
+the training set decides. Expected: at a rate that learns something, learned first weights have fewer test errors than
+elementary learning on the validation set alone, and than training from small random weights.
 
     for measured in train(lr=0.0): print(measured["loss/valid"], measured["loss/test"])
 """

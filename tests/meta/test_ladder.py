@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from meta.hypers import STARTS
 from meta.ladder import RUNGS, climb, slopes
 from meta.ladder.cases import DYNAMICS, Case, convex, kinds, tanh_network
 from meta.ladder.check import above, at_most, refusal, relative_error, within
@@ -34,7 +35,7 @@ KINDS = [
     "generator",
     "other",
 ]
-STRUCTURAL = KINDS[:4]  # what no minimum depends on
+STRUCTURAL = KINDS[:5]  # what no minimum depends on
 WHOLE = ["unroll", "tape", "checkpoint", "reversible", "forward", "truncated, K=T", "evolution"]
 
 
