@@ -47,6 +47,7 @@ class Inner:
     device: torch.device
     ties: Ties = field(default_factory=dict)
     fixed: Parts = field(default_factory=dict)  # [*shape]: used by every run, differentiated by none
+    drawn: Tensor | None = None  # what `draw` gives, where it was called ahead
 
     @property
     def T(self) -> int:
@@ -67,8 +68,9 @@ class Inner:
 
     def expand(self, parts: Parts) -> Expanded:
         """Differentiable in `parts`, [..., *shape] each."""
+        draws = self.draw() if self.drawn is None else self.drawn
         in_dims = (None if self._one_seed else 0, 0)
-        x0, rates, theta = self._vmap(self._expand_one, in_dims, 0)(self.draws, parts)
+        x0, rates, theta = self._vmap(self._expand_one, in_dims, 0)(draws, parts)
         if self.runs is not None:
             rates = tuple(rate.movedim(0, 1) for rate in rates)
         return Expanded(x0, rates, theta)
@@ -226,14 +228,13 @@ class Inner:
 
     # ── runs side by side ──
 
-    @cached_property
-    def draws(self) -> Tensor:
+    def draw(self) -> Tensor:
         """What the problem draws as first weights, [R, P], or [P] where all runs share one seed."""
         return self._by_run([self.as_float(self.problem.init(seed)) for seed in self._distinct])
 
     @cached_property
     def outer_batch(self) -> tuple[Any, ...]:
-        """The outer loss's batch, as `draws`, where the problem has one; () otherwise."""
+        """The outer loss's batch, by run as `draw`, where the problem has one; () otherwise."""
         if (of := self.problem.outer_batch) is None:
             return ()
         return (pytree.tree_map(self.as_float, self._by_run([of(seed) for seed in self._distinct])),)

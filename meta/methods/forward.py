@@ -9,7 +9,7 @@ hyperparameters (ties make them few), however long the training.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -82,11 +82,13 @@ class _Walk:
 
 
 def _walk(inner: Inner, parts: Parts, directions: Parts) -> _Walk:  # directions: [D, ..., *shape] each
+    inner = replace(inner, drawn=inner.draw())  # here: torch.func allows no random numbers within
+    _ = inner.outer_batch  # which is kept
+
     def begin(parts: Parts) -> tuple[State, Rates, Theta]:
         expanded = inner.expand(parts)
         return inner.start(expanded), expanded.rates, expanded.theta
 
-    _ = inner.draws, inner.outer_batch  # here: torch.func allows no random numbers within
     (state, rates, theta), (dstate, drates, dtheta) = _push(begin, (parts,), (directions,))
     losses = inner.losses()
     for t in range(inner.T):

@@ -61,9 +61,9 @@ def test_files_that_it_names_are_there():
 def test_its_sweeps_are_there_and_set_what_there_is():
     given = re.findall(r"^    tuner sweep (\w+)", TEXT, re.MULTILINE)
     searches = [load_search(find_search(name, README.parent)) for name in given]
-    assert given[0] == "hypergradient" and {h.name for h in searches[0].space} | set(searches[0].fixed) <= set(
-        Config.names()
-    )
+    assert given[0] == "hypergradient" and {h.name for h in searches[0].space} | set(
+        searches[0].fixed
+    ) <= set(Config.names())
 
 
 @pytest.mark.parametrize("line", re.findall(r"^  python -m meta.train (.*)$", command.EPILOG, re.MULTILINE))
