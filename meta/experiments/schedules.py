@@ -2,8 +2,8 @@
 
 Expected: from a start that is too slow the test loss falls by a tenth and more on seeds that were not learned on,
 while Λ stays below 2; then Λ rises, and the guards end the run ("it improves at first and then hits chaos", as the
-notebook has it). How far it falls depends on how bad the start is, so the best constant rate and momentum by validation
-stand beside it: they are as good.
+notebook has it). How far it falls depends on how bad the start is, so the best constant rate and momentum by
+validation stand beside it: they are as good.
 
     for measured in train(): print(measured["step"], measured["growth"], measured.get("held/drop"))
 """
