@@ -116,6 +116,7 @@ def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
         gpus_per_trial=draw(st.integers(1, 8)),
         experiment=draw(st.sampled_from(["", "project"])),
         share_run=draw(st.booleans()),
+        retries=draw(st.integers(0, 5)),
         space=draw(spaces(fixed)),
         direction=draw(st.sampled_from(["minimize", "maximize"])),
         sampler=draw(st.sampled_from(["random", "tpe"])),

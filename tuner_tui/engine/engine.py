@@ -20,7 +20,7 @@ from ..search.command import expand
 from ..search.problems import SearchError
 from ..search.search import SILENT_SECONDS, Search
 from ..search.space import Hyperparameter, Space
-from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted
+from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialRetried, TrialStarted
 from ..study.folder import StudyFolder
 from ..study.outcomes import Reason
 from ..study.requests import Request
@@ -29,6 +29,7 @@ from .breaker import broken
 from .ending import Watched, diverged, ending, measured, returned
 from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
 from .messages import Measurement, Suggestion, last_word, measurement, suggestion
+from .retrying import is_no_verdict
 from .sampler import Sampler
 from .slots import Slot
 
@@ -68,6 +69,7 @@ class _Trial:
     slot: Slot
     watched: Watched
     journaled: bool = False  # its TrialStarted is written
+    attempt: int = 0  # how often it was tried before
 
 
 class Engine:
@@ -179,8 +181,11 @@ class Engine:
 
     def _start(self, number: int, slot: Slot) -> None:
         params, seed = self._given(number)
+        self._launch(number, params, seed, slot)
+
+    def _launch(self, number: int, params: dict[str, Any], seed: int, slot: Slot, attempt: int = 0) -> None:
         now = self._clock.monotonic()
-        self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now))
+        self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now), attempt=attempt)
         memory = self.search.limits.memory_gb
         folder = self.folder.trial(number).resolve()
         filled = {
@@ -236,9 +241,10 @@ class Engine:
         """Turn what the launcher heard into events of the study, and write them in one go."""
         events: list[Event] = []
         ended: dict[int, bool] = {}  # trial -> whether it ended by itself, as far as its process says
+        again: dict[int, _Trial] = {}  # to be tried again
         for item in news:
             trial = self._running.get(item.trial)
-            if trial is None or item.trial in ended:
+            if trial is None or item.trial in ended or item.trial in again:
                 continue
             match item:
                 case Started():
@@ -256,12 +262,24 @@ class Engine:
                     if not trial.journaled:
                         events.append(self._started(trial, Started(item.trial, item.at)))
                     outcome, reason, sentence = ending(trial.watched, item, self.search.objective)
+                    if self._tries_again(trial, item, reason, sentence):
+                        events.append(TrialRetried(item.at, item.trial, reason, sentence, item.exit_code))
+                        again[item.trial] = trial
+                        continue
                     events.append(TrialEnded(item.at, item.trial, outcome, reason, sentence, item.exit_code))
                     ended[item.trial] = returned(trial.watched)
         if events:
             self._write(events, tell=list(ended))
+        for number, trial in again.items():
+            self._launch(number, trial.params, trial.seed, trial.slot, trial.attempt + 1)
         for number, by_itself in ended.items():
             self._judge(self.snapshot.trials[number], by_itself=by_itself)
+
+    def _tries_again(self, trial: _Trial, exited: Exited, reason: Reason | None, sentence: str) -> bool:
+        if trial.attempt >= self.search.retries or trial.watched.stopping or self.snapshot.stopping:
+            return False
+        limited = self.search.limits.memory_gb is not None
+        return is_no_verdict(reason, sentence, exited, shares=len(self._running) > 1, limited=limited)
 
     def _judge(self, trial: Trial, *, by_itself: bool) -> None:
         """Stop the study when its trials can't tell anything (breaker.py)."""

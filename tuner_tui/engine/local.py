@@ -98,6 +98,7 @@ class LocalLauncher:
         try:
             (folder / "out").mkdir(parents=True, exist_ok=True)
             (folder / "log.txt").touch()
+            (folder / "traceback.txt").unlink(missing_ok=True)  # of an attempt before this one
         except OSError as error:
             self._refuse(job, f"its folder can't be made: {error}")
             return

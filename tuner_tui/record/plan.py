@@ -20,6 +20,7 @@ from ..study.events import (
     StudyOpened,
     TrialEnded,
     TrialMeasured,
+    TrialRetried,
     TrialStarted,
 )
 from ..study.outcomes import ENDED_BY_TUNER, Outcome
@@ -138,6 +139,13 @@ class Story:
                         continue
                     taken[event.trial] = -math.inf
                     runs[event.trial] = _begin(event, after, commit)
+                case TrialRetried():
+                    if event.at <= taken.get(event.trial, math.inf):  # a repeat
+                        continue
+                    taken[event.trial] = event.at
+                    write = runs.setdefault(event.trial, RunWrite(event.trial))
+                    why = tag_value(f"{event.reason}: {event.message}")
+                    write.tags |= {f"tuner.attempt.{event.at:.3f}": why}
                 case TrialEnded():
                     if taken.pop(event.trial, None) is None:
                         continue

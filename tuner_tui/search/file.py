@@ -118,6 +118,7 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         read=_read_reading(raw, tables["read"], objective, findings),
         python=_text(raw, "python", "python", findings) if raw.get("python", "") != "" else "",
         gpus_per_trial=_whole(raw, "gpus_per_trial", Search.gpus_per_trial, 1, findings),
+        retries=_whole(raw, "retries", Search.retries, 0, findings),
         experiment=_text(raw, "experiment", "project", findings) if raw.get("experiment", "") != "" else "",
         share_run=_boolean(raw, "share_run", findings),
         folder=str(path.absolute().parent),

@@ -65,6 +65,7 @@ class Search:
     read: Read = JSON_LINES  # where the measurements of the command come from
     python: str = ""  # the interpreter of the trials, as the file has it; "": see engine/interpreter.py
     gpus_per_trial: int = 1
+    retries: int = 0  # how often a trial is tried again that something outside of it has ended
     experiment: str = ""  # of MLflow, which the study is a run of; "": one of the study's own name
     share_run: bool = False  # trials find the id of their MLflow run, so that what they log lands there
     suggested: tuple[

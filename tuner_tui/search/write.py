@@ -115,6 +115,6 @@ def spell(value: Any) -> str:
 
 _OPTIONAL = (
     "direction", "sampler", "trials", "parallel", "seed", "isolation", "finder", "python", "gpus_per_trial",
-    "experiment", "share_run",
+    "retries", "experiment", "share_run",
 )  # fmt: skip
 _DEFAULTS = Search("", "", "", Space())

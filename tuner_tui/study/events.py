@@ -92,6 +92,18 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class TrialRetried:
+    """An attempt at a trial was ended by something outside of it; it starts again, with the same parameters."""
+
+    kind: ClassVar[str] = "trial_retried"
+    at: float
+    trial: int
+    reason: str | None = None  # why the attempt ended, as of a TrialEnded
+    message: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
 class StudyChanged:
     """A viewer's request took effect: more trials, more at once, another space, a pause, or its end.
 
@@ -118,11 +130,29 @@ class StudyClosed:
     message: str = ""
 
 
-Event = StudyAsked | StudyOpened | TrialStarted | TrialMeasured | TrialEnded | StudyChanged | StudyClosed
+Event = (
+    StudyAsked
+    | StudyOpened
+    | TrialStarted
+    | TrialMeasured
+    | TrialEnded
+    | TrialRetried
+    | StudyChanged
+    | StudyClosed
+)
 
 _KINDS: dict[str, type] = {
     cls.kind: cls
-    for cls in (StudyAsked, StudyOpened, TrialStarted, TrialMeasured, TrialEnded, StudyChanged, StudyClosed)
+    for cls in (
+        StudyAsked,
+        StudyOpened,
+        TrialStarted,
+        TrialMeasured,
+        TrialEnded,
+        TrialRetried,
+        StudyChanged,
+        StudyClosed,
+    )
 }
 # name -> whether it has a default; looked up once, for a long journal is hundreds of thousands of lines
 _FIELDS: dict[type, dict[str, bool]] = {
