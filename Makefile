@@ -1,6 +1,7 @@
 # make demo    set up, then a live sweep of the bundled caption search (headless without a terminal)
 # make test    set up, then all tests
 # make lint    set up, then format, lint, types and import directions
+# make docs    the documentation as a site, in site/
 # make pictures / snapshots   draw the README's pictures / accept changed screens
 
 VENV   := .venv
@@ -20,13 +21,13 @@ export UV_HTTP_TIMEOUT ?= 300
 WANTED := $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else ">=3.11")')
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
-.PHONY: setup demo test lint pictures snapshots clean
+.PHONY: setup demo test lint docs pictures snapshots clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python '$(WANTED)' $(VENV)
-	$(UV) pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --group dev --editable .
+	$(UV) pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --group dev --editable '.[models]'
 	@touch $@
 
 # Only when uv is missing. A folder of its own, because many systems let pip touch nothing else.
@@ -45,6 +46,10 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/basedpyright
 	$(VENV)/bin/lint-imports
+
+docs: setup
+	$(UV) pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --group docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
 
 pictures: setup
 	$(VENV)/bin/python docs/pictures.py

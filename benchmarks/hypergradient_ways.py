@@ -127,6 +127,7 @@ class Way:
     package: str | None = None  # that it needs
     like: str | None = None  # the way whose gradients it should give
     note: str = ""
+    beside: str | None = None  # a way that takes turns with it in its own process
 
 
 # ── plain training ──
@@ -293,7 +294,9 @@ def ways() -> dict[str, Way]:
     exact = [Unroll(), Tape(), Checkpoint(), Reversible()]
     found = {name: Way("none", run) for name, run in PLAIN.items()}
     found["ours, forth only"] = Way("none", forth_only)
-    found |= {method.name: Way(ALL, ours(method, Work.all), like="tape") for method in exact}
+    for method in exact:
+        beside = None if method.name == "tape" else "tape"
+        found[method.name] = Way(ALL, ours(method, Work.all), like="tape", beside=beside)
     found["truncated"] = Way(ALL, ours(Truncated(), Work.all), like="tape", note="the last quarter, biased")
     found["tape, lr"] = Way("lr [T, 4]", ours(Tape(), Work.rates))
     found["forward"] = Way(
@@ -331,8 +334,8 @@ def missing(way: Way) -> bool:
 
 
 def measure(name: str, work: Work, threads: int) -> dict[str, Any]:
-    """One way in this process, which should be fresh. Its first call tells memory; then plain trainings and calls
-    take turns, so that a ratio is taken between neighbours in time."""
+    """One way in this process, which should be fresh. Its first call tells memory; then plain trainings, the way and
+    what is measured beside it take turns, so that every ratio is one between neighbours in time."""
     torch.set_num_threads(threads)
     way = ways()[name]
     _ = work.examples
@@ -345,8 +348,10 @@ def measure(name: str, work: Work, threads: int) -> dict[str, Any]:
     found = replace(found, grads={key: grad.cpu() for key, grad in found.grads.items()})
     rounds = []
     for _ in range(max(1, STEPS_TIMED // work.steps)):
-        row = {key: _timed(plain, work)[:2] for key, plain in PLAIN.items() if key != name}
-        rounds.append(row | {name: _timed(way.run, work)[:2]})
+        turns = {key: plain for key, plain in PLAIN.items() if key != name} | {name: way.run}
+        if way.beside is not None:
+            turns[way.beside] = ways()[way.beside].run
+        rounds.append({key: _timed(run, work)[:2] for key, run in turns.items()})
     return {"rounds": rounds, "first": first, "peak": peak, "found": found}
 
 

@@ -25,7 +25,7 @@ DENOMINATOR = 2**16
 
 
 class Dynamics(Protocol):
-    """The interface of an inner optimiser."""
+    """The interface of an inner optimiser. It may also have `pull`, its adjoint written out: see `pull`."""
 
     width: int  # tensors in a state
 
@@ -38,19 +38,35 @@ class Dynamics(Protocol):
         ...
 
     def step(self, state: State, g: Tensor, rates: Rates) -> State:
-        """g, rates: [..., P] or [..., 1]."""
+        """g, rates: [..., P] or [..., 1]; elementwise in the weights."""
         ...
 
-    def pull(
-        self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
-    ) -> tuple[State, Tensor, Rates]:
-        """From d/d(state after) to d/d(state before), u and the rates' gradients.
 
-        Takes the states around the step, the g between them, and the adjoint of the state after. Returns the adjoint
-        of the state before, without what flows through g; u = d/dg, for the caller to pull through the loss (x gets
-        ∂ₓ(gᵀu)); and each rate's gradient, which `dot` sums over its group.
-        """
-        ...
+def pull(
+    dynamics: Dynamics, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
+) -> tuple[State, Tensor, Rates]:
+    """From d/d(state after) to d/d(state before), u and the rates' gradients.
+
+    Takes the states around the step, the g between them, and the adjoint of the state after. Returns the adjoint
+    of the state before, without what flows through g; u = d/dg, for the caller to pull through the loss (x gets
+    ∂ₓ(gᵀu)); and each rate's gradient, which `dot` sums over its group.
+
+    By the optimiser's own `pull` if it has one, else by automatic differentiation of its step.
+    """
+    own = getattr(dynamics, "pull", None)
+    if own is not None:
+        return own(before, after, g, rates, adjoint, dot)
+    state, g, *each = (
+        tuple(part.detach().requires_grad_() for part in before),
+        g.detach().requires_grad_(),
+        *(rate.expand_as(g).detach().requires_grad_() for rate in rates),
+    )
+    with torch.enable_grad():
+        made = dynamics.step(state, g, tuple(each))
+        along = torch.stack([(out * d).sum() for out, d in zip(made, adjoint, strict=True)]).sum()
+    found = torch.autograd.grad(along, [*state, g, *each], allow_unused=True, materialize_grads=True)
+    n = len(state)
+    return found[:n], found[n], tuple(dot(one, torch.ones_like(one)) for one in found[n + 1 :])
 
 
 def exact_fraction(beta: Tensor, denominator: int | None = DENOMINATOR) -> Tensor:
@@ -105,7 +121,7 @@ class HeavyBall:
     def pull(
         self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
     ) -> tuple[State, Tensor, Rates]:
-        """The adjoint of `step`; arguments and result as in `Dynamics.pull`."""
+        """The adjoint of `step`; arguments and result as in `pull`."""
         (_, v), (_, v_), (alpha, beta), (dx, dv) = before, after, rates, adjoint
         dv = torch.addcmul(dv, alpha, dx)
         kept = beta * dv
@@ -151,7 +167,7 @@ class Adam:
     def pull(
         self, before: State, after: State, g: Tensor, rates: Rates, adjoint: State, dot: Dot
     ) -> tuple[State, Tensor, Rates]:
-        """The adjoint of `step`; arguments and result as in `Dynamics.pull`."""
+        """The adjoint of `step`; arguments and result as in `pull`."""
         (_, m, s), (alpha, beta, a1, a2), (dx, dm, ds) = before, rates, adjoint
         beta2 = self.second[0] / self.second[1]
         # Not from `after`: a reversible run holds its s in units of 2^-60, which are coarse for the first small g².

@@ -11,9 +11,12 @@ from meta.hypers import Hypers, Parts
 from meta.inner import memory
 from meta.inner.steps import Inner
 from meta.inner.ties import Ties
-from meta.methods.choice import choose
+from meta.methods.choice import choose, requested
+from meta.methods.evolution import Evolution
 from meta.methods.method import Method, Slope
+from meta.methods.reversible import NotReversed
 from meta.problem import Problem
+from meta.purity import check_functions
 from meta.refusals import check, device_of, dtype_of
 from meta.result import Result
 
@@ -42,7 +45,9 @@ def hypergradient(
     chunk_size: the number of the K × len(seeds) runs that share one vmap; fewer take less memory.
     memory_limit: bytes that may be used; by default half of the free memory.
 
-    Raises ValueError, before any training, when arguments do not fit together or the method does not support them.
+    Raises ValueError, before any training, when arguments do not fit together, a function of the problem is not pure,
+    no loss depends on a part, or the method does not support the request; and NotReversed when a reversed training
+    does not end at its first weights.
     """
     parts, given = hypers.parts(), fixed.parts() if fixed is not None else {}
     dtype, device = dtype_of(precision), device_of(problem, seeds)
@@ -55,6 +60,8 @@ def hypergradient(
 
     lone = Inner(problem, (seeds[0],), None, dtype, device, ties, given)
     first = {name: part[0] if many else part for name, part in parts.items()}
+    asked = None if method == "auto" else requested(method, lone, first)
+    check_functions(lone, first, derivative=not isinstance(asked, Evolution))
     chosen, chunk, why = choose(method, lone, first, runs, chunk_size, limit)
 
     slopes, norms = [], []
@@ -66,6 +73,7 @@ def hypergradient(
             )
             some = {name: _rows(part, setting, many) for name, part in parts.items()}
             slope, norm = _run(chosen, lone, some, tuple(seeds[s] for s in seed))
+            _check_reversed(slope)
             slopes.append(slope)
             norms.append(norm)
         if device.type == "cuda":
@@ -100,7 +108,7 @@ def hypergradient(
         exact=bool(torch.cat(exacts).all()) if exacts else None,
         figures=figures,
         method=chosen.name,
-        why=why,
+        why="; ".join([why, *dict.fromkeys(slope.note for slope in slopes if slope.note)]),
     )
 
 
@@ -115,6 +123,20 @@ def _run(method: Method, lone: Inner, parts: Parts, seeds: tuple[int, ...]) -> t
     if not alone:
         return replace(slope, losses=slope.losses.movedim(0, -1)), norm
     return slope.with_axis(), norm[None]
+
+
+def _check_reversed(slope: Slope) -> None:
+    """Raises NotReversed where a training stayed in range and its way back ended elsewhere than it began."""
+    if slope.exact is None:
+        return
+    missed = ~slope.exact & slope.x.isfinite().all(-1)
+    if count := int(missed.sum()):
+        raise NotReversed(
+            f"reversible: {count} of {missed.numel()} runs did not return to the first weights bit for bit, so the "
+            "gradient would be wrong: inner_loss or batch gave other bits on the way back. On a GPU call "
+            "torch.use_deterministic_algorithms(True); else see that both are pure at every step, or give "
+            'method="tape", which asks for less'
+        )
 
 
 def _rows(part: Tensor, settings: Sequence[int], many: bool) -> Tensor:  # -> [runs, *shape]

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 Parts = dict[str, Tensor]  # the parts that are there, by name; those of `other` as "other.NAME"
 
 SCHEDULES = ("log_lr", "logit_momentum")  # read by the optimiser at each step
-STARTS = ("log_init_scale", "init_bins")  # read when the first weights are made
+STARTS = ("log_init_scale", "init_bins", "init")  # read when the first weights are made
 PENALTY = "log_l2"  # added to the inner loss by the library
 _OTHER = "other."
 
@@ -30,6 +30,7 @@ class Hypers:
     logit_momentum: Tensor | None = None  # [T, G]  β = sigmoid(logit_momentum); Adam's β₁
     log_init_scale: Tensor | None = None  # [G]     x₀ = exp(log_init_scale) · problem.init(seed)
     init_bins: Tensor | None = None  # [G, B]  the quantiles of x₀: see meta.inner.first_weights
+    init: Tensor | None = None  # [P]     the first weights themselves, in the place of problem.init(seed)
     log_l2: Tensor | None = (
         None  # [n]     n = 1, layers, units or P; adds ½ Σ exp(log_l2) x² to the inner loss
     )

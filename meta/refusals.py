@@ -77,7 +77,8 @@ def _settings(parts: Parts, many: bool) -> int:
 
 def _check_shape(place: str, name: str, got: tuple[int, ...], ties: Ties, problem: Problem) -> None:
     T, G = problem.steps, problem.layout.G
-    wanted: dict[str, tuple[int, ...]] = dict.fromkeys(SCHEDULES, (T, G)) | {"log_init_scale": (G,)}
+    wanted: dict[str, tuple[int, ...]] = {"log_init_scale": (G,), "init": (problem.layout.P,)}
+    wanted |= dict.fromkeys(SCHEDULES, (T, G)) | dict(problem.shapes)
     tie = ties.get(name)
     if tie is not None:
         rows, raw = tie.matrix.shape
@@ -87,4 +88,16 @@ def _check_shape(place: str, name: str, got: tuple[int, ...], ties: Ties, proble
     need = (G, max(2, got[-1] if got else 0)) if name == "init_bins" else wanted.get(name, got)
     if got != need:
         said = f"has shape {list(got)}" + (" after its tie" if tie is not None else "")
-        raise ValueError(f"{place}: {said}; this problem needs {list(need)}")
+        remedy = _constant(name, got, T, G) if name in SCHEDULES and tie is None else ""
+        raise ValueError(f"{place}: {said}; this problem needs {list(need)}{remedy}")
+
+
+def _constant(name: str, got: tuple[int, ...], T: int, G: int) -> str:
+    """What to give where a value was meant for all steps or all groups."""
+    if got == (T,) and T != G:
+        return f": for one value per step in all groups give {name}[:, None].expand({T}, {G})"
+    if got in ((), (1,), (G,), (1, G)):
+        return (
+            f': for the same values at every step give [1, {G}] and ties={{"{name}": constant({T})}} of meta'
+        )
+    return ""

@@ -1,6 +1,7 @@
 """The commands. Each imports what it needs when it runs, so that `tuner --help` answers at once.
 
-Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 130 interrupted.
+Exit codes, for scripts: 0 done, 1 a --fail-if held, 2 bad input, 3 no trial finished, 4 not recorded,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="tuner",
-    add_completion=False,
     no_args_is_help=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -35,24 +35,67 @@ app = typer.Typer(
     """,
 )
 
+
+def _studies_here(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of studies, for the shell's completion."""
+    from .study.folder import list_studies
+
+    root = context.params.get("root") or os.environ.get("TUNER_MLRUNS") or "mlruns"
+    return [folder.name for folder in list_studies(Path(root)) if folder.name.startswith(incomplete)]
+
+
+def _searches_here(incomplete: str) -> list[str]:
+    """Built-in searches and search files, for the shell's completion."""
+    from .search.builtin import builtin_searches
+
+    files = [path.name for path in Path.cwd().glob("*.toml") if path.name != "pyproject.toml"]
+    return [name for name in (*builtin_searches(), *files) if name.startswith(incomplete)]
+
+
 Root = Annotated[
-    Path, typer.Option("--mlruns", envvar="TUNER_MLRUNS", help="Folder of the studies and of MLflow's store.")
+    Path,
+    typer.Option(
+        "--mlruns", envvar="TUNER_MLRUNS", metavar="DIR", help="Folder of the studies and of MLflow's store."
+    ),
 ]
 StudyName = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A study's name or its beginning; default: the last one."),
+    typer.Argument(
+        metavar="STUDY",
+        autocompletion=_studies_here,
+        help="A study's name or its beginning; default: the last one.",
+    ),
 ]
 StudyHere = Annotated[
     str | None,
     typer.Argument(
-        metavar="[STUDY]",
+        metavar="STUDY",
+        autocompletion=_studies_here,
         help="A study's name or its beginning, or an address such as optuna:sqlite:///trials.db; "
         "default: the last one.",
     ),
 ]
 StudyInside = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="Which study, where the address has several; default: the newest."),
+    typer.Argument(metavar="NAME", help="Which study, where the address has several; default: the newest."),
+]
+Objective = Annotated[
+    str | None,
+    typer.Option("--objective", metavar="METRIC", help="In MLflow: which metric is the loss."),
+]
+Direction = Annotated[
+    str | None,
+    typer.Option(
+        "--direction", metavar="minimize|maximize", help="In MLflow: which way is better; default minimize."
+    ),
+]
+SpaceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--space",
+        metavar="FILE",
+        help="In MLflow: a search file whose [space] says what was varied; default: what the values tell.",
+    ),
 ]
 Headless = Annotated[
     bool,
@@ -60,40 +103,95 @@ Headless = Annotated[
 ]
 SearchName = Annotated[
     str | None,
-    typer.Argument(help="A search file or a built-in search; default: ./tuner.toml, else `caption`."),
+    typer.Argument(
+        metavar="SEARCH",
+        autocompletion=_searches_here,
+        help="A search file or a built-in search; default: ./tuner.toml, else `caption`.",
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the search.")]
-Trials = Annotated[int | None, typer.Option("--trials", min=1, help="How many trials in all.")]
-Parallel = Annotated[int | None, typer.Option("--parallel", "-p", min=1, help="How many trials at once.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of the search.")]
+Trials = Annotated[int | None, typer.Option("--trials", min=1, metavar="N", help="How many trials in all.")]
+Parallel = Annotated[
+    int | None, typer.Option("--parallel", "-p", min=1, metavar="N", help="How many trials at once.")
+]
 Gpus = Annotated[
     str | None,
-    typer.Option("--gpus", help="auto (all there are), none, or numbers such as 0,1; used in turn."),
+    typer.Option(
+        "--gpus", metavar="WHICH", help="auto (all there are), none, or numbers such as 0,1; used in turn."
+    ),
+]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        "--python",
+        metavar="PATH",
+        help="The interpreter of the trials; default: the search file's `python`, else the .venv beside it or "
+        "above, else the active environment, else tuner's own.",
+    ),
 ]
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        "--tracking-uri", help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db."
+        "--tracking-uri",
+        metavar="URI",
+        help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db.",
     ),
 ]
 FailIf = Annotated[
     list[str] | None,
     typer.Option(
-        "--fail-if", help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%'. Repeatable."
+        "--fail-if",
+        metavar="CONDITION",
+        help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%', 'valid/acc < 0.9', 'seconds > 3600', "
+        "'best > baseline * 1.02'. Repeatable.",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="STUDY",
+        help="What `baseline` in --fail-if means: a report of --json, a study, or an address such as "
+        "mlflow:EXPERIMENT.",
+    ),
+]
+MlflowWait = Annotated[
+    float | None,
+    typer.Option(
+        "--mlflow-wait",
+        min=0,
+        metavar="SECONDS",
+        help="At the end, after the reports, wait so long for an MLflow that does not answer; default 30.",
     ),
 ]
 Reports = Annotated[
     list[Path] | None,
     typer.Option(
         "--report",
+        metavar="FILE",
         help="Write a report to this file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
     ),
 ]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
-Junit = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")]
-Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown report to this file.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to this file.")
+]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report to this file.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown report to this file.")
+]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR works too.")]
 
 _HERE = Path("mlruns")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        print(f"tuner {__version__}")
+        raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
@@ -101,6 +199,9 @@ def studies(  # its help is the app's, above
     context: typer.Context,
     slow: Annotated[
         bool, typer.Option("--slow", help="For a slow line: one picture a second. TUNER_SLOW=1 works too.")
+    ] = False,
+    version: Annotated[  # its callback prints it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     root: Root = _HERE,
 ) -> None:
@@ -117,21 +218,28 @@ def sweep(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="KEY=VALUE over the file: a key of it, or a hyperparameter to fix. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Over the file: a key of it, or a hyperparameter to fix. Repeatable.",
         ),
     ] = None,
     trials: Trials = None,
     parallel: Parallel = None,
     seed: Seed = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the study; a number is added.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the study; a number is added.")
+    ] = None,
     headless: Headless = False,
     report: Reports = None,
     json: Json = None,
     junit: Junit = None,
     markdown: Markdown = None,
     fail_if: FailIf = None,
+    baseline: Baseline = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -140,8 +248,8 @@ def sweep(
     On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
-    from .headless import parse_conditions, report_writers, run_headless
-    from .launch import Resources, check_slots, new_study, run_detached
+    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
+    from .launch import Resources, new_study, run_detached, settled
     from .search.builtin import find_search
     from .search.file import load_search
     from .sources.journal import JournalSource
@@ -153,11 +261,15 @@ def sweep(
     reports = report_writers(report or [], json, junit, markdown)
     source = find_search(search, Path.cwd())
     loaded = load_search(source, overrides)
-    resources = Resources(gpus or "auto", tracking_uri)
-    check_slots(loaded, resources)
+    before = check_baseline(baseline, conditions, loaded, root, tracking_uri)
+    resources = settled(loaded, Resources(gpus or "auto", tracking_uri, python))
     folder = new_study(root, loaded, resources, source, name)
     if headless or reports or conditions or not _terminal():
-        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
+        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+        code = run_headless(
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+        )
+        raise typer.Exit(code)
     run_detached(folder)
     _open_screen(root, JournalSource(folder))
 
@@ -167,12 +279,16 @@ def find_lr(
     search: SearchName = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="KEY=VALUE, as for sweep: fix what the search varies. Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="As for sweep: fix what the search varies. Repeatable."
+        ),
     ] = None,
     seed: Seed = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     json: Json = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -181,17 +297,18 @@ def find_lr(
     Runs the search's `finder` as the one trial of a study <name>-lr. Hyperparameters that the search varies
     are left at their defaults unless --set fixes them.
     """
-    from .headless import run_finder
-    from .launch import Resources, check_slots, finder_of, new_study
+    from .headless import MLFLOW_WAIT_S, run_finder
+    from .launch import Resources, finder_of, new_study, settled
     from .search.builtin import find_search
     from .search.file import load_search
 
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     source = find_search(search, Path.cwd())
     finder = finder_of(load_search(source, overrides), source)
-    resources = Resources(gpus or "auto", tracking_uri)
-    check_slots(finder, resources)
-    raise typer.Exit(run_finder(new_study(root, finder, resources, source), json=json, no_color=no_color))
+    resources = settled(finder, Resources(gpus or "auto", tracking_uri, python))
+    wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+    folder = new_study(root, finder, resources, source)
+    raise typer.Exit(run_finder(folder, result=json, no_color=no_color, mlflow_wait=wait))
 
 
 @app.command()
@@ -200,6 +317,7 @@ def resume(
     trials: Trials = None,
     parallel: Parallel = None,
     gpus: Gpus = None,
+    python: Python = None,
     tracking_uri: TrackingUri = None,
     headless: Headless = False,
     report: Reports = None,
@@ -207,6 +325,8 @@ def resume(
     junit: Junit = None,
     markdown: Markdown = None,
     fail_if: FailIf = None,
+    baseline: Baseline = None,
+    mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -215,35 +335,53 @@ def resume(
     Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
     would have had.
     """
-    from .headless import parse_conditions, report_writers, run_headless
+    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
     from .launch import find_study, prepare_resume, run_detached
     from .sources.journal import JournalSource
 
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
-    prepare_resume(folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri)
+    before = check_baseline(baseline, conditions, folder.snapshot().search, root, tracking_uri)
+    prepare_resume(
+        folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri, python=python
+    )
     if headless or reports or conditions or not _terminal():
-        raise typer.Exit(run_headless(folder, conditions, reports=reports, no_color=no_color))
+        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
+        code = run_headless(
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+        )
+        raise typer.Exit(code)
     run_detached(folder)
     _open_screen(root, JournalSource(folder))
 
 
 @app.command("open")
-def open_(study: StudyHere = None, name: StudyInside = None, root: Root = _HERE) -> None:
-    """Show a study on the screen, live: one of tuner's own, or, read-only, one in an Optuna storage.
+def open_(
+    study: StudyHere = None,
+    name: StudyInside = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
+    root: Root = _HERE,
+) -> None:
+    """Show a study on the screen, live: one of tuner's own, or, read-only, one in MLflow or an Optuna storage.
 
     \b
       tuner open                                       the last study
       tuner open optuna:sqlite:///trials.db digits     the study `digits` of a database
       tuner open optuna:postgresql://box/db            ... the newest one of a server
       tuner open optuna:journal.log                    ... of a JournalFileBackend
+      tuner open mlflow:digits --objective val_loss    the experiment `digits` of MLflow
+      tuner open mlflow:http://box:5000 digits --objective val_acc --direction maximize
     """
     from .sources import find_source
     from .sources.background import Background
     from .sources.journal import JournalSource
+    from .sources.source import Wanted
 
-    source = find_source(root, study, name)
+    source = find_source(root, study, name, Wanted(objective, direction, space, tracking_uri))
     if not isinstance(source, JournalSource):
         source.events()  # what can't be shown is refused before the screen opens
         source = Background(source)
@@ -256,15 +394,25 @@ def plot(
     name: StudyInside = None,
     save: Annotated[
         list[Path] | None,
-        typer.Option("--save", help="Write the picture to this .png or .svg file. Repeatable."),
+        typer.Option(
+            "--save", metavar="FILE", help="Write the picture to this .png or .svg file. Repeatable."
+        ),
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option("--where", help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'."),
+        typer.Option(
+            "--where",
+            metavar="FILTER",
+            help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'.",
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option("--width", min=20, help="Columns; default: the terminal's.")
+        int | None, typer.Option("--width", min=20, metavar="N", help="Columns; default: the terminal's.")
     ] = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -273,12 +421,14 @@ def plot(
     from .launch import BadInput
     from .report.output import wants_color
     from .sources import find_source
+    from .sources.source import Wanted
     from .view.findings import all_findings
 
     bad = [path for path in save or () if path.suffix not in (".png", ".svg")]
     if bad:
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
-    snapshot = filtered(find_source(root, study, name).snapshot(), where)
+    wanted = Wanted(objective, direction, space, tracking_uri)
+    snapshot = filtered(find_source(root, study, name, wanted).snapshot(), where)
     color = not no_color and wants_color(sys.stdout)
     print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:
@@ -295,8 +445,16 @@ def report(
     name: StudyInside = None,
     to: Annotated[
         list[Path] | None,
-        typer.Option("--to", help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable."),
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="A file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
+        ),
     ] = None,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
     root: Root = _HERE,
 ) -> None:
@@ -308,9 +466,10 @@ def report(
     from .report.output import wants_color
     from .report.text import summary
     from .sources import find_source
+    from .sources.source import Wanted
 
     writers = report_writers(to or [], None, None, None)
-    source = find_source(root, study, name)
+    source = find_source(root, study, name, Wanted(objective, direction, space, tracking_uri))
     snapshot = source.snapshot()
     for write, path in writers:
         write(snapshot, path, source.files)
@@ -325,41 +484,57 @@ def list_(
     address: Annotated[
         str | None,
         typer.Argument(
-            help="Where to look, such as optuna:sqlite:///trials.db; default: the studies of tuner."
+            metavar="ADDRESS",
+            help="Where to look, such as optuna:sqlite:///trials.db, mlflow: or mlflow:http://box:5000; "
+            "default: the studies of tuner.",
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for scripts.")] = False,
+    objective: Objective = None,
+    direction: Direction = None,
+    space: SpaceFile = None,
+    tracking_uri: TrackingUri = None,
     root: Root = _HERE,
 ) -> None:
     """List the studies: state, counts, best, newest first."""
     from .launch import BadInput
+    from .report.listing import json_line, text_line
     from .sources import is_address, schemes, studies_at
-    from .sources.source import SourceError
-    from .view.words import best_words, count_words
+    from .sources.source import SourceError, Wanted
 
     if address is not None and not is_address(address):
         raise BadInput(f"{address}: an address begins with one of {', '.join(f'{s}:' for s in schemes())}")
-    for source in studies_at(address or "", root):
+    lines: list[str] = []
+    for source in studies_at(address or "", root, Wanted(objective, direction, space, tracking_uri)):
         try:
             snapshot = source.snapshot()
         except SourceError as error:
             print(f"{source.name:<28} {error}", file=sys.stderr)
             continue
-        counts, best = snapshot.counts, snapshot.best
-        ends = ", ".join(words for outcome, words in count_words(counts) if outcome is not None)
-        print(
-            f"{source.name:<28} {source.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
-            f"{f'best {best_words(best)}' if best else 'no best yet'}"
-        )
+        if as_json:
+            lines.append(json_line(source, snapshot))
+        else:
+            print(text_line(source, snapshot))
+    if as_json:
+        print("[\n  " + ",\n  ".join(lines) + "\n]" if lines else "[]")
 
 
 @app.command()
 def check(
-    search: Annotated[str | None, typer.Argument(help="A search file or a built-in search.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as for sweep.")] = None,
-    draw: Annotated[int, typer.Option("--draw", min=0, help="How many trials to show.")] = 3,
+    search: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SEARCH", autocompletion=_searches_here, help="A search file or a built-in search."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for sweep.")
+    ] = None,
+    draw: Annotated[int, typer.Option("--draw", min=0, metavar="N", help="How many trials to show.")] = 3,
+    python: Python = None,
 ) -> None:
     """Check a search file and its target, and show the first trials it would run. Starts nothing."""
-    from .launch import check_search_target, first_trials
+    from .launch import check_search_target, command_line, first_trials, interpreter_of
     from .search.builtin import find_search
     from .search.file import load_search
     from .study.text import one_line
@@ -367,11 +542,89 @@ def check(
 
     source = find_search(search, Path.cwd())
     loaded = load_search(source, settings or [])
-    check_search_target(loaded)
-    print(f"{source}: {loaded.trials} trials of {loaded.target} over {len(loaded.space)} hyperparameters")
+    interpreter, version = interpreter_of(loaded, python)
+    check_search_target(loaded, interpreter)
+    print(
+        f"{source}: {loaded.trials} trials of {one_line(loaded.runs)} over {len(loaded.space)} hyperparameters"
+    )
+    print(f"  Python {version}: {interpreter.path} ({interpreter.why})")
     for number, drawn in enumerate(first_trials(loaded, min(draw, loaded.trials))):
         params = "  ".join(f"{one_line(name)}={parameter(value)}" for name, value in drawn.items())
         print(f"  trial {number}: {params}")
+        if loaded.command:
+            print(f"    {one_line(command_line(loaded, number, drawn), 1000)}")
+
+
+@app.command()
+def init(
+    what: Annotated[str, typer.Argument(metavar="SCRIPT", help="train.py, or a function: module:function.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")] = Path("tuner.toml"),
+    run: Annotated[
+        bool | None,
+        typer.Option("--run/--no-run", help="Run the script for a short time to see how it prints its loss."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, metavar="S", help="How long that run may take.")
+    ] = 20.0,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    python: Python = None,
+) -> None:
+    """Write a search file for your own code, to edit: its options or parameters, with ranges around the defaults.
+
+    \b
+      tuner init train.py              reads the script's options; asks before it runs it
+      tuner init train:train           reads the function's parameters
+
+    A script is asked for its options by argparse or `--help`, in its own environment. A short run with its defaults
+    shows how it prints its loss; the pattern for that goes into the file.
+    """
+    from .drafting import a_draft
+    from .launch import BadInput
+
+    if to.exists() and not force:
+        raise BadInput(f"{to} is there already; give another name with --to, or --force")
+    ask = (
+        (lambda question: typer.confirm(question, default=True, err=True))
+        if _terminal()
+        else (lambda _: False)
+    )
+    wants = ask if run is None else (lambda _: bool(run))
+    text = a_draft(what, to, python, seconds, wants, lambda note: print(note, file=sys.stderr))
+    to.write_text(text, encoding="utf-8")
+    print(f"{to}: written; edit its ranges, then `tuner check {to}`")
+
+
+@app.command()
+def doctor(
+    study: StudyName = None,
+    fix: Annotated[
+        bool,
+        typer.Option("--repair", help="Take the damaged lines out of the journal; a copy of it is kept."),
+    ] = False,
+    root: Root = _HERE,
+) -> None:
+    """Check a study's journal line by line: what is damaged, and what that costs. Exits with 1 where something is.
+
+    Damaged lines are always passed over; --repair takes them out, so that they are not counted any more.
+    """
+    from .launch import find_study
+    from .study.checkup import checkup, repair
+    from .view.words import count_words
+
+    folder = find_study(root, study)
+    found, copy = repair(folder) if fix else (checkup(folder), None)
+    for damage in found.damages:
+        print(damage)
+    if found.torn:
+        print(
+            f"the last line is not whole ({found.torn} bytes): a write was cut off; the next engine removes it"
+        )
+    counts = ", ".join(words for outcome, words in count_words(found.snapshot.counts) if outcome is not None)
+    state = "no damage" if found.healthy else f"{len(found.damages)} damaged"
+    print(f"{folder.name}: {found.lines} lines, {state}; {counts}")
+    if copy:
+        print(f"repaired; the journal as it was is in {copy}")
+    raise typer.Exit(0 if found.healthy or copy else 1)
 
 
 @app.command()
@@ -398,15 +651,18 @@ def change(
         list[str] | None,
         typer.Option(
             "--set",
+            metavar="KEY=VALUE",
             help="Draw a hyperparameter from something else from now on, or fix it: "
             "'lr={ log = [1e-5, 1e-2] }', 'kind=[\"conv\"]', width=64. Repeatable.",
         ),
     ] = None,
     parallel: Parallel = None,
-    add: Annotated[int | None, typer.Option("--add", min=1, help="So many trials more.")] = None,
+    add: Annotated[int | None, typer.Option("--add", min=1, metavar="N", help="So many trials more.")] = None,
     rerun: Annotated[
         list[int] | None,
-        typer.Option("--rerun", min=0, help="Run this trial again, as a new one. Repeatable."),
+        typer.Option(
+            "--rerun", min=0, metavar="TRIAL", help="Run this trial again, as a new one. Repeatable."
+        ),
     ] = None,
     root: Root = _HERE,
 ) -> None:
@@ -451,8 +707,12 @@ def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Roo
 
 @app.command()
 def mlflow(
-    port: Annotated[int, typer.Option("--port", help="If it is in use, the next free port is used.")] = 5000,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", help="If it is in use, the next free port is used.")
+    ] = 5000,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")
+    ] = "127.0.0.1",
     tracking_uri: TrackingUri = None,
     root: Root = _HERE,
 ) -> None:
@@ -465,9 +725,12 @@ def mlflow(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option("--port", help="Where to listen.")] = 8000,
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Where to listen.")] = 8000,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; anybody who reaches it can start sweeps.")
+        str,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Address to listen on; anybody who reaches it can start sweeps."
+        ),
     ] = "127.0.0.1",
     root: Root = _HERE,
 ) -> None:
@@ -530,7 +793,11 @@ def main() -> None:
         from .launch import REFUSALS
         from .report.exit_codes import BAD_INPUT
 
-        if not isinstance(error, REFUSALS):
+        # An OSError with a file's name is about a place that the person chose: no room, no permission, no folder.
+        named = isinstance(error, OSError) and error.filename is not None
+        if named and not isinstance(error, REFUSALS):
+            error = ValueError(f"{error.filename}: {error.strerror}; see to its room and permissions")  # type: ignore[union-attr]
+        elif not isinstance(error, REFUSALS):
             raise
         from .study.text import printable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -10,15 +11,22 @@ from pathlib import Path
 from .analysis.filter import FilterError, Names, parse
 from .analysis.rate import RateCurve, rate_curve
 from .launch import BadInput, run_here
-from .report.exit_codes import exit_code
+from .report import github
+from .report.exit_codes import NOT_RECORDED, exit_code
 from .report.fail_if import Condition, parse_condition
 from .report.formats import Writer, writer_for
-from .report.output import wants_color
+from .report.machine import from_json
+from .report.output import is_terminal, wants_color
 from .report.progress import Printer
 from .report.rate import RatePrinter, rate_report, write_rate_json
 from .report.text import summary
+from .search.search import Search
+from .sources import find_source, is_address
+from .sources.source import SourceError, Wanted
 from .study.folder import StudyFolder
 from .study.snapshot import Snapshot
+
+MLFLOW_WAIT_S = 30.0  # for an MLflow that does not answer: a server's restart takes about that long
 
 
 def parse_conditions(texts: Sequence[str]) -> list[Condition]:
@@ -27,6 +35,48 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
         return [parse_condition(text) for text in texts]
     except ValueError as error:
         raise BadInput(str(error)) from error
+
+
+def check_baseline(
+    where: str | None, conditions: Sequence[Condition], search: Search, root: Path, tracking_uri: str | None
+) -> Snapshot | None:
+    """The study that `--baseline` names: a JSON report, a study under `root`, or an address.
+
+    Raises BadInput when it is missing, is not needed, can't be read, or has another objective.
+    """
+    wanting = [condition for condition in conditions if condition.needs_baseline]
+    if where is None:
+        if wanting:
+            raise BadInput(f"--fail-if {str(wanting[0])!r} compares with a baseline: name it with --baseline")
+        return None
+    if not wanting:
+        raise BadInput(
+            "--baseline: no --fail-if compares with it; write --fail-if 'best > baseline * 1.02', say"
+        )
+    path = Path(where)
+    if path.suffix == ".json" and not is_address(where):
+        try:
+            snapshot = from_json(json.loads(path.read_text()))
+        except OSError as error:
+            raise BadInput(f"--baseline {where}: it can't be read ({error.strerror or error})") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            words = str(error) if isinstance(error, ValueError) else "it is no report of `tuner ... --json`"
+            raise BadInput(f"--baseline {where}: {words}") from error
+    else:
+        try:
+            wanted = Wanted()
+            if where.startswith("mlflow:"):
+                wanted = Wanted(search.objective, search.direction, tracking_uri=tracking_uri)
+            snapshot = find_source(root, where, wanted=wanted).snapshot()
+        except SourceError as error:
+            raise BadInput(f"--baseline {where}: {error}") from error
+    ours, theirs = (search.objective, search.direction), (snapshot.objective, snapshot.direction)
+    if ours != theirs:
+        raise BadInput(
+            f"--baseline {where}: its objective is {theirs[0]} ({theirs[1]}), and that of this search is "
+            f"{ours[0]} ({ours[1]})"
+        )
+    return snapshot
 
 
 def report_writers(
@@ -53,38 +103,64 @@ def run_headless(
     *,
     reports: Sequence[tuple[Writer, Path]],
     no_color: bool,
+    baseline: Snapshot | None = None,
+    mlflow_wait: float = MLFLOW_WAIT_S,
 ) -> int:
     """Run or resume the study in this process, to its end; return the exit code.
 
-    `reports` are written when it is over. Raises what `launch.REFUSALS` lists.
+    `reports` are written when it is over; then MLflow's copy is waited for. Raises what `launch.REFUSALS` lists.
     """
     printer = Printer(sys.stdout, color=False if no_color else None, logs=folder.path / "trials")
+
+    def warn(text: str) -> None:
+        """On standard error, unless a progress bar is drawn on the same terminal."""
+        if not printer.closed and is_terminal(sys.stdout) and is_terminal(sys.stderr):
+            printer.note(text)
+        else:
+            _say_aside(text)
+
     try:
-        ran = run_here(folder, on_change=printer.update, note=printer.note)
+        ran = run_here(folder, on_change=printer.update, note=printer.note, warn=warn)
     finally:
         printer.close()
     snapshot = ran.snapshot
+    if ran.unwritten:  # said before a report can fail for the same reason
+        warn(f"not recorded: {ran.unwritten}")
     for write, path in reports:  # the files first: a script waits for these
         write(snapshot, path, folder)
     color = not no_color and wants_color(sys.stdout)
     print(summary(snapshot, width=terminal_width(), color=color, files=folder))
-    verdicts = [condition.holds(snapshot) for condition in conditions]
+    verdicts = [condition.holds(snapshot, baseline) for condition in conditions]
     for verdict in verdicts:
         print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
     if ran.interrupted and snapshot.counts.waiting:
         print(f"interrupted; `tuner resume {folder.name}` goes on")
-    return exit_code(snapshot, verdicts, ran.interrupted)
+    if github.in_actions():
+        print("\n".join(github.annotations_of(snapshot, verdicts)))
+        if problem := github.add_summary(snapshot):
+            warn(problem)
+    sys.stdout.flush()  # all a script waits for is out before anything is waited for
+    ran.copy.wait(mlflow_wait, _say_aside)
+    return NOT_RECORDED if ran.unwritten else exit_code(snapshot, verdicts, ran.interrupted)
 
 
-def run_finder(folder: StudyFolder, *, json: Path | None, no_color: bool) -> int:
-    """Run a learning-rate finder in this process, and draw its curve."""
+def _say_aside(text: str) -> None:
+    line = github.annotation("warning", "tuner", text) if github.in_actions() else f"tuner: {text}"
+    print(line, file=sys.stderr, flush=True)
+
+
+def run_finder(
+    folder: StudyFolder, *, result: Path | None, no_color: bool, mlflow_wait: float = MLFLOW_WAIT_S
+) -> int:
+    """Run a learning-rate finder in this process, and draw its curve; `result`: a JSON file for it."""
     printer = RatePrinter(sys.stdout)
-    ran = run_here(folder, on_change=printer.update, note=printer.note)
+    ran = run_here(folder, on_change=printer.update, note=printer.note, warn=_say_aside)
     curve = rate_curve(ran.snapshot) or RateCurve()
-    if json:
-        write_rate_json(ran.snapshot, curve, json)
+    if result:
+        write_rate_json(ran.snapshot, curve, result)
     color = not no_color and wants_color(sys.stdout)
-    print(rate_report(folder, ran.snapshot, curve, width=terminal_width(), color=color))
+    print(rate_report(folder, ran.snapshot, curve, width=terminal_width(), color=color), flush=True)
+    ran.copy.wait(mlflow_wait, _say_aside)
     return exit_code(ran.snapshot, (), ran.interrupted)
 
 

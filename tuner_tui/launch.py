@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engine.launcher import BadTarget, Launcher
+from .engine.launcher import BadTarget, Launcher, Target
 from .report.atomic import ReportNotWritten, write_text
-from .search.builtin import find_search
+from .search.builtin import find_search, is_builtin
 from .search.file import load_search
 from .search.problems import Problem, SearchError
 from .search.search import UNKNOWN, Search, finder_search
@@ -33,6 +33,7 @@ from .study.journal import JournalNotWritten, JournalWriter, NewerFormat, check_
 from .study.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from .engine.interpreter import Interpreter
     from .engine.run import Ran
 
 
@@ -54,18 +55,23 @@ class Resources:
     """What a study runs on. Not part of its question, so it is kept as launch.json and not in the journal."""
 
     gpus: str = "auto"  # auto, none, or numbers such as "0,1"
-    tracking_uri: str | None = None  # None: the SQLite store beside the studies
+    # of MLflow; None: the environment's, else the SQLite store beside the studies
+    tracking_uri: str | None = None
+    python: str | None = None  # what runs the trials; None: tuner's own interpreter
 
     def save(self, folder: StudyFolder) -> None:
-        """Raises ReportNotWritten when the disk is full."""
-        write_text(folder.path / "launch.json", json.dumps(asdict(self), indent=1))
+        """Keep them, with the store that the environment names at this moment. Raises ReportNotWritten."""
+        from .record.uri import remembered
+
+        kept = asdict(self) | {"tracking_uri": remembered(self.tracking_uri)}
+        write_text(folder.path / "launch.json", json.dumps(kept, indent=1))
 
     @classmethod
     def load(cls, folder: StudyFolder) -> Resources:
         """Raises BadInput when the folder's launch.json can't be read."""
         try:
             record = json.loads((folder.path / "launch.json").read_text())
-            return cls(record["gpus"], record["tracking_uri"])
+            return cls(record["gpus"], record["tracking_uri"], record.get("python"))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise BadInput(
                 f"{folder.name}: launch.json can't be read ({error}); start a new sweep"
@@ -79,6 +85,7 @@ def new_study(
 
     `source`: the search file, kept as it is; None where there is none that says this.
     """
+    search = replace(search, experiment=search.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", ""))
     folder = create_study(root, name or search.name)
     folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
     resources.save(folder)
@@ -121,6 +128,7 @@ def prepare_resume(
     parallel: int | None = None,
     gpus: str | None = None,
     tracking_uri: str | None = None,
+    python: str | None = None,
 ) -> None:
     """Make a study ready for another engine, with what the resume changes. Trials added while it ran are kept.
 
@@ -137,21 +145,35 @@ def prepare_resume(
         raise BadInput(f"--trials {planned}: {folder.name} has had {len(snapshot.trials)} trials already")
     if snapshot.opened_at and not snapshot.counts.running and planned == len(snapshot.trials):
         raise BadInput(f"{folder.name} is done: all {planned} trials have ended; `--trials N` adds more")
-    changed = Resources(gpus or resources.gpus, tracking_uri or resources.tracking_uri)
+    changed = Resources(
+        gpus or resources.gpus, tracking_uri or resources.tracking_uri, python or resources.python
+    )
     search = replace(snapshot.search, trials=planned, parallel=parallel or snapshot.search.parallel)
-    check_slots(search, changed)
-    changed.save(folder)
+    settled(search, changed).save(folder)
     if search != snapshot.search or planned != snapshot.planned:
         _ask(folder, search)
 
 
-def check_slots(search: Search, resources: Resources) -> None:
-    """Raise BadInput when there is nothing to run the search's trials on, such as a GPU that is not there."""
-    with _a_launcher(search) as launcher:
+def settled(search: Search, resources: Resources) -> Resources:
+    """The resources with the interpreter that was found; what the trials need to start has been checked.
+
+    Raises BadTarget for an interpreter or a command that is not there, BadInput for a GPU that is not there.
+    """
+    interpreter, _ = interpreter_of(search, resources.python)
+    with _a_launcher(search, interpreter) as launcher:
         try:
             launcher.slots(search.parallel, resources.gpus)
         except ValueError as error:
             raise BadInput(str(error)) from error
+    return replace(resources, python=None if interpreter.ours else interpreter.path)
+
+
+def interpreter_of(search: Search, option: str | None) -> tuple[Interpreter, str]:
+    """What runs the trials of a search, and its version. `option`: what --python says. Raises BadTarget."""
+    from .engine.interpreter import check_interpreter, find_interpreter
+
+    interpreter = find_interpreter(search, option, builtin=is_builtin(search))
+    return interpreter, check_interpreter(interpreter)
 
 
 def finder_of(search: Search, source: Path) -> Search:
@@ -162,26 +184,32 @@ def finder_of(search: Search, source: Path) -> Search:
     return finder_search(search)
 
 
-def check_search_target(search: Search) -> None:
+def check_search_target(search: Search, interpreter: Interpreter) -> None:
     """Import the target, and the finder if there is one, each in a process of its own.
 
     Raises BadTarget when one can't run this search.
     """
-    _check_target(search)
-    if search.finder:
-        _check_target(finder_search(search), required=False)  # `--set` may give what it lacks
+    _check_target(search, interpreter)
+    if search.finder:  # `--set` may give what it lacks
+        _check_target(finder_search(search), interpreter, required=False)
 
 
-def _check_target(search: Search, *, required: bool = True) -> None:
+def describe_target(search: Search, interpreter: Interpreter) -> Target:
+    """What a search's target takes, whatever the search gives it. Raises BadTarget when it can't be imported."""
+    with _a_launcher(search, interpreter) as launcher:
+        return launcher.describe()
+
+
+def _check_target(search: Search, interpreter: Interpreter, *, required: bool = True) -> None:
     from .engine.run import check_target
 
-    with _a_launcher(search) as launcher:
+    with _a_launcher(search, interpreter) as launcher:
         target = launcher.describe()
         check_target(search, target if required else replace(target, required=()))
 
 
 @contextmanager
-def _a_launcher(search: Search) -> Iterator[Launcher]:
+def _a_launcher(search: Search, interpreter: Interpreter) -> Iterator[Launcher]:
     """A launcher to ask before there is a study."""
     import tempfile
 
@@ -189,7 +217,7 @@ def _a_launcher(search: Search) -> Iterator[Launcher]:
     from .engine.run import python_path
 
     with tempfile.TemporaryDirectory() as folder:
-        launcher = make_launcher(Path(folder), search, python_path(search))
+        launcher = make_launcher(Path(folder), search, python_path(search), interpreter)
         try:
             yield launcher
         finally:
@@ -201,6 +229,7 @@ def run_here(
     *,
     on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     note: Callable[[str], None] = lambda text: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Ran:
     """Run or resume the study in this process; see `engine.run.run_study` for what it returns and raises."""
     from .engine.run import run_study
@@ -210,9 +239,15 @@ def run_here(
     return run_study(
         folder,
         gpus=resources.gpus,
-        publisher=publisher_command(folder, resources.tracking_uri),
+        python=resources.python,
+        environment={
+            "MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri),
+            "MLFLOW_EXPERIMENT_NAME": folder.snapshot().search.experiment or folder.name,
+        },
+        publisher=publisher_command(folder),
         on_change=on_change,
         note=note,
+        warn=warn,
         summarise=write_summary,
     )
 
@@ -228,9 +263,7 @@ def run_detached(folder: StudyFolder) -> None:
 
 def launch(root: Path, search: Search, source: Path | None, gpus: str = "auto") -> StudyFolder:
     """Start a search, detached. `source`: the file that says just this. Raises BadInput where it can't run here."""
-    resources = Resources(gpus)
-    check_slots(search, resources)
-    folder = new_study(root, search, resources, source)
+    folder = new_study(root, search, settled(search, Resources(gpus)), source)
     run_detached(folder)
     return folder
 
@@ -243,10 +276,26 @@ def first_trials(search: Search, count: int) -> list[dict[str, Any]]:
     return [sampler.ask(number) for number in range(count)]
 
 
+def command_line(search: Search, number: int, drawn: dict[str, Any]) -> str:
+    """What a trial of a search with a command would run, as a shell would have it; its folder is not known yet."""
+    from shlex import join
+
+    from .engine.engine import trial_seed
+    from .search.command import expand
+
+    folder = f"TRIALS/{number}"
+    filled = {
+        "seed": trial_seed(search.seed, number), "out": f"{folder}/out", "device": "DEVICE", "trial": number,
+        "slot": 0, "params_file": f"{folder}/params.json",
+    }  # fmt: skip
+    return join(expand(search.command, {**search.fixed, **drawn}, filled))
+
+
 def launch_finder(root: Path, text: str) -> StudyFolder:
     """Start the learning-rate finder of a search, detached. Raises SearchError for a search without one."""
     source = find_search(text, Path.cwd())
-    folder = new_study(root, finder_of(load_search(source), source), Resources(), source)
+    finder = finder_of(load_search(source), source)
+    folder = new_study(root, finder, settled(finder, Resources()), source)
     run_detached(folder)
     return folder
 
@@ -258,10 +307,13 @@ def resume(source: Source) -> None:
     run_detached(folder)
 
 
-def publisher_command(folder: StudyFolder, tracking_uri: str | None) -> list[str]:
-    """The command that copies the study to MLflow while its standard input is open."""
+def publisher_command(folder: StudyFolder) -> list[str]:
+    """The command that copies the study to where MLFLOW_TRACKING_URI says while its standard input is open."""
+    return [sys.executable, "-m", "tuner_tui.record.publisher", str(folder.path), "--follow"]
+
+
+def store_uri(folder: StudyFolder, tracking_uri: str | None) -> str:
+    """Where a study is copied to, as MLflow names it."""
     from .record.uri import tracking_uri as resolve
 
-    uri = resolve(folder.path.parent, tracking_uri)
-    module = "tuner_tui.record.publisher"
-    return [sys.executable, "-m", module, str(folder.path), "--tracking-uri", uri, "--follow"]
+    return resolve(folder.path.parent, tracking_uri)

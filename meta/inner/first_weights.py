@@ -9,8 +9,11 @@ from meta.problem import Layout
 
 
 def first_weights(draws: Tensor, parts: Parts, layout: Layout) -> Tensor:
-    """[P] -> [P]: scaled group by group, or sent through each group's quantiles (then draws must be N(0, 1))."""
-    x = draws
+    """[P] -> [P]: scaled group by group, or sent through each group's quantiles (then draws must be N(0, 1)).
+
+    With `init` they are that, whatever was drawn; scales and quantiles then act on it.
+    """
+    x = parts.get("init", draws)
     if "init_bins" in parts:
         x = layout.by_group(x, parts["init_bins"], through_quantiles)
     if "log_init_scale" in parts:

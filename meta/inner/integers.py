@@ -221,7 +221,7 @@ class Training:
         A sum of int64 that wraps round lands beyond LIMIT too: from |X| < 2^62 another int64 leads to 1.5·2^63 at
         most, and that is −2^62. So does what a float too large becomes, −2^63. A step later it may be back.
         """
-        self.furthest_x = torch.maximum(self.furthest_x, x.abs().amax(-1))
+        self.furthest_x = self._farther(self.furthest_x, x)
 
     def averages(self) -> State:
         """The optimiser's averages as real numbers, [..., P] each."""
@@ -230,7 +230,7 @@ class Training:
 
     def step(self, t: int, g: Tensor) -> None:
         """Step t with the gradient g [..., P], in place."""
-        self.furthest_g = torch.maximum(self.furthest_g, g.abs().amax(-1))  # NaN once one g is
+        self.furthest_g = self._farther(self.furthest_g, g)  # NaN once one g is
         for piece, part in zip(self.pieces, self.parts, strict=True):
             piece.step(t, g[..., part.weights])
 
@@ -247,6 +247,10 @@ class Training:
     def within(self) -> Tensor:
         """Whether all integers stayed in range so far and all gradients were finite, [...]."""
         return (self.furthest_x < self.numbers.range) & (self.furthest_g < self.steepest)
+
+    def _farther(self, before: Tensor, values: Tensor) -> Tensor:
+        """The largest so far; what follows the first that leaves its range means nothing, and is left out."""
+        return torch.where(self.within(), torch.maximum(before, values.abs().amax(-1)), before)
 
     def at_start(self) -> Tensor:
         """Whether weights, averages and words are those of the start, to the bit, [...]."""

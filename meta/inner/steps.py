@@ -47,6 +47,7 @@ class Inner:
     device: torch.device
     ties: Ties = field(default_factory=dict)
     fixed: Parts = field(default_factory=dict)  # [*shape]: used by every run, differentiated by none
+    drawn: Tensor | None = None  # what `draw` gives, where it was called ahead
 
     @property
     def T(self) -> int:
@@ -67,7 +68,7 @@ class Inner:
 
     def expand(self, parts: Parts) -> Expanded:
         """Differentiable in `parts`, [..., *shape] each."""
-        draws = self._by_run([self._float(self.problem.init(seed)) for seed in self._distinct])
+        draws = self.draw() if self.drawn is None else self.drawn
         in_dims = (None if self._one_seed else 0, 0)
         x0, rates, theta = self._vmap(self._expand_one, in_dims, 0)(draws, parts)
         if self.runs is not None:
@@ -153,26 +154,24 @@ class Inner:
 
     def _data_gradient(self, t: int, x: Tensor, theta: Theta, graph: bool) -> tuple[Tensor, Tensor]:
         """∇ₓ and value of the problem's own loss, without the penalty."""
-        batch, stacked = self._batch(t)
-        theta = _without_penalty(theta)
-        if self.runs is None:
-            x = x if x.requires_grad else x.detach().requires_grad_()
-            with torch.enable_grad():
-                loss = self._loss(x, theta, batch)
-                (g,) = torch.autograd.grad(loss, x, create_graph=graph)
-            return g, loss.detach()
-        slope = torch.func.grad_and_value(self._loss)
-        g, loss = torch.func.vmap(slope, in_dims=(0, 0, 0 if stacked else None))(x, theta, batch)
+        losses = self._losses(t)
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = losses(x, _without_penalty(theta))
+            (g,) = torch.autograd.grad(
+                loss.sum(), x, create_graph=graph
+            )  # runs do not meet: each gets its own
         return g, loss.detach()
 
     def step_function(self, t: int) -> Callable[[State, Rates, Theta], tuple[State, Tensor]]:
         """Step t as a pure function of state, rates [..., G] and θ, for torch.func to differentiate either way."""
-        batch, stacked = self._batch(t)
-        slope = self._vmap(torch.func.grad_and_value(self._loss), (0, 0, 0 if stacked else None), 0)
+        losses = self._losses(t)
 
         def step(state: State, rates: Rates, theta: Theta) -> tuple[State, Tensor]:
             x, strength = state[0], theta.get(STRENGTH)
-            g, loss = slope(x, _without_penalty(theta), batch)
+            pulled: Any = torch.func.vjp(lambda x: losses(x, _without_penalty(theta)), x)
+            loss, back = pulled
+            (g,) = back(torch.ones_like(loss))
             if strength is not None:
                 g, loss = g + strength * x, loss + 0.5 * (strength * x * x).sum(-1)
             spread = tuple(self.problem.layout.spread(rate) for rate in rates)
@@ -180,11 +179,24 @@ class Inner:
 
         return step
 
+    def _losses(self, t: int) -> Callable[[Tensor, Theta], Tensor]:
+        """The problem's own loss at step t, without the penalty: x [..., P], θ -> [...].
+
+        Only the loss is vmapped, and its derivatives are taken outside. In torch 2.13 a gradient that was vmapped
+        itself, vmap(grad(loss)), has wrong derivatives where the loss has layer or batch norm: their means and
+        variances, kept from the first pass, count as constants in the second (20 % off in a Hessian product).
+        """
+        batch, stacked = self._batch(t)
+        losses = self._vmap(self._loss, (0, 0, 0 if stacked else None), 0)
+        return lambda x, theta: losses(x, theta, batch)
+
     # ── the outer loss ──
 
     def outer(self, x: Tensor, theta: Theta) -> Tensor:  # [..., P] -> [...]
         """The outer loss at the weights x."""
-        return self._vmap(self._outer_one, (0, 0), 0)(x, _without_penalty(theta))
+        theta, batch = _without_penalty(theta), self.outer_batch
+        in_dims = (0, 0, *[None if self._one_seed else 0 for _ in batch])
+        return self._vmap(self._outer_one, in_dims, 0)(x, theta, *batch)
 
     def outer_and_pull(self, x: Tensor, theta: Theta) -> tuple[Tensor, Tensor, Theta]:
         """The value [...], its gradient by x [..., P], and by θ directly."""
@@ -211,10 +223,21 @@ class Inner:
     def _loss(self, x: Tensor, theta: Theta, batch: Any) -> Tensor:
         return self.problem.inner_loss(x, Hypers.of(theta), batch)
 
-    def _outer_one(self, x: Tensor, theta: Theta) -> Tensor:
-        return self.problem.outer_loss(x, Hypers.of(theta))
+    def _outer_one(self, x: Tensor, theta: Theta, *batch: Any) -> Tensor:
+        return self.problem.outer_loss(x, Hypers.of(theta), *batch)
 
     # ── runs side by side ──
+
+    def draw(self) -> Tensor:
+        """What the problem draws as first weights, [R, P], or [P] where all runs share one seed."""
+        return self._by_run([self.as_float(self.problem.init(seed)) for seed in self._distinct])
+
+    @cached_property
+    def outer_batch(self) -> tuple[Any, ...]:
+        """The outer loss's batch, by run as `draw`, where the problem has one; () otherwise."""
+        if (of := self.problem.outer_batch) is None:
+            return ()
+        return (pytree.tree_map(self.as_float, self._by_run([of(seed) for seed in self._distinct])),)
 
     @cached_property
     def _distinct(self) -> list[int]:
@@ -234,15 +257,18 @@ class Inner:
     def _batch(self, t: int) -> tuple[Any, bool]:
         batch = self._by_run([self.problem.batch(t, seed) for seed in self._distinct])
         if isinstance(batch, tuple) and all(isinstance(part, Tensor) for part in batch):
-            return tuple(map(self._float, batch)), not self._one_seed  # a pytree is ten times slower to walk
-        return pytree.tree_map(self._float, batch), not self._one_seed
+            return tuple(
+                map(self.as_float, batch)
+            ), not self._one_seed  # a pytree is ten times slower to walk
+        return pytree.tree_map(self.as_float, batch), not self._one_seed
 
     def _vmap(
         self, f: Callable[..., Any], in_dims: tuple[int | None, ...], out_dims: Any
     ) -> Callable[..., Any]:
         return f if self.runs is None else torch.func.vmap(f, in_dims=in_dims, out_dims=out_dims)
 
-    def _float(self, value: Any) -> Any:
+    def as_float(self, value: Any) -> Any:
+        """Floats in this run's dtype, anything else as it is."""
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.to(self.dtype)
         return value
@@ -262,5 +288,8 @@ def _grad(outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor])
     reached = [(out, d) for out, d in zip(outputs, cotangents, strict=True) if out.requires_grad]
     if not reached or not inputs:
         return [torch.zeros_like(one) for one in inputs]
-    outs, ds = zip(*reached, strict=True)
-    return list(torch.autograd.grad(outs, inputs, ds, allow_unused=True, materialize_grads=True))
+    # As one number, which needs no cotangent: given one, torch.autograd.grad imports sympy, a second and a half once.
+    with torch.enable_grad():
+        dots = [torch.vdot(out.flatten(), d.flatten()) for out, d in reached]
+        whole = dots[0] if len(dots) == 1 else torch.stack(dots).sum()
+    return list(torch.autograd.grad(whole, inputs, allow_unused=True, materialize_grads=True))

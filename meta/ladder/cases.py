@@ -141,6 +141,7 @@ def kinds(problem: Problem, device: torch.device) -> dict[str, Parts]:
         "log_init_scale": {"log_init_scale": -0.5 + 0.3 * normal(G)},
         "init_bins": {"init_bins": torch.cat([-1.5 + 0.1 * normal(G, 1), 0.3 * normal(G, BINS - 1)], 1)},
     }
+    found["init"] = {"init": 0.7 * normal(layout.P)}
     for entries, name in sorted(layout.granularities.items()):
         found[f"log_l2 by {name}"] = {"log_l2": -3 + 0.5 * normal(entries)}
     found["data"] = {"data": normal(N, D)}

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from meta.dynamics import State
+from meta.dynamics import pull as pull_step
 from meta.hypers import Parts
 from meta.inner.steps import Expanded, Inner, Pull
 
@@ -26,8 +27,8 @@ class Backwards:
     def through(self, t: int, before: State, g: Tensor, pull: Pull) -> None:
         """`before` is the state before step t, `g` and `pull` the gradient there and its Hessian products."""
         problem, rates = self.inner.problem, self.inner.rates_at(self.expanded.rates, t)
-        (dx, *rest), u, drates = problem.dynamics.pull(
-            before, self.after, g, rates, self.adjoint, problem.layout.dot
+        (dx, *rest), u, drates = pull_step(
+            problem.dynamics, before, self.after, g, rates, self.adjoint, problem.layout.dot
         )
         self.adjoint = (dx + pull(u, self.dtheta), *rest)
         for whole, rate in zip(self.drates, drates, strict=True):

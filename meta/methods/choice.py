@@ -35,16 +35,10 @@ def choose(
     """
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size: is {chunk_size}; give 1 or more runs side by side, or None")
-    if not isinstance(asked, str):
-        method, why = asked, "asked for"
-    elif asked == "auto":
+    if asked == "auto":
         method, why = _best(inner, parts, min(chunk_size or 1, runs), limit)
-    elif asked in METHODS:
-        method, why = METHODS[asked], "asked for"
     else:
-        raise ValueError(f"method: {asked!r} is unknown; give one of auto, {', '.join(METHODS)}")
-    if refused := method.refuses(inner, parts):
-        raise ValueError(f"{method.name}: {refused}")
+        method, why = requested(asked, inner, parts), "asked for"
     chunk = min(chunk_size or _side_by_side(method, inner, parts, runs, limit), runs)
     needed = chunk * method.bytes(inner, parts)
     if needed > limit:
@@ -54,6 +48,16 @@ def choose(
         )
     at_once = "one run at a time" if chunk == 1 else f"{chunk} of {runs} runs side by side"
     return method, chunk, f"{method.name}: {why}" + (f"; {at_once}" if runs > 1 else "")
+
+
+def requested(asked: str | Method, inner: Inner, parts: Parts) -> Method:
+    """The method of that name. Raises ValueError for an unknown name, and with the method's reason to refuse."""
+    method = METHODS.get(asked) if isinstance(asked, str) else asked
+    if method is None:
+        raise ValueError(f"method: {asked!r} is unknown; give one of auto, {', '.join(METHODS)}")
+    if refused := method.refuses(inner, parts):
+        raise ValueError(f"{method.name}: {refused}")
+    return method
 
 
 def _best(inner: Inner, parts: Parts, chunk: int, limit: int) -> tuple[Method, str]:

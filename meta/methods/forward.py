@@ -9,7 +9,7 @@ hyperparameters (ties make them few), however long the training.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -82,6 +82,9 @@ class _Walk:
 
 
 def _walk(inner: Inner, parts: Parts, directions: Parts) -> _Walk:  # directions: [D, ..., *shape] each
+    inner = replace(inner, drawn=inner.draw())  # here: torch.func allows no random numbers within
+    _ = inner.outer_batch  # which is kept
+
     def begin(parts: Parts) -> tuple[State, Rates, Theta]:
         expanded = inner.expand(parts)
         return inner.start(expanded), expanded.rates, expanded.theta
@@ -106,8 +109,7 @@ def _push(f: Callable[..., Any], at: tuple[Any, ...], along: tuple[Any, ...]) ->
         return torch.func.jvp(f, at, direction)
 
     point_and_tangents: Any = (None, 0)  # f itself is the same along every direction
-    # So are the first weights, which are drawn in here.
-    return torch.func.vmap(one, out_dims=point_and_tangents, randomness="same")(along)
+    return torch.func.vmap(one, out_dims=point_and_tangents)(along)
 
 
 def _basis(inner: Inner, parts: Parts, which: range) -> Parts:

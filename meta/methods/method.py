@@ -21,6 +21,7 @@ class Slope:
     bits: float | None = None  # kept for the way back, per parameter and step, beyond the fixed state
     exact: Tensor | None = None  # [...] bool: the way back ended at x₀, bit for bit
     figures: Parts = field(default_factory=dict)  # [...] each: further diagnostics of the method
+    note: str | None = None  # a choice that the method made on the way
 
     def with_axis(self) -> "Slope":
         """A lone run's slope as that of one run side by side: [*shape] -> [1, *shape]."""

@@ -93,4 +93,6 @@ def network(
                 found[f"error/{name}"] = (z.argmax(-1) != those.labels).double().mean().item()
         return found
 
-    return Problem(layers, steps, init, inner_loss, outer_loss, some, dynamics or HeavyBall(), scores)
+    shapes = {"data": tuple(train.images.shape), "labels": (len(train.labels), classes)}
+    law = dynamics or HeavyBall()
+    return Problem(layers, steps, init, inner_loss, outer_loss, some, law, scores, shapes=shapes)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch._dynamo  # noqa: F401  the first vmap imports it, in 5 s: better here, where a fork server has it
+import torch.fx.experimental.symbolic_shapes  # noqa: F401  vmapped losses import it, 2 s: better in a fork server
 
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class Setup:
     split: Split
     steps: int  # T; half of it after the guards have shortened
 
-    @property
+    @cached_property
     def problem(self) -> Problem:
         """The network to train, for `steps` steps."""
         config, split = self.config, self.split

@@ -10,10 +10,11 @@ import pytest
 from support.one_trial import HERE, LIMITS, a_search
 from support.patience import PATIENCE_S
 
+from tuner_tui.engine.launcher import BadTarget
 from tuner_tui.engine.run import run_study
 from tuner_tui.search.search import Search
 from tuner_tui.search.space import Choice, Hyperparameter, Space
-from tuner_tui.study.folder import StudyFolder, create_study
+from tuner_tui.study.folder import StudyFolder, create_study, list_studies
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.state import State
 from tuner_tui.study.text import last_lines
@@ -119,7 +120,13 @@ def test_a_function_that_returns_is_a_trial_too(tmp_path, function, factor):
 
 
 def test_a_target_without_the_objective_is_no_result(tmp_path):
-    _, trials = run(tmp_path, a_search(function="other_name"))
+    """A study that goes on would be nothing but red lines: it stops, and says what to correct."""
+    expected = r"trial 0 ended without ever reporting 'loss'.*or name another objective"
+    with pytest.raises(BadTarget, match=expected):
+        run(tmp_path, a_search(function="other_name", trials=5))
+    snapshot = list_studies(tmp_path)[0].snapshot()
+    assert list(snapshot.trials) == [0] and snapshot.closed_why == "failed"
+    trials = snapshot.trials
     assert (trials[0].outcome, trials[0].reason) == (Outcome.NO_START, Reason.EXIT)
     assert trials[0].message == "ended without ever reporting 'loss' (it reported: los)"
 
@@ -166,3 +173,37 @@ def test_a_plain_function_may_be_silent_until_it_returns(tmp_path, monkeypatch):
         tmp_path, a_search(function="works_in_silence", limits=replace(LIMITS, silent_seconds=0.5))
     )
     assert trials[0].reason is Reason.SILENT
+
+
+def test_a_trainer_reports_while_it_trains(tmp_path):
+    _, trials = run(tmp_path, a_search(function="reports"))
+    x = trials[0].params["x"]
+    assert trials[0].outcome is Outcome.FINISHED
+    assert trials[0].curve == ((0, x), (1, x / 2), (2, x / 3), (3, x / 10))
+    assert trials[0].latest["accuracy"] == 0.5
+
+
+def test_report_is_where_a_trial_is_stopped(tmp_path):
+    limits = replace(LIMITS, trial_seconds=0.5)
+    folder, trials = run(tmp_path, a_search(function="reports_forever", limits=limits))
+    assert (trials[0].outcome, trials[0].reason) == (Outcome.UNFINISHED, Reason.TIMEOUT)
+    assert "finally ran" in (folder.trial(0) / "log.txt").read_text()
+
+
+def test_a_copy_of_a_trial_does_not_speak_for_it(tmp_path):
+    folder, trials = run(tmp_path, a_search(function="reports_from_a_copy"))
+    assert trials[0].value == trials[0].params["x"]
+    assert "call it in that one" in (folder.trial(0) / "log.txt").read_text()
+    _, trials = run(tmp_path, a_search(function="forks_and_leaves"))
+    x = trials[0].params["x"]
+    assert trials[0].outcome is Outcome.FINISHED and trials[0].curve == ((0, x), (1, x / 2))
+
+
+def test_an_error_is_told_whatever_hides_it(tmp_path):
+    _, trials = run(tmp_path, a_search(function="speechless"))
+    assert trials[0].reason is Reason.EXCEPTION
+    assert trials[0].message.startswith(
+        "Speechless: (its text can't be had: its __str__ raised RuntimeError)"
+    )
+    _, trials = run(tmp_path, a_search(function="leaves_nothing_behind"))
+    assert trials[0].reason is Reason.EXCEPTION and trials[0].message.startswith("ValueError: after all that")

@@ -18,7 +18,9 @@ def test_nothing_is_missing_after_a_server_was_away_mid_sweep(tmp_path):
     server.wait()
     try:
         workplace(tmp_path, SEARCH.replace("trials = 30", "trials = 16"))
-        sweep = start(tmp_path, "sweep", "--headless", "--tracking-uri", server.uri)
+        sweep = start(
+            tmp_path, "sweep", "--headless", "--tracking-uri", server.uri, "--mlflow-wait", str(PATIENCE_S)
+        )
         folder = study(tmp_path, "story-1")
         wait_for(folder, lambda s: s.counts.ended >= 3)
         server.kill()

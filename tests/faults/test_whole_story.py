@@ -108,6 +108,14 @@ def test_a_screen_leaves_with_a_terminal_that_says_nothing(tmp_path):
     assert screen.process.returncode is not None
 
 
+def test_a_screen_under_nohup_ends_with_its_terminal(tmp_path):
+    """Some service managers ignore SIGHUP for all they start."""
+    screen = Terminal(tmp_path, nohup=True)
+    screen.wait_for("No studies yet")
+    screen.hang_up()
+    assert screen.process.returncode is not None
+
+
 def test_a_search_that_cannot_run_says_why_on_the_screen(tmp_path):
     workplace(tmp_path, SEARCH.replace("ways_to_end:fated", "ways_to_end:missing"))
     screen = Terminal(tmp_path, "sweep")

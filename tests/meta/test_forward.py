@@ -119,7 +119,8 @@ def test_tied_hyperparameters_cost_as_many_columns_as_there_are_of_them():
     options = {"ties": {"log_lr": piecewise(12, 3)}}
     walked.clear()
     there = gradient(problem, hypers, Forward(4), **options)
-    assert len(walked) == 2 * 12 + 1  # columns 1–4, then 5–6; and the gradient at the end
+    # Twice the first to see that it repeats itself; columns 1–4, then 5–6; and the gradient at the end.
+    assert len(walked) == 2 + 2 * 12 + 1
     assert apart(there.grads, gradient(plain, hypers, "tape", **options).grads) < 1e-12
 
 

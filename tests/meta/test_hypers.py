@@ -14,7 +14,17 @@ from meta import Hypers
 from meta.hypers import seen_by_losses
 
 NAMES = [
-    *("log_lr", "logit_momentum", "log_init_scale", "init_bins", "log_l2", "data", "labels", "generator"),
+    *(
+        "log_lr",
+        "logit_momentum",
+        "log_init_scale",
+        "init_bins",
+        "init",
+        "log_l2",
+        "data",
+        "labels",
+        "generator",
+    ),
     *("other.a", "other.b.c"),
 ]
 modest = settings(max_examples=40, deadline=None)

@@ -222,7 +222,7 @@ def test_what_is_left_of_the_equation_is_told():
 
 
 def test_a_loss_without_curvature_is_refused():
-    for flat in (lambda x, h, batch: x.sum(), lambda x, h, batch: (h.other["c"] * x).sum()):
+    for flat in (lambda x, h, batch: (x + h.other["c"]).sum(), lambda x, h, batch: (h.other["c"] * x).sum()):
         problem = replace(bowl(torch.eye(2)), inner_loss=flat)
         for seeds in ((0,), (0, 1)):
             with pytest.raises(ValueError, match="linear in the weights"):

@@ -1,5 +1,7 @@
 """The one door: what it answers, in which shapes; what ties do; and the sentence for each thing that does not fit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from support.trainings import apart, every_part, several, training
 
 from meta import Hypers, hypergradient
+from meta.dynamics import Adam
 from meta.inner.ties import Tie, constant, linear, per_epoch, piecewise
 from meta.methods.evolution import Evolution
 from meta.methods.truncated import Truncated
@@ -210,6 +213,43 @@ ERRORS = {
         {},
         rf"hypers\.log_lr: has shape \[{T}, 1\]; this problem needs \[{T}, {G}\]",
     ),
+    "one rate per group": (
+        Hypers(log_lr=torch.zeros(G)),
+        {},
+        rf"hypers\.log_lr: has shape \[{G}\]; this problem needs \[{T}, {G}\]: for the same values at every step "
+        rf'give \[1, {G}\] and ties={{"log_lr": constant\({T}\)}}',
+    ),
+    "one rate per step": (
+        Hypers(logit_momentum=torch.zeros(T)),
+        {},
+        rf"hypers\.logit_momentum: has shape \[{T}\]; .*: for one value per step in all groups give "
+        rf"logit_momentum\[:, None\]\.expand\({T}, {G}\)",
+    ),
+    "one rate": (
+        Hypers(log_lr=torch.tensor(-1.0)),
+        {},
+        rf'hypers\.log_lr: has shape \[\]; .*give \[1, {G}\] and ties={{"log_lr": constant\({T}\)}}',
+    ),
+    "data of another set": (
+        Hypers(data=torch.zeros(10, 4)),
+        {},
+        r"hypers\.data: has shape \[10, 4\]; this problem needs \[24, 4\]",
+    ),
+    "labels of another set": (
+        Hypers(labels=torch.zeros(24, 9)),
+        {},
+        r"hypers\.labels: has shape \[24, 9\]; this problem needs \[24, 3\]",
+    ),
+    "fixed data of another set": (
+        ONE,
+        {"fixed": Hypers(data=torch.zeros(24, 5))},
+        r"fixed\.data: has shape \[24, 5\]; this problem needs \[24, 4\]",
+    ),
+    "a generator without a transform": (
+        Hypers(generator=torch.zeros(9)),
+        {},
+        r"hypers\.generator: neither loss depends on it",
+    ),
     "a schedule too short": (
         Hypers(logit_momentum=SCHEDULE[1:]),
         {},
@@ -298,3 +338,21 @@ def test_what_does_not_fit_is_said_in_a_sentence(name):
     hypers, options, sentence = ERRORS[name]
     with pytest.raises(ValueError, match="^" + sentence):
         hypergradient(PROBLEM, hypers, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"dynamics": "adam"},
+            r"dynamics: 'adam' is not an optimiser; give HeavyBall\(\) or Adam\(\) of meta",
+        ),
+        ({"dynamics": Adam}, r"dynamics: .*Adam.* is not an optimiser; give"),
+        ({"steps": 0}, r"steps: is 0; give a whole number from 1"),
+        ({"steps": 2.5}, r"steps: is 2\.5; give a whole number from 1"),
+        ({"layout": [3]}, r"layout: is a list; give a Layout of Pieces"),
+    ],
+)
+def test_a_problem_says_at_once_what_it_cannot_be_made_of(change, sentence):
+    with pytest.raises(ValueError, match="^" + sentence):
+        replace(PROBLEM, **change)

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from meta.hypers import STARTS
 from meta.ladder import RUNGS, climb, slopes
 from meta.ladder.cases import DYNAMICS, Case, convex, kinds, tanh_network
 from meta.ladder.check import above, at_most, refusal, relative_error, within
@@ -24,6 +25,7 @@ KINDS = [
     "logit_momentum",
     "log_init_scale",
     "init_bins",
+    "init",
     "log_l2 by one",
     "log_l2 by layer",
     "log_l2 by unit",
@@ -33,7 +35,7 @@ KINDS = [
     "generator",
     "other",
 ]
-STRUCTURAL = KINDS[:4]  # what no minimum depends on
+STRUCTURAL = KINDS[:5]  # what no minimum depends on
 WHOLE = ["unroll", "tape", "checkpoint", "reversible", "forward", "truncated, K=T", "evolution"]
 
 
@@ -77,7 +79,7 @@ def test_error_falls_as_h_squared(climbed, method, kind, dynamics):
 def test_a_truncated_gradient_is_that_of_the_last_steps(climbed, kind, dynamics):
     (check,) = [check for check in climbed(7) if check.what == f"truncated, K<T × {kind}, {dynamics}"]
     assert check.ok, check
-    assert (check.figure is None) == (kind in ("log_init_scale", "init_bins"))
+    assert (check.figure is None) == (kind in STARTS)
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,29 @@ def test_a_coarse_penalty_has_the_summed_gradient_of_the_fine_one(n):
 def test_penalties_on_a_gpu_stay_there(n):
     values = draws(n)
     assert torch.equal(NET.penalties(values.cuda()).cpu(), NET.penalties(values))
+
+
+def test_named_keeps_the_names_of_the_pieces():
+    x = draws(NET.P)
+    named = NET.named(x)
+    assert list(named) == NET.groups
+    assert all(torch.equal(one, part) for one, part in zip(named.values(), NET.split(x), strict=True))
+
+
+@modest
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(-4, 3))
+def test_units_lie_along_their_axis(shape, axis):
+    if not -len(shape) <= axis < len(shape):
+        with pytest.raises(ValueError, match=r"Piece 'w': has no axis"):
+            Piece("w", tuple(shape), axis=axis)
+        return
+    piece = Piece("w", tuple(shape), axis=axis)
+    values = draws(2, piece.units)
+    found = piece.over(values).view(2, *shape).movedim(axis if axis < 0 else axis + 1, -1)
+    assert torch.equal(found, values.view(2, *[1] * (len(shape) - 1), -1).expand_as(found))
+
+
+def test_a_square_layer_of_torch_has_its_units_on_the_first_axis():
+    linear = Layout((Piece("weight", (2, 2), axis=0), Piece("bias", (2,))))
+    found = linear.penalties(torch.tensor([1.0, 2.0]))
+    assert found.tolist() == [1, 1, 2, 2, 1, 2]

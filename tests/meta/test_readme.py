@@ -38,12 +38,17 @@ def test_what_a_result_says_is_what_it_has():
 
 
 def test_its_code_runs_and_its_comments_are_right(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    first, module = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     names: dict = {}
-    exec(code, names)
+    exec(first, names)
     assert (names["T"], names["G"], names["P"]) == (100, 4, 2260)
     assert names["problem"].layout.groups == ["W0", "b0", "W1", "b1"]
     assert names["found"].why in capsys.readouterr().out
+    exec(module, names)
+    assert names["problem"].layout.groups == ["1.weight", "1.bias", "6.weight", "6.bias"]
+    assert names["problem"].layout.granularities[18] == "unit"
+    values = [float(word) for word in re.findall(r"tensor\(([\d.]+)\)", capsys.readouterr().out)]
+    assert len(values) == 5 and values[-1] < values[0]
 
 
 def test_files_that_it_names_are_there():
@@ -53,10 +58,12 @@ def test_files_that_it_names_are_there():
         assert (README.parent / path).exists() or (README.parents[1] / path).exists(), path
 
 
-def test_its_sweep_sets_what_there_is():
-    (given,) = re.findall(r"^    tuner sweep (\w+)", TEXT, re.MULTILINE)
-    search = load_search(find_search(given, README.parent))
-    assert {h.name for h in search.space} | set(search.fixed) <= set(Config.names())
+def test_its_sweeps_are_there_and_set_what_there_is():
+    given = re.findall(r"^    tuner sweep (\w+)", TEXT, re.MULTILINE)
+    searches = [load_search(find_search(name, README.parent)) for name in given]
+    assert given[0] == "hypergradient" and {h.name for h in searches[0].space} | set(
+        searches[0].fixed
+    ) <= set(Config.names())
 
 
 @pytest.mark.parametrize("line", re.findall(r"^  python -m meta.train (.*)$", command.EPILOG, re.MULTILINE))

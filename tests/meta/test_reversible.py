@@ -1,6 +1,7 @@
 """Reversible: the training comes back bit for bit, and its gradients are those of the methods that keep it all."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from meta import dynamics as dynamics_module
 from meta.dynamics import Adam, HeavyBall
 from meta.inner import integers as exact_module
 from meta.inner.integers import LARGE_GROUP, cut
-from meta.methods.reversible import Reversible
+from meta.methods.reversible import NotReversed, Reversible
 from meta.problems.nets import Examples, network
 
 STEPS = 40
@@ -260,12 +261,55 @@ def test_a_gradient_that_is_no_number_is_told():
     assert ours.grads.log_init_scale.isnan().all()
 
 
-def test_a_loss_that_does_not_repeat_itself_is_told():
-    problem = tanh_network()
+def test_a_loss_that_stops_repeating_itself_is_an_error():
+    """From its 100th call on, which is on the way back: no look at the first batch can see it."""
+    problem = tanh_network(steps=80)
     plain, calls = problem.inner_loss, iter(range(10**6))
-    noisy = replace(problem, inner_loss=lambda x, h, b: plain(x, h, b) + 1e-3 * next(calls) * x.sum())
-    ours = hypergradient(noisy, Hypers(log_init_scale=torch.zeros(problem.layout.G)), Reversible())
-    assert ours.exact is False
+    late = replace(problem, inner_loss=lambda x, h, b: plain(x, h, b) + 1e-3 * (next(calls) > 100) * x.sum())
+    with pytest.raises(
+        NotReversed, match=r"reversible: .* did not return to the first weights.*deterministic"
+    ):
+        hypergradient(late, Hypers(log_init_scale=torch.zeros(problem.layout.G)), Reversible())
+
+
+def steep(factor, steps=40):
+    """Adam on a loss so large that its gradients leave the finest integers."""
+    problem = tanh_network(Adam(0.01), steps=steps)
+    plain = problem.inner_loss
+    return replace(problem, inner_loss=lambda x, h, b: factor * plain(x, h, b))
+
+
+@pytest.mark.parametrize("factor", [10, 200])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_adam_takes_coarser_units_where_gradients_are_large(factor, seeds):
+    problem = steep(factor)
+    hypers = Hypers(log_init_scale=torch.zeros(problem.layout.G))
+    options = {"precision": "float64", "seeds": seeds, "chunk_size": 2}
+    ours = hypergradient(problem, hypers, Reversible(), **options)
+    assert ours.exact is True
+    assert re.search(r"averages in units of 2\^-\d\d, as some \|g\| reached [\d.]+", ours.why)
+    theirs = hypergradient(problem, hypers, "tape", **options)
+    assert errors(ours, theirs)["log_init_scale"] < 1e-5
+    assert "averages in units" not in hypergradient(steep(0.1), hypers, Reversible(), **options).why
+
+
+def test_adam_says_which_range_was_left_where_no_unit_is_coarse_enough():
+    problem = steep(1e6)
+    hypers = Hypers(log_init_scale=torch.zeros(problem.layout.G))
+    with pytest.warns(
+        UserWarning, match=r"reversible: .*\|g\| reached .*; give Reversible\(radix_adam=\d+\)"
+    ):
+        ours = hypergradient(problem, hypers, Reversible(), precision="float64")
+    assert ours.exact is False and ours.value.isnan()
+    (asked,) = re.findall(r"radix_adam=(\d+)", _warned(problem, hypers))
+    again = hypergradient(problem, hypers, Reversible(radix_adam=int(asked)), precision="float64")
+    assert again.exact is True
+
+
+def _warned(problem, hypers):
+    with pytest.warns(UserWarning) as told:
+        hypergradient(problem, hypers, Reversible(), precision="float64")
+    return str(told[0].message)
 
 
 class Other(HeavyBall):
@@ -310,7 +354,8 @@ def test_a_float_beta_on_the_way_back_shows(monkeypatch):
 
     assert hypergradient(problem, hypers, Reversible(), precision="float64").exact is True
     monkeypatch.setattr("meta.methods.reversible.HeavyBallLaw", Mutant)
-    assert hypergradient(problem, hypers, Reversible(), precision="float64").exact is False
+    with pytest.raises(NotReversed):
+        hypergradient(problem, hypers, Reversible(), precision="float64")
 
 
 def test_a_float_beta_in_one_method_alone_shows():
@@ -348,7 +393,8 @@ def test_a_word_left_in_a_buffer_shows(monkeypatch):
     hypers = Hypers(log_init_scale=torch.zeros(problem.layout.G))
     assert hypergradient(problem, hypers, Reversible()).exact is True
     monkeypatch.setattr(InfoBuffer, "_restore", lambda self, low: None)
-    assert hypergradient(problem, hypers, Reversible()).exact is False
+    with pytest.raises(NotReversed):
+        hypergradient(problem, hypers, Reversible())
 
 
 def test_where_its_gradient_leaves_that_of_tape():

@@ -15,7 +15,7 @@ import pytest
 from support.patience import PATIENCE_S, wait_until
 
 from tuner_tui.record.ui import open_mlflow_ui
-from tuner_tui.record.uri import shown, sqlite_path, tracking_uri
+from tuner_tui.record.uri import remembered, shown, sqlite_path, tracking_uri
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.publication import publication
 
@@ -29,6 +29,24 @@ def test_the_store_is_chosen_by_argument_then_environment_then_default(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://box:5000")
     assert tracking_uri(tmp_path, None) == "http://box:5000"
     assert tracking_uri(tmp_path, "http://other:1") == "http://other:1"
+
+
+def test_a_study_remembers_its_store_and_never_a_password(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    local = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert tracking_uri(tmp_path / "mlruns", remembered(None)) == local
+    assert remembered("sqlite:///x.db") == f"sqlite:///{tmp_path}/x.db"  # found from any folder
+    assert remembered("http://me:secret@box:5000") == "http://me@box:5000"
+    assert (
+        os.environ["MLFLOW_TRACKING_URI"] == "http://me:secret@box:5000"
+    )  # for the processes started from here
+    assert tracking_uri(tmp_path, "http://me@box:5000") == "http://me:secret@box:5000"
+    assert tracking_uri(tmp_path, "http://me@other:5000") == "http://me@other:5000"
+    assert tracking_uri(tmp_path / "mlruns", remembered(None)) == "http://me:secret@box:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://box:5000")
+    assert remembered(None) == "http://box:5000" and remembered("http://other:1") == "http://other:1"
+    assert tracking_uri(tmp_path / "mlruns", "local") == local
 
 
 def test_passwords_are_not_shown() -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from support.questions import opened
 
 from tuner_tui.record.plan import Story, before_anything
+from tuner_tui.search.space import Float, Hyperparameter, Int, Space
 from tuner_tui.study.events import Event, StudyClosed, TrialEnded, TrialMeasured, TrialStarted
-from tuner_tui.study.outcomes import Reason, judge
+from tuner_tui.study.outcomes import Outcome, Reason, judge
 
 LOSSES = st.lists(st.sampled_from([0.5, 0.25, math.nan, math.inf, -math.inf]), max_size=4)
 TRIALS = st.lists(st.tuples(LOSSES, st.sampled_from([None, *Reason])), max_size=5)
@@ -82,6 +83,23 @@ def test_not_a_number_is_told_and_counted() -> None:
     assert note.startswith("loss: inf at step 1; odd (name): inf at step 1; loss: -inf at step 2")
     assert note.endswith("and 32 more") and run["tags"]["tuner.value"] == "0.5"
     assert run["ends"] == ("FAILED", 33_000)  # diverged is the trial's own doing
+
+
+def test_the_parent_has_the_best_trials_parameters_and_nothing_of_an_earlier_best() -> None:
+    first, second = {"x": 1.0, "depth": 3}, {"x": 2.0}
+    space = Space((Hyperparameter("x", Float(0, 9)), Hyperparameter("depth", Int(1, 9))))
+    events: list[Event] = [opened(1.0, space=space)]
+    for number, params in enumerate((first, second)):
+        at = 10.0 * (number + 1)
+        events += [
+            TrialStarted(at, number, params, seed=0), TrialMeasured(at + 1, number, 0, {"loss": 1.0 - number}),
+            TrialEnded(at + 2, number, Outcome.FINISHED),
+        ]  # fmt: skip
+    for cuts in ([], [4]):
+        tags = told(events, cuts)["tags"]
+        assert (tags["best.x"], tags["best.depth"], tags["tuner.best_trial"]) == ("2.0", "", "1")
+    run = told(events, [])["runs"][1]
+    assert [(m.key, m.value) for m in run["metrics"]] == [("loss", 0.0), ("tuner.value", 0.0)]
 
 
 def test_a_study_that_closed_and_was_taken_up_again_ends_as_it_last_closed() -> None:

@@ -79,12 +79,13 @@ def test_a_run_has_all_that_is_known_of_its_trial(root: Path) -> None:
     study = read(diary)
     [trial] = study.trials
     assert trial.params == {"lr": "0.0001", "convnet.kind": "straight", "bidir": "True"}
-    assert trial.metrics == {LOSS: 0.25, "accuracy/train": 0.25}
+    assert trial.metrics == {LOSS: 0.25, "accuracy/train": 0.25} and trial.sortable == trial.value == 0.25
     ms = round(START * 1000)
     assert history(uri_of(diary), trial.run_id, LOSS) == [(0, 0.5, ms + 500), (10, 0.25, ms + 750)]
     assert (trial.started_ms, trial.ended_ms, trial.status) == (ms + 250, ms + 1000, "FINISHED")
     tags = dict(trial.tags)
     assert tags["mlflow.note.content"] == f"finished; last {LOSS} 0.25. fine"
+    assert tags["tuner.message"] == "fine"
     assert tags["mlflow.parentRunId"] == study.run_id and tags["mlflow.runName"] == "trial 0"
     assert (tags["tuner.seed"], tags["tuner.device"], tags["tuner.outcome"]) == ("1000", "cuda:0", "finished")
     assert tags["mlflow.source.git.commit"] == tags["tuner.git_commit"] == "a" * 40
@@ -97,6 +98,8 @@ def test_a_run_has_all_that_is_known_of_its_trial(root: Path) -> None:
     assert study.metrics == {"finished": 1.0, "unfinished": 0.0, "no_start": 0.0, "best": 0.25}
     assert study.tags["tuner.objective"] == LOSS and study.tags["tuner.direction"] == "minimize"
     assert study.tags["tuner.best_trial"] == "0" and study.tags["tuner.version.torch"] == "2.9"
+    best = {key: value for key, value in study.tags.items() if key.startswith("best.")}
+    assert best == {"best.lr": "0.0001", "best.convnet.kind": "straight", "best.bidir": "True"}
     assert study.tags["tuner.host"] == "box" and study.tags["tuner.planned"] == "10"
     assert publication(diary.folder).complete and not publication(diary.folder).problems
 
@@ -293,6 +296,23 @@ def test_a_file_that_cannot_be_copied_is_named_and_costs_itself_alone(root: Path
     assert artifacts(diary, trial.run_id) == ["out/good.txt", "out/linked.txt"]
     problems = "\n".join(publication(diary.folder).problems)
     assert all(f"out/{name} was not copied" in problems for name in ("broken", "round", "pipe"))
+
+
+def test_a_link_that_leads_out_of_the_study_is_not_followed(root: Path, tmp_path_factory) -> None:
+    """Or a trial could publish anything that its user can read."""
+    secret = tmp_path_factory.mktemp("secret")
+    (secret / "passwd").write_text("root")
+    diary = Diary(root).open().trial(0).trial(1).close()
+    out = diary.folder.out(0)
+    out.mkdir(parents=True)
+    (out / "stolen.txt").symlink_to(secret / "passwd")
+    diary.folder.trial(1).mkdir(parents=True)
+    diary.folder.out(1).symlink_to(secret, target_is_directory=True)
+    diary.folder.log(1).symlink_to(secret / "passwd")
+    assert bring(diary) == 0
+    assert [artifacts(diary, trial.run_id) for trial in read(diary).trials] == [[], []]
+    problems = "\n".join(publication(diary.folder).problems)
+    assert problems.count("leads out of the study's folder") == 2 and "/out was not copied" in problems
 
 
 def test_artifacts_wait_for_their_store_and_hold_up_nothing(root: Path) -> None:

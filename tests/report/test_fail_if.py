@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,10 +17,11 @@ from support.studies import (
     study_of,
 )
 
+from tuner_tui.analysis.quantities import COUNTS, STATISTICS, VALUES, Quantity
 from tuner_tui.report import exit_codes
 from tuner_tui.report.exit_codes import exit_code
-from tuner_tui.report.fail_if import COUNTS, OPERATORS, VALUES, Condition, Verdict, parse_condition
-from tuner_tui.study.outcomes import Reason
+from tuner_tui.report.fail_if import OPERATORS, Condition, Verdict, parse_condition
+from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.snapshot import Snapshot
 
 
@@ -104,11 +108,18 @@ def test_the_verdict_says_what_was_found(text, sentence):
     [
         ("", "must be a quantity, an operator and a number"),
         ("best", "must be a quantity, an operator and a number"),
-        ("best > fast", "must be a quantity, an operator and a number"),
-        ("best > 0.5 and no_start > 3", "must be a quantity, an operator and a number"),
-        ("best > nan", "must be a quantity, an operator and a number"),
+        ("best > fast", "must be a number, or a calculation (+ - * /) with `baseline`"),
+        ("best > 0.5 and no_start > 3", "must be a number, or a calculation"),
+        ("best > nan", "must be a number, or a calculation"),
+        ("best > baseline ** 9", "must be a number, or a calculation"),
+        ("best > baseline * True", "must be a number, or a calculation"),
+        ("best > " + "1 + " * 99 + "1", "longer than 200 characters"),
+        ("best > 1 / 0", "it divides by 0"),
         ("0.5 < best", "must be a quantity, an operator and a number"),
-        ("loss > 0.5", "'loss' is none of best, median, worst, finished, unfinished, no_start, failed"),
+        ("bset > 0.5", 'did you mean best? For a metric of that name write it in quotes: "bset"'),
+        ("mode(acc) > 0.5", "'mode' is none of min, max, mean, median, std"),
+        ("max(best) > 0.5", "best is one number already; write best alone"),
+        ('"best" > 0.5', "a metric can't be called best"),
         ("best => 0.5", "'=>' is none of >=, <=, ==, !=, >, <"),
         ("best = 0.5", "'=' is none of"),
         ("best > 20%", "a share of the trials can't be compared with best"),
@@ -133,14 +144,94 @@ def test_any_text_is_a_condition_or_a_value_error(text):
     assert isinstance(condition.holds(ten()), Verdict)
 
 
+METRIC = st.text(st.characters(exclude_characters='"'), min_size=1).filter(
+    lambda name: name not in (*VALUES, *COUNTS, "seconds")
+)
+QUANTITIES = (
+    st.builds(Quantity, st.sampled_from((*VALUES, *COUNTS, "seconds")))
+    | st.builds(Quantity, METRIC)
+    | st.builds(Quantity, METRIC | st.just("seconds"), st.sampled_from(sorted(STATISTICS)))
+)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False).map(repr)
+LIMITS = NUMBERS | st.builds("baseline {} {}".format, st.sampled_from("+-*"), st.floats(0, 9).map(repr))
+
+
 @given(
-    st.builds(Condition, st.sampled_from(VALUES + COUNTS), st.sampled_from(sorted(OPERATORS)),
-              st.floats(allow_nan=False, allow_infinity=False))
-    | st.builds(Condition, st.sampled_from(COUNTS), st.sampled_from(sorted(OPERATORS)), st.floats(0, 100),
-                st.just(True))
+    st.builds(Condition, QUANTITIES, st.sampled_from(sorted(OPERATORS)), LIMITS)
+    | st.builds(Condition, st.builds(Quantity, st.sampled_from(COUNTS)), st.sampled_from(sorted(OPERATORS)),
+                st.floats(0, 100).map(repr), st.just(True))
 )  # fmt: skip
 def test_a_condition_reads_as_it_is_written(condition):
     assert parse_condition(str(condition)) == condition
+
+
+def measured(values: dict[int, dict[str, float]], reasons: dict[int, Reason] | None = None) -> Snapshot:
+    """Trials that measured more than their loss: trial -> last readings."""
+    made = [Made({}, (readings["loss"],), (reasons or {}).get(n)) for n, readings in values.items()]
+    snapshot = study_of(SMALL_SPACE, made, objective="loss")
+    trials = {n: replace(trial, latest=values[n]) for n, trial in snapshot.trials.items()}
+    return replace(snapshot, trials=trials)
+
+
+THREE = {
+    0: {"loss": 2.0, "valid/acc": 0.7, "time": 1.0},
+    1: {"loss": 1.0, "valid/acc": 0.9},
+    2: {"loss": 0.5, "valid/acc": 0.99},  # does not finish
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("valid/acc < 0.95", "valid/acc < 0.95 holds: valid/acc is 0.9 in the best trial (1)"),
+        ("min(valid/acc) < 0.7", "does not hold: the min of valid/acc over 2 finished trials is 0.7"),
+        ("mean(valid/acc) == 0.8", "holds: the mean of valid/acc over 2 finished trials is 0.8"),
+        ('max("time") > 0', "holds: the max of time over 1 finished trials is 1"),
+        ("std > 0.4", "holds: the std of 2 finished trials is 0.5"),
+        ("time < 5", "counts as held: the best trial has not measured time; the metrics are loss, time, valid/acc"),
+        ("max(speed) < 5", "counts as held: no finished trial measured speed; the metrics are loss, time"),
+    ],
+)  # fmt: skip
+def test_any_metric_of_the_best_trial_or_over_all(text, sentence):
+    verdict = parse_condition(text).holds(measured(THREE, {2: Reason.TIMEOUT}))
+    assert sentence in verdict.sentence
+    assert verdict.holds is ("does not hold" not in sentence)
+
+
+def test_a_metric_that_is_not_a_number_counts_as_held():
+    """Every comparison with nan is false: the job would pass."""
+    broken = measured({0: THREE[0] | {"valid/acc": math.nan}, 1: THREE[0] | {"loss": 3.0}})
+    for text in ("valid/acc < 0.5", "max(valid/acc) > 5", "min(valid/acc) < 0"):
+        verdict = parse_condition(text).holds(broken)
+        assert verdict.holds and "counts as held" in verdict.sentence and "nan" in verdict.sentence
+
+
+def test_seconds_of_the_study_and_of_its_trials():
+    snapshot = small_snapshot()
+    last = max(t.ended_at or t.measured_at or t.started_at for t in snapshot.trials.values())
+    took = last - (snapshot.opened_at or 0)
+    assert f"the study took {took:.10g} s" in parse_condition("seconds > 1").holds(snapshot).sentence
+    slowest = max(t.seconds(0) for t in snapshot.trials.values() if t.outcome is Outcome.FINISHED)
+    assert of(f"max(seconds) == {slowest}", snapshot)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("best > baseline", False), ("best >= baseline", True), ("best > baseline * 0.99", True),
+        ("best > baseline * 1.02", False), ("best > baseline + 0.1", False), ("best > 2 * (baseline - 1)", True),
+        ("valid/acc < baseline", False), ("median(valid/acc) < baseline * 0.99", False),
+        ("finished < baseline", False), ("best > 1 / (baseline - 1)", True), ("speed > baseline", True),
+    ],
+)  # fmt: skip
+def test_a_baseline_is_the_same_quantity_of_another_study(text, holds):
+    condition = parse_condition(text)
+    assert condition.needs_baseline
+    before = measured({0: {"loss": 0.5, "valid/acc": 0.9}, 1: {"loss": 1.0}, 2: {"loss": 2.0}})
+    verdict = condition.holds(measured(THREE), before)
+    best = "best" in text and "1 / " not in text
+    assert verdict.holds is holds, verdict.sentence
+    assert not best or "the best is 0.5 (trial 2); the baseline is 0.5" in verdict.sentence
 
 
 HELD, NOT_HELD = Verdict(True, ""), Verdict(False, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -16,8 +17,9 @@ from support import studies
 from support.studies import SMALL_SPACE, Made, large_snapshot, seed_snapshot, small_snapshot, study_of
 
 from tuner_tui.report.atomic import ReportNotWritten, write_text
+from tuner_tui.report.fail_if import parse_condition
 from tuner_tui.report.junit import junit, write_junit
-from tuner_tui.report.machine import to_json, write_json
+from tuner_tui.report.machine import from_json, to_json, write_json
 from tuner_tui.report.markdown import markdown, write_markdown
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Reason
@@ -43,12 +45,15 @@ def test_json_has_exactly_the_promised_shape(name, tmp_path):
     snapshot = {**studies.ODD, "small": small_snapshot, "seed": seed_snapshot}[name]()
     write_json(snapshot, tmp_path / "new" / "folder" / "report.json")
     report = strictly((tmp_path / "new" / "folder" / "report.json").read_text())
-    assert list(report) == ["study", "counts", "best", "trials"]
+    assert list(report) == [
+        "format", "study", "search", "objective", "direction", "seed", "sampler", "git_commit", "versions",
+        "started", "seconds", "counts", "best", "trials",
+    ]  # fmt: skip
     assert list(report["counts"]) == ["finished", "unfinished", "no_start"]
     assert [t["number"] for t in report["trials"]] == sorted(snapshot.trials)
     for record in report["trials"]:
         assert list(record) == [
-            "number", "outcome", "reason", "message", "value", "params", "steps", "seconds",
+            "number", "outcome", "reason", "message", "value", "metrics", "params", "seed", "steps", "seconds",
         ]  # fmt: skip
         assert record["outcome"] in ("finished", "unfinished", "no_start", None)
         assert (record["value"] is None) == (snapshot.trials[record["number"]].value is None)
@@ -60,6 +65,23 @@ def test_json_has_exactly_the_promised_shape(name, tmp_path):
         finished = [t for t in report["trials"] if t["outcome"] == "finished"]
         assert report["best"]["value"] == min(t["value"] for t in finished)
         assert list(report["best"]) == ["number", "value", "params"]
+
+
+@pytest.mark.parametrize("name", [*studies.ODD, "small", "seed"])
+def test_a_report_read_back_answers_every_condition_alike(name, tmp_path):
+    snapshot = {**studies.ODD, "small": small_snapshot, "seed": seed_snapshot}[name]()
+    write_json(snapshot, tmp_path / "report.json")
+    again = from_json(strictly((tmp_path / "report.json").read_text()))
+    assert to_json(again) == strictly((tmp_path / "report.json").read_text())
+    for text in ("best > 1", "median > 1", "failed > 10%", "finished > 3", "loss/valid > 1"):
+        condition = parse_condition(text)
+        assert condition.holds(again) == condition.holds(snapshot)
+
+
+def test_what_is_no_report_of_this_version_is_refused():
+    for report in ({"study": "x", "counts": {}}, {"format": 99}):
+        with pytest.raises(ValueError, match="not a report of this version"):
+            from_json(report)
 
 
 def test_values_that_json_lacks_are_null_or_spelled():
@@ -104,6 +126,41 @@ def test_junit_counts_failures_errors_and_skipped_and_keeps_the_log(tmp_path):
         "type": "out_of_memory", "message": "out of memory: 512 filters at batch size 30",
     }  # fmt: skip
     assert cases["trial 18"][1].text == "loading\nCUDA· error\ufffd"
+
+
+# What Jenkins checks a report with: the xUnit plugin's junit-10.xsd, as facts. Element -> the attributes it may
+# have, those it must have, and what may stand inside it.
+JUNIT_10 = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, set(), {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname", "id",
+         "package", "file", "log", "url"},
+        {"name", "tests", "failures", "errors"},
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"name", "time", "classname", "group"}, {"name"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "failure": ({"type", "message"}, set(), set()),
+    "error": ({"type", "message"}, set(), set()),
+    "skipped": ({"type", "message"}, set(), set()),
+    "system-out": (set(), set(), set()),
+}  # fmt: skip
+JUNIT_TIME = re.compile(r"(([0-9]{0,3},)*[0-9]{3}|[0-9]{0,3})*(\.[0-9]*)?")
+
+
+@pytest.mark.parametrize("name", [*studies.ODD, "small", "seed"])
+def test_junit_is_valid_by_the_schema_of_jenkins(name):
+    snapshot = {**studies.ODD, "small": small_snapshot, "seed": seed_snapshot}[name]()
+    root = junit(snapshot)
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        may, must, inside = JUNIT_10[element.tag]
+        assert must <= element.attrib.keys() <= may, element.tag
+        assert {child.tag for child in element} <= inside
+        if element.tag in ("testsuites", "testsuite"):
+            assert JUNIT_TIME.fullmatch(element.attrib["time"])
 
 
 @given(NASTY, NASTY)

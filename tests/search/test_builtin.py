@@ -18,7 +18,7 @@ def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for room, name in [("models", "caption"), ("meta", "chaos")]:
         (tmp_path / room / "searches").mkdir(parents=True)
         (tmp_path / room / "searches" / f"{name}.toml").write_text('target = "a:b"\n')
-    monkeypatch.setattr(builtin, "_ROOT", tmp_path)
+    monkeypatch.setattr(builtin, "WORKLOADS", tmp_path)
     return tmp_path
 
 

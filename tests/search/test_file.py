@@ -264,10 +264,16 @@ def test_a_mistake_above_the_tables(line: str, expected: str) -> None:
     ("line", "expected"),
     [
         ("", 'missing; name the training function: target = "module:function"'),
+        ("", 'or a script: command = ["python", "train.py", "{rest}"]'),
         ("target = 3", '3 names no function; write "module:function"'),
         ("target = 'train'", '"train" names no function; write "train:function"'),
         ("target = 'train.py:main'", 'name the module, not its file: "train:main"'),
-        ("target = './src/train.py'", 'name the module, not its file: "src.train:train"'),
+        (
+            "target = './src/train.py'",
+            'command = ["python", "./src/train.py", "{rest}"]; for a function in it',
+        ),
+        ("target = './src/train.py'", 'name the module: "src.train:train"'),
+        ("target = 'python train.py'", 'for a script write command = ["python", "train.py"]'),
         ("target = 'train:main()'", "names no function"),
         ("target = 'train:'", "names no function"),
         ("target = ':main'", "names no function"),
@@ -402,3 +408,16 @@ def test_a_finder_is_optional_and_runs_with_the_fixed_values_alone():
 def test_a_finder_that_names_no_function_is_a_problem(value):
     [problem] = problems(f"finder = {value}\n")
     assert problem.startswith("caption.toml: finder: ") and "module" in problem
+
+
+@pytest.mark.parametrize("deep", [30, 500, 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[fixed]\nx = {0}{1}", "[{2}]\nx = 1", "[space.{2}]\nx = 1", "fixed.{2} = 1",
+        "[space]\nx = {{ log = {0}1{1} }}",
+    ],
+)  # fmt: skip
+def test_however_deep_a_file_is_nested_it_is_refused_in_a_sentence(text, deep):
+    with pytest.raises(SearchError):
+        parse_search(TARGET + text.format("[" * deep, "]" * deep, ".".join("a" * deep)), "x.toml")

@@ -20,7 +20,7 @@ from tuner_tui.sources.source import Batch, Source
 from support import studies as made
 
 
-def studies(place):
+def studies(place, wanted):
     return [Toy(place), Toy("other")]
 
 
@@ -73,7 +73,7 @@ def test_our_own_studies_by_name_beginning_and_address(tmp_path):
         find_source(tmp_path, "x")
     with pytest.raises(SourceError, match="no studies in none; `tuner sweep` starts one"):
         find_source(Path("none"), None)
-    with pytest.raises(SourceError, match=r"only an address has studies inside.*journal:, optuna:"):
+    with pytest.raises(SourceError, match=r"only an address has studies inside.*journal:, mlflow:, optuna:"):
         find_source(tmp_path, "cap", "digits")
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -26,28 +23,6 @@ from tuner_tui.study.state import State
 ROOT = Path("mlruns")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own, on a socket in a folder of its own."""
-    if shutil.which("initdb") is None:
-        pytest.skip("needs PostgreSQL")
-    folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
-    as_nobody = []
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "nobody")
-        as_nobody = ["setpriv", "--reuid=nobody", "--clear-groups"]
-    data = str(folder / "data")
-    subprocess.run(
-        [*as_nobody, "initdb", "-D", data, "-A", "trust", "-U", "me"], check=True, stdout=-3, cwd="/"
-    )
-    options = f"-k {folder} -c listen_addresses="
-    control = [*as_nobody, "pg_ctl", "-D", data, "-w", "-l", str(folder / "log")]
-    subprocess.run([*control, "-o", options, "start"], check=True, stdout=-3, cwd="/")
-    yield f"postgresql+psycopg://me:secret@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=-3, cwd="/")
-    shutil.rmtree(folder)
-
-
 @pytest.fixture(params=["sqlite", "journal", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     match request.param:
@@ -56,7 +31,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         case "journal":
             return str(tmp_path / "journal.log")
         case _:
-            url = request.getfixturevalue("server")
+            url = request.getfixturevalue("postgresql")
             for summary in optuna.get_all_study_summaries(url):
                 optuna.delete_study(study_name=summary.study_name, storage=url)
             return url
@@ -160,10 +135,10 @@ def test_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_no_password_is_shown(server):
+def test_no_password_is_shown(postgresql):
     with pytest.raises(SourceError) as refused:
-        find_source(ROOT, f"optuna:{server}", "nothing like it")
-    assert "secret" not in str(refused.value).partition("there is")[0].replace("optuna:" + server, "")
+        find_source(ROOT, f"optuna:{postgresql}", "nothing like it")
+    assert "secret" not in str(refused.value).partition("there is")[0].replace("optuna:" + postgresql, "")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,10 @@ def test_each_running_trial_gets_the_outcome_its_losses_earned(folder: StudyFold
     ]
     snapshot = folder.snapshot()
     assert snapshot.counts.running == 0
-    assert snapshot.trials[0].message == MESSAGE and snapshot.trials[0].reason is Reason.INTERRUPTED
+    assert (
+        snapshot.trials[0].message.startswith(MESSAGE[:40])
+        and snapshot.trials[0].reason is Reason.INTERRUPTED
+    )
     assert snapshot.trials[3].reason is Reason.EXIT  # it was dead already
     assert bury(folder, lock) == []  # nobody is buried twice
     lock.release()
@@ -123,3 +126,26 @@ def test_burying_needs_the_lock(folder: StudyFolder) -> None:
     with pytest.raises(ValueError, match="lock"):
         bury(folder, lock)
     assert folder.snapshot().counts.running == 1
+
+
+def test_an_end_is_dated_by_the_last_sign_of_life_and_says_that_it_is_a_bound(folder: StudyFolder) -> None:
+    """A sweep that was killed on Friday and resumed on Monday did not train over the weekend."""
+    began = time.time() - 3 * 86400
+    write(
+        folder,
+        TrialStarted(began, 0, {}, seed=0), TrialMeasured(began + 10, 0, 0, {"loss": 0.5}),
+        TrialStarted(began, 1, {}, seed=1), TrialMeasured(began + 25, 1, 0, {"loss": 0.5}),
+        TrialStarted(began + 26, 2, {}, seed=2),
+    )  # fmt: skip
+    log = folder.log(2)
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1\n")
+    os.utime(log, (began + 40, began + 40))
+    lock = StudyLock(folder)
+    bury(folder, lock)
+    lock.release()
+    trials = folder.snapshot().trials
+    assert [round(trial.seconds(0.0)) for trial in trials.values()] == [26, 26, 14]
+    assert all(
+        "it was alive at" in trial.message and "or later" in trial.message for trial in trials.values()
+    )

@@ -18,6 +18,7 @@ from tuner_tui.study.events import (
     StudyOpened,
     TrialEnded,
     TrialMeasured,
+    TrialRetried,
     TrialStarted,
 )
 from tuner_tui.study.outcomes import Outcome, Reason, judge
@@ -209,3 +210,25 @@ def test_ten_thousand_trials_fold(record_property) -> None:
     print(f"folded {len(events)} events in {seconds:.2f} s")
     assert snapshot.counts.finished == trials
     assert len(snapshot.trials[trials - 1].curve) == measurements
+
+
+@given(data=st.data())
+def test_a_trial_that_is_tried_again_is_its_last_attempt_however_it_is_read(data):
+    events: list[Event] = [
+        opened(trials=1),
+        TrialStarted(1.0, 0, {"lr": 0.1}, 7, pid=10), TrialMeasured(2.0, 0, 0, {"loss": math.nan}),
+        TrialRetried(3.0, 0, "signal", "killed by SIGKILL", -9),
+        TrialStarted(4.0, 0, {"lr": 0.1}, 7, pid=11), TrialMeasured(5.0, 0, 0, {"loss": 4.0}),
+        TrialRetried(6.0, 0, "signal", "killed by SIGTERM", -15),
+        TrialStarted(7.0, 0, {"lr": 0.1}, 7, pid=12), TrialMeasured(8.0, 0, 0, {"loss": 2.0}),
+        TrialEnded(9.0, 0, Outcome.FINISHED),
+    ]  # fmt: skip
+    whole = fold_all(Snapshot(), events)
+    trial = whole.trials[0]
+    assert (trial.pid, trial.value, trial.curve, trial.nan_at) == (12, 2.0, ((0, 2.0),), None)
+    assert [attempt[2] for attempt in trial.attempts] == ["killed by SIGKILL", "killed by SIGTERM"]
+    told = Snapshot()
+    for at, event in enumerate(events):  # each with what came just before it told once more
+        again = data.draw(st.integers(max(0, at - 2), at))
+        told = fold_all(told, [*events[again:at], event])
+    assert told.trials == whole.trials

@@ -22,6 +22,7 @@ class RecordedTrial:
     outcome: str | None  # None while it runs
     reason: str | None
     value: float | None  # the last finite objective
+    sortable: float | None  # the same, as a metric
     params: Mapping[str, str]  # under the names the search gave them
     metrics: Mapping[str, float]  # the last reading of each, under the names the target gave them
     tags: Mapping[str, str]
@@ -88,6 +89,9 @@ def _trial(run: Any) -> RecordedTrial:
         outcome=tags.get("tuner.outcome"), reason=tags.get("tuner.reason"),
         value=None if value is None else float(value),
         params={original.get(key, key): text for key, text in run.data.params.items()},
-        metrics={original.get(key, key): number for key, number in run.data.metrics.items()},
-        tags=tags, started_ms=run.info.start_time, ended_ms=run.info.end_time,
+        metrics={
+            original.get(key, key): number for key, number in run.data.metrics.items() if key != "tuner.value"
+        },
+        sortable=run.data.metrics.get("tuner.value"), tags=tags,
+        started_ms=run.info.start_time, ended_ms=run.info.end_time,
     )  # fmt: skip

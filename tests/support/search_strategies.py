@@ -7,12 +7,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tuner_tui.search.reading import Read
 from tuner_tui.search.search import Limits, Search
 from tuner_tui.search.space import Choice, Distribution, Float, Hyperparameter, Int, Space
 
 # Names that are keys of the file format itself mean that, wherever they stand.
 _TAKEN = {"log", "float", "int", "choices", "step", "when", "name", "target", "objective", "direction",
-          "sampler", "trials", "parallel", "seed", "isolation", "space", "fixed", "limits"}  # fmt: skip
+          "sampler", "trials", "parallel", "seed", "isolation", "space", "fixed", "limits", "command", "python",
+          "finder", "read", "gpus_per_trial",
+          "experiment", "share_run"}  # fmt: skip
 names = st.from_regex(r"[a-z][a-z0-9_]{1,5}(\.[a-z0-9]{1,4})?", fullmatch=True).filter(
     lambda n: n not in _TAKEN
 )
@@ -87,14 +90,33 @@ def _some_values(distribution: Distribution) -> st.SearchStrategy[tuple[Any, ...
     return st.lists(values, min_size=1, max_size=3, unique=True).map(tuple)
 
 
+readings = st.builds(
+    Read,
+    # no pattern with the objective in it is needed where a file is read as well
+    patterns=st.lists(st.sampled_from(["loss (?P<loss>.+)", r"(?P<step>\d+)\"'{}"]), max_size=2).map(tuple),
+    file=st.sampled_from(["{out}/metrics.csv", "runs/**/events*"]),
+    step=st.sampled_from(["step", "epoch"]),
+)
+
+
 @st.composite
 def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
     fixed = draw(st.dictionaries(names, scalars | st.lists(scalars, max_size=3), max_size=3))
     seconds = st.floats(0.001, 1e6)
+    command = draw(
+        st.sampled_from([[], ["python", "train.py", "{rest}"], ["./run.sh", "--out={out}", "{overrides}"]])
+    )
     return Search(
         name=draw(texts),
-        target=draw(st.sampled_from(["train:main", "models.train:train", "a.b.c:d"])),
+        target="" if command else draw(st.sampled_from(["train:main", "models.train:train", "a.b.c:d"])),
         objective=draw(st.sampled_from(["loss", "loss/valid"])),
+        command=tuple(command),
+        read=draw(readings) if command else Read(),
+        python=draw(st.sampled_from(["", ".venv/bin/python", "python3.12"])),
+        gpus_per_trial=draw(st.integers(1, 8)),
+        experiment=draw(st.sampled_from(["", "project"])),
+        share_run=draw(st.booleans()),
+        retries=draw(st.integers(0, 5)),
         space=draw(spaces(fixed)),
         direction=draw(st.sampled_from(["minimize", "maximize"])),
         sampler=draw(st.sampled_from(["random", "tpe"])),
@@ -102,7 +124,13 @@ def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
         parallel=draw(st.integers(1, 64)),
         seed=draw(st.integers(0, 2**63 - 1)),
         fixed=fixed,
-        limits=Limits(draw(seconds), draw(seconds), draw(seconds), draw(st.none() | seconds)),
+        limits=Limits(
+            draw(seconds),
+            draw(seconds),
+            draw(seconds),
+            draw(st.integers(1, 10**6)),
+            draw(st.none() | seconds),
+        ),
         isolation=draw(st.sampled_from(["fork", "spawn"])),
         folder=folder,
     )
@@ -150,8 +178,25 @@ def raw(search: Search) -> dict[str, Any]:
     top = {
         key: value
         for key, value in vars(search).items()
-        if key not in ("space", "fixed", "limits", "folder", "kind", "rate")
+        if key
+        not in (
+            "space",
+            "fixed",
+            "limits",
+            "folder",
+            "kind",
+            "rate",
+            "command",
+            "read",
+            "target",
+            "suggested",
+        )
     }
+    if search.command:
+        read = {"pattern": list(search.read.patterns), "file": search.read.file, "step": search.read.step}
+        top |= {"command": list(search.command), "read": read}
+    else:
+        top |= {"target": search.target}
     return {**top, "space": space, "fixed": dict(search.fixed), "limits": limits}
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -24,13 +25,24 @@ class Terminal:
     """`tuner WORDS` on a terminal of `size` (columns, rows). `text` is all it wrote, without escapes."""
 
     def __init__(
-        self, folder: Path, *words: str, size: tuple[int, int] = (120, 40), controlling: bool = True
+        self,
+        folder: Path,
+        *words: str,
+        size: tuple[int, int] = (120, 40),
+        controlling: bool = True,
+        nohup: bool = False,
     ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         environment.pop("NO_COLOR", None)
-        login = (lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None
+
+        def login() -> None:
+            if controlling:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if nohup:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
         self.process = subprocess.Popen(
             [*TUNER, *words], cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=environment,
             start_new_session=True, preexec_fn=login,

@@ -184,3 +184,61 @@ def nan_in_the_middle(*, x: float = 1.0):
 def works_in_silence(*, x: float = 1.0) -> float:
     time.sleep(1.5)
     return x
+
+
+def reports(*, x: float = 1.0, steps: int = 3, report) -> None:
+    """As the callback of a trainer would."""
+    for step in range(steps):
+        report({"step": step, "loss": x / (step + 1)})
+    report(loss=x / 10, accuracy=0.5)
+
+
+def reports_forever(*, x: float = 1.0, report) -> None:
+    try:
+        while True:
+            report(x)
+            time.sleep(0.02)
+    finally:
+        print("finally ran", flush=True)
+
+
+def reports_from_a_copy(*, x: float = 1.0, report) -> None:
+    """A worker process that inherited `report` may not speak for the trial."""
+    report(x)
+    if os.fork() == 0:
+        try:
+            report(99.0)
+        except RuntimeError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+
+
+def forks_and_leaves(*, x: float = 1.0):
+    """A helper process made with os.fork goes through the same code and leaves by sys.exit."""
+    yield {"step": 0, "loss": x}
+    if os.fork() == 0:
+        yield {"step": 1, "loss": 1000.0}
+        sys.exit(3)
+    os.wait()
+    yield {"step": 1, "loss": x / 2}
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def speechless(*, x: float = 1.0):
+    yield x
+    raise Speechless
+
+
+def leaves_nothing_behind(*, x: float = 1.0, out: str):
+    """Its folder is gone and its stderr is broken when it fails."""
+    yield x
+    import shutil
+
+    shutil.rmtree(Path(out).parent)
+    os.close(2)
+    raise ValueError("after all that")

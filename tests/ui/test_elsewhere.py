@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import optuna
 from support import optuna_studies
+from support.mlflow_runs import Lab
 from support.room import until
 
 from tuner_tui.sources import find_source
 from tuner_tui.sources.background import Background
+from tuner_tui.sources.source import Wanted
 from tuner_tui.ui.keys import KEYS
 from tuner_tui.ui.screens.help import Help
 from tuner_tui.ui.screens.studies import StudiesScreen
@@ -62,3 +64,21 @@ async def test_a_deleted_study_stays_to_be_looked_at(room, tmp_path):
         optuna.delete_study(study_name="digits", storage=url)
         await until(pilot, lambda: "the study was deleted" in str(app.screen.query_one(Counts).render()))
         assert len(app.screen.snapshot.trials) == 8
+
+
+async def test_an_mlflow_experiment_live_with_the_curves_of_the_selected_run(room, tmp_path):
+    lab = Lab(f"sqlite:///{tmp_path}/runs.db")
+    for number in range(3):
+        lab.run([0.9, 0.5 - number / 10], params={"lr": 10.0 ** -(number + 1)}, acc=0.5)
+    app = room.app(Background(find_source(tmp_path, f"mlflow:{lab.uri}", "digits", Wanted("val_loss"))))
+    async with app.run_test(size=(140, 40)) as pilot:
+        screen = app.screen
+        await until(pilot, lambda: screen.snapshot.counts.finished == 3 and screen.settled)
+        assert screen.snapshot.best.value == 0.3
+        lab.run([0.8, 0.1], params={"lr": 1e-4}, acc=0.9)
+        await until(pilot, lambda: screen.snapshot.counts.finished == 4)
+        await pilot.press("b")
+        await until(pilot, lambda: screen.selected == 3)
+        await until(pilot, lambda: screen.curves.get("val_loss") == [(1, 0.8), (2, 0.1)])
+        await pilot.press("x", "r")  # nothing can be asked of it
+        assert app.screen is screen

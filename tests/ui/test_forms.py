@@ -166,6 +166,8 @@ async def test_the_selected_trial_runs_again(room, small):
         await pilot.press("R")
         await pilot.press("g", "R")
         assert room.requests(small) == [("rerun", 0)]
+        await pilot.press("space", "down", "space", "R")  # those that are marked, if some are
+        assert room.requests(small) == [("rerun", 0), ("rerun", 0), ("rerun", 2)]
 
 
 async def test_what_the_filter_leaves_becomes_a_narrower_search(room, small):

@@ -6,9 +6,9 @@ ending.py     how observed facts become an outcome, a reason and a sentence
 slots.py      which device and how many CPU threads a trial gets
 launcher.py   the protocol for what runs trials: submit, events, stop
 local.py      the launcher for this machine
-forkserver.py its end of the fork server; warm.py is the server, which imports the target once and forks
-fresh.py      a trial in a fresh interpreter instead
-lifeline.py   ends a trial when its engine ends
+forkserver.py its end of the fork server, whose own side is trial/warm.py
+interpreter.py which Python runs the trials
+looking.py    what options a script takes and what it prints, before there is a search
+breaker.py    when a study whose trials can't tell anything is stopped
 memory.py     memory in use, and out-of-memory kills, from the kernel
-child.py      the trial's side: runs the target, reports over a pipe; imports nothing of ours
 """

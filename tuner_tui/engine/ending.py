@@ -59,17 +59,18 @@ def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | Non
     if watched.nan_at is not None:
         return Reason.DIVERGED, diverged(math.nan, watched.nan_at, objective)
     word = watched.last_word or {}
-    returned = word.get("end") == "returned" or (word.get("end") == "exit" and word.get("code") == 0)
     if exited.cause == "out_of_memory":
         return Reason.OUT_OF_MEMORY, "killed: out of memory"
     if exited.cause == "launch":
         return Reason.EXIT, exited.message
-    if returned:
+    if returned(watched):
         return _returned(watched, objective)
     if word.get("end") == "raised":
         return _raised(word)
     if word.get("end") == "exit":
-        return Reason.EXIT, f"left with exit code {word['code']} (sys.exit)"
+        return Reason.EXIT, word.get("message") or f"left with exit code {word['code']} (sys.exit)"
+    if word.get("end") == "stopped":  # not by us, see above
+        return Reason.SIGNAL, "ended at a SIGTERM that tuner did not send (a batch system, or a person)"
     if exited.exit_code is None:
         return Reason.EXIT, "its process vanished without a last word"
     if exited.exit_code < 0:
@@ -77,9 +78,19 @@ def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | Non
     return Reason.EXIT, f"left with exit code {exited.exit_code} without a last word (os._exit?)"
 
 
+def returned(watched: Watched) -> bool:
+    """Whether a trial ended by itself and well, as far as its last word says."""
+    word = watched.last_word or {}
+    return word.get("end") == "returned" or (word.get("end") == "exit" and word.get("code") == 0)
+
+
 def _raised(word: Mapping[str, Any]) -> tuple[Reason, str]:
     where = f" ({word['where']})" if word.get("where") else ""
     sentence = f"{word['type']}: {word['message']}{where}" if word["message"] else f"{word['type']}{where}"
+    if word.get("pruned"):
+        return Reason.PRUNED, f"pruned by itself: {word['message']}" if word[
+            "message"
+        ] else "pruned by itself"
     if word.get("diverged"):
         return Reason.DIVERGED, word["message"] or sentence
     return (Reason.OUT_OF_MEMORY if word.get("memory") else Reason.EXCEPTION), sentence

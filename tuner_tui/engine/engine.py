@@ -10,20 +10,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..search.change import changed
+from ..search.command import expand
 from ..search.problems import SearchError
 from ..search.search import SILENT_SECONDS, Search
-from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialStarted, decode_number
+from ..search.space import Hyperparameter, Space
+from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialRetried, TrialStarted
 from ..study.folder import StudyFolder
 from ..study.outcomes import Reason
 from ..study.requests import Request
-from ..study.snapshot import Snapshot, fold_all
-from .ending import Watched, diverged, ending, measured
+from ..study.snapshot import Snapshot, Trial, fold_all
+from .breaker import broken
+from .ending import Watched, diverged, ending, measured, returned
 from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
+from .messages import Measurement, Suggestion, last_word, measurement, suggestion
+from .retrying import is_no_verdict
 from .sampler import Sampler
 from .slots import Slot
 
@@ -63,6 +69,7 @@ class _Trial:
     slot: Slot
     watched: Watched
     journaled: bool = False  # its TrialStarted is written
+    attempt: int = 0  # how often it was tried before
 
 
 class Engine:
@@ -83,6 +90,7 @@ class Engine:
         yields: bool = True,
         clock: Clock | None = None,
         requests: Callable[[], list[Request]] = list,
+        held_up: Callable[[], str] = str,
         on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     ) -> None:
         self.search = search
@@ -100,9 +108,11 @@ class Engine:
         self._silent_seconds = usual if search.limits.silent_seconds is None else search.limits.silent_seconds
         self._clock = clock or SystemClock()
         self._requests = requests
+        self._held_up = held_up  # why no trial may start now, such as a full disk; "" when all is well
         self._on_change = on_change
         self._running: dict[int, _Trial] = {}
         self._next = 0
+        self.broken = ""  # why no more trials can be started; "" while they can
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -112,9 +122,11 @@ class Engine:
             self._on_change(self.snapshot)
             for request in self._requests():
                 self.obey(request)
-            self._fill_slots()
+            held_up = self._held_up()
+            if not held_up:
+                self._fill_slots()
             if not self._running:
-                if not self.snapshot.paused or self.snapshot.stopping:
+                if self.snapshot.stopping or not (self.snapshot.paused or held_up):
                     return self.snapshot
                 time.sleep(TICK_S)
                 continue
@@ -161,20 +173,27 @@ class Engine:
             self._start(self._next, free[0])
 
     def _free(self) -> list[Slot]:
-        """Where a trial can start now. Equal slots are as many places; after a change to fewer none may be free."""
+        """Where a trial can start now; after a change to fewer places there may be none."""
         if len(self._running) >= len(self._slots):
             return []
-        free = list(self._slots)
-        for trial in self._running.values():
-            if trial.slot in free:
-                free.remove(trial.slot)
-        return free
+        taken = {trial.slot.number for trial in self._running.values()}
+        return [slot for slot in self._slots if slot.number not in taken]
 
     def _start(self, number: int, slot: Slot) -> None:
         params, seed = self._given(number)
+        self._launch(number, params, seed, slot)
+
+    def _launch(self, number: int, params: dict[str, Any], seed: int, slot: Slot, attempt: int = 0) -> None:
         now = self._clock.monotonic()
-        self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now))
+        self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now), attempt=attempt)
         memory = self.search.limits.memory_gb
+        folder = self.folder.trial(number).resolve()
+        filled = {
+            "seed": seed, "out": str(folder / "out"), "device": slot.device, "trial": number, "slot": slot.number,
+            "params_file": str(folder / "params.json"),
+        }  # fmt: skip
+        read, cwd = self.search.read, self.search.folder or "."
+        followed = "".join(expand([read.file], params, filled))
         self._launcher.submit(
             Job(
                 trial=number,
@@ -182,12 +201,17 @@ class Engine:
                 params=params,
                 objective=self.search.objective,
                 seed=seed,
-                folder=str(self.folder.trial(number).resolve()),
+                folder=str(folder),
                 device=slot.device,
                 environment=slot.environment,
                 threads=slot.threads,
                 memory_bytes=None if memory is None else int(memory * 2**30),
                 path=self._path,
+                slot=slot.number,
+                run_ids=str(self.folder.publisher_state.resolve()) if self.search.share_run else "",
+                command=expand(self.search.command, params, filled),
+                cwd=cwd,
+                read=asdict(read) | {"file": str(Path(cwd, followed)) if followed else ""},
             )
         )
 
@@ -216,28 +240,54 @@ class Engine:
     def _take(self, news: list[LauncherEvent]) -> None:
         """Turn what the launcher heard into events of the study, and write them in one go."""
         events: list[Event] = []
-        ended: list[int] = []
+        ended: dict[int, bool] = {}  # trial -> whether it ended by itself, as far as its process says
+        again: dict[int, _Trial] = {}  # to be tried again
         for item in news:
             trial = self._running.get(item.trial)
-            if trial is None or item.trial in ended:
+            if trial is None or item.trial in ended or item.trial in again:
                 continue
             match item:
                 case Started():
                     events.append(self._started(trial, item))
-                case Said(message=message) if "values" in message:
-                    events.append(self._measured(trial, item))
                 case Said(message=message):
-                    trial.watched.last_word = message
-                    # It has said its last word; what is left is a normal exit, which may hang.
-                    self._kill_later(trial.watched)
+                    if found := measurement(message):
+                        events.append(self._measured(trial, item.trial, found))
+                    elif drawn := suggestion(message):
+                        events += self._suggested(trial, item.trial, drawn)
+                    elif word := last_word(message):
+                        trial.watched.last_word = word
+                        # It has said its last word; what is left is a normal exit, which may hang.
+                        self._kill_later(trial.watched)
                 case Exited():
                     if not trial.journaled:
                         events.append(self._started(trial, Started(item.trial, item.at)))
                     outcome, reason, sentence = ending(trial.watched, item, self.search.objective)
+                    if self._tries_again(trial, item, reason, sentence):
+                        events.append(TrialRetried(item.at, item.trial, reason, sentence, item.exit_code))
+                        again[item.trial] = trial
+                        continue
                     events.append(TrialEnded(item.at, item.trial, outcome, reason, sentence, item.exit_code))
-                    ended.append(item.trial)
+                    ended[item.trial] = returned(trial.watched)
         if events:
-            self._write(events, tell=ended)
+            self._write(events, tell=list(ended))
+        for number, trial in again.items():
+            self._launch(number, trial.params, trial.seed, trial.slot, trial.attempt + 1)
+        for number, by_itself in ended.items():
+            self._judge(self.snapshot.trials[number], by_itself=by_itself)
+
+    def _tries_again(self, trial: _Trial, exited: Exited, reason: Reason | None, sentence: str) -> bool:
+        if trial.attempt >= self.search.retries or trial.watched.stopping or self.snapshot.stopping:
+            return False
+        limited = self.search.limits.memory_gb is not None
+        return is_no_verdict(reason, sentence, exited, shares=len(self._running) > 1, limited=limited)
+
+    def _judge(self, trial: Trial, *, by_itself: bool) -> None:
+        """Stop the study when its trials can't tell anything (breaker.py)."""
+        if self.broken:
+            return
+        self.broken = broken(self.search, self.snapshot.trials, trial, by_itself=by_itself)
+        if self.broken:
+            self.obey(Request("stop_now"))
 
     def _started(self, trial: _Trial, item: Started) -> TrialStarted:
         trial.journaled = True
@@ -249,16 +299,29 @@ class Engine:
             host=item.host,
         )  # fmt: skip
 
-    def _measured(self, trial: _Trial, item: Said) -> TrialMeasured:
-        values = {name: decode_number(v) for name, v in item.message["values"].items()}
-        step = item.message["step"]
-        measured(trial.watched, step, values, self.search.objective, self._clock.monotonic())
-        loss = values.get(self.search.objective)
+    def _suggested(self, trial: _Trial, number: int, drawn: Suggestion) -> list[Event]:
+        """A hyperparameter that the search did not declare became known: the trial has it, and the space too."""
+        trial.params = {**trial.params, drawn.name: drawn.value}
+        events: list[Event] = [
+            TrialStarted(at=self._clock.wall(), trial=number, params=trial.params, seed=trial.seed)
+        ]
+        if drawn.name not in self.search.space.names:
+            known = Hyperparameter(drawn.name, drawn.distribution)
+            self.search = replace(
+                self.search, space=Space((*self.search.space, known)),
+                suggested=(*self.search.suggested, drawn.name),
+            )  # fmt: skip
+            events.append(StudyChanged(self._clock.wall(), search=self.search))
+        return events
+
+    def _measured(self, trial: _Trial, number: int, found: Measurement) -> TrialMeasured:
+        measured(trial.watched, found.step, found.values, self.search.objective, self._clock.monotonic())
+        loss = found.values.get(self.search.objective)
         # nan never comes back, so the trial's time is better given to another. inf sometimes does (an
         # overflow in the first steps): it counts as divergence only where the trial ends with it.
         if loss is not None and loss != loss:
-            self._end(item.trial, Reason.DIVERGED, diverged(loss, step, self.search.objective))
-        return TrialMeasured(at=item.message["at"], trial=item.trial, step=step, values=values)
+            self._end(number, Reason.DIVERGED, diverged(loss, found.step, self.search.objective))
+        return TrialMeasured(at=found.at, trial=number, step=found.step, values=found.values)
 
     def _write(self, events: list[Event], tell: list[int] | None = None) -> None:
         self._journal.append(events)

@@ -1,4 +1,4 @@
-"""The engine's end of the fork server (whose own side is warm.py): start it, talk to it, survive its death."""
+"""The engine's end of the fork server (whose own side is trial/warm.py): start it, talk to it, survive its death."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+START = str(Path(__file__).resolve().parents[1] / "trial" / "start.py")  # run by its path, in any interpreter
 _MESSAGE_BYTES = 1 << 16
 _LEAVES_S = (
     0.2  # it leaves by itself when its socket closes; libraries with slow exit handlers are not awaited
@@ -25,15 +25,16 @@ class ServerDied(Exception):
 class ForkServer:
     """A running server. Its first message introduces the target: {"target", "names", …} or {"target", "error"}."""
 
-    def __init__(self, target: str, path: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, python: str, target: str, path: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         life_there, self._life = os.pipe()  # ours stays open as long as we live (lifeline.py)
         first = json.dumps({"target": target, "path": list(path)})
         try:
             with log.open("ab") as words:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "tuner_tui.engine.warm",
-                     str(theirs.fileno()), str(life_there), first],
+                    [python, START, "warm", str(theirs.fileno()), str(life_there), first],
                     pass_fds=[theirs.fileno(), life_there], stdin=subprocess.DEVNULL, stdout=words, stderr=words,
                     env=dict(environment), start_new_session=True,
                 )  # fmt: skip

@@ -18,7 +18,7 @@ class Job:
     """Everything one trial needs, as plain JSON values: it may travel to another machine."""
 
     trial: int
-    target: str  # "module:function"
+    target: str  # "module:function", or "" for a command
     params: Mapping[str, Any]
     objective: str
     seed: int
@@ -28,6 +28,11 @@ class Job:
     threads: int = 1  # CPU threads it may use
     memory_bytes: int | None = None  # resident, with all its children; more ends it as out_of_memory
     path: Sequence[str] = ()  # where the target's module is looked up, before everything else
+    slot: int = 0  # the number of the place it runs in
+    run_ids: str = ""  # the file that tells the id of its MLflow run, where it shares it
+    command: Sequence[str] = ()  # what to run instead of a target: a program and its arguments
+    cwd: str = "."  # where the command runs
+    read: Mapping[str, Any] = field(default_factory=dict)  # how measurements are read (search/reading.py)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,9 @@ class Target:
     required: tuple[str, ...] = ()  # of these, the ones without a default
     takes_any: bool = False  # it takes **anything
     yields: bool = True  # it can measure while it trains; a plain function is silent until it returns
+    defaults: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of its parameters, where they are plain values
 
 
 class Launcher(Protocol):

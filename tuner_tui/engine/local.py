@@ -17,19 +17,21 @@ import os
 import platform
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..study.processes import STUDY_VARIABLE, kill_survivors, start_ticks
-from .forkserver import ForkServer, ServerDied
+from ..study.processes import STUDY_VARIABLE, children, kill_adopted, kill_survivors, start_ticks
+from .forkserver import START, ForkServer, ServerDied
+from .interpreter import OURS, Interpreter, environment_of
 from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started, Target
 from .memory import oom_kills, resident_bytes_by_group
-from .slots import Slot, make_slots, parse_gpus
+from .slots import Slot, make_slots, parse_gpus, raise_descriptor_limit
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
@@ -69,6 +71,11 @@ class LocalLauncher:
     target: str
     path: Sequence[str] = ()
     isolation: str = "fork"
+    python: Interpreter = OURS
+    gpus_per_trial: int = 1
+    extra: Mapping[str, str] = field(default_factory=dict)  # variables that all trials get
+    program: Callable[[str], str] = str  # what the first word of a command stands for
+    missing: str = ""  # what to do when a module is missing
 
     def __post_init__(self) -> None:
         if self.isolation == "fork" and not can_fork():
@@ -80,6 +87,7 @@ class LocalLauncher:
         self._groups: set[int] = set()  # of ended trials, whose last members are not reaped yet
         self._server: ForkServer | None = None
         self._memory_checked_at = 0.0
+        self._before = children(os.getpid())
         _reap_descendants(True)
 
     # -- the seam --------------------------------------------------------------------------------------------
@@ -87,8 +95,13 @@ class LocalLauncher:
     def submit(self, job: Job) -> None:
         """Start a trial; what it does comes back through `events`."""
         folder = Path(job.folder)
-        (folder / "out").mkdir(parents=True, exist_ok=True)
-        (folder / "log.txt").touch()
+        try:
+            (folder / "out").mkdir(parents=True, exist_ok=True)
+            (folder / "log.txt").touch()
+            (folder / "traceback.txt").unlink(missing_ok=True)  # of an attempt before this one
+        except OSError as error:
+            self._refuse(job, f"its folder can't be made: {error}")
+            return
         self._launch(job, tries=1)
 
     def events(self, timeout: float) -> list[LauncherEvent]:
@@ -137,6 +150,8 @@ class LocalLauncher:
             self.events(0.05)
         self._close_server()
         kill_survivors(self.study)  # what left its group to outlive its trial
+        while kill_adopted(self._before):  # ... and cleaned its environment; its own children come to us next
+            time.sleep(0.01)
         self._reap_groups()
         self._selector.close()
         _reap_descendants(False)
@@ -151,24 +166,33 @@ class LocalLauncher:
             self._close_server()
             raise BadTarget(f"importing {self.target!r} ended its process ({death})") from None
         if "error" in described:
-            raise BadTarget(f"{self.target!r} can't be imported: {described['error']}")
+            remedy = self.missing if described["error"].startswith("ModuleNotFoundError") else ""
+            raise BadTarget(f"{self.target!r} can't be imported: {described['error']}{remedy}")
         if self.isolation == "spawn":
             self._close_server()
         return Target(
-            tuple(described["names"]), tuple(described["required"]), described["any"], described["yields"]
+            tuple(described["names"]),
+            tuple(described["required"]),
+            described["any"],
+            described["yields"],
+            described["defaults"],
         )
 
     def slots(self, parallel: int, gpus: str) -> list[Slot]:
         """Slots on this machine: its GPUs in turn, its CPU cores shared out evenly."""
-        slots = make_slots(parallel, parse_gpus(gpus))
+        raise_descriptor_limit(parallel)
+        slots = make_slots(parallel, parse_gpus(gpus), gpus_per_trial=self.gpus_per_trial)
         self._shared = slots[0].environment
         return slots
 
     # -- starting --------------------------------------------------------------------------------------------
 
     def _launch(self, job: Job, tries: int) -> None:
-        pipe, pipe_there = os.pipe()
-        life_there, life = os.pipe()
+        try:
+            pipe, pipe_there, life_there, life = _pipes()
+        except OSError as error:  # no more descriptors
+            self._refuse(job, f"could not start a process: {error}")
+            return
         os.set_blocking(pipe, False)
         process = _Process(job, pipe, life, oom_kills(), tries)
         self._processes[job.trial] = process
@@ -177,7 +201,7 @@ class LocalLauncher:
                 self._spawn(process, pipe_there, life_there)
             else:
                 process.server = self._running_server()
-                process.server.launch(_message(job), pipe_there, life_there)
+                process.server.launch(self._message(job), pipe_there, life_there)
         except ServerDied:
             self._server_died()  # launches this one again as well
         except (OSError, TypeError, ValueError) as error:  # too long a message, no more descriptors
@@ -188,20 +212,22 @@ class LocalLauncher:
 
     def _running_server(self) -> ForkServer:
         if self._server is None:
-            self._server = ForkServer(self.target, self.path, self._environment(), self.study / "engine.log")
+            self._server = ForkServer(
+                self.python.path, self.target, self.path, self._environment(), self.study / "engine.log"
+            )
             self._selector.register(self._server.socket, selectors.EVENT_READ, ("server", -1))
         return self._server
 
     def _spawn(self, process: _Process, pipe_there: int, life_there: int) -> None:
         with (Path(process.job.folder) / "log.txt").open("ab") as log:
             started = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tuner_tui.engine.fresh", str(pipe_there), str(life_there)],
+                [self.python.path, START, "fresh", str(pipe_there), str(life_there)],
                 pass_fds=[pipe_there, life_there], stdin=subprocess.PIPE, stdout=log, stderr=log,
                 env={**self._environment(), **process.job.environment}, start_new_session=True,
             )  # fmt: skip
         assert started.stdin is not None
         try:
-            started.stdin.write((json.dumps(_message(process.job)) + "\n").encode())
+            started.stdin.write((json.dumps(self._message(process.job)) + "\n").encode())
             started.stdin.close()
         except BrokenPipeError:
             pass  # dead already; its exit status says more
@@ -210,8 +236,9 @@ class LocalLauncher:
 
     def _environment(self) -> dict[str, str]:
         return (
-            dict(os.environ)
+            environment_of(self.python, os.environ)
             | dict(self._shared)
+            | dict(self.extra)
             | {
                 STUDY_VARIABLE: str(self.study.resolve()),
                 "PYTHONUNBUFFERED": "1",
@@ -219,6 +246,16 @@ class LocalLauncher:
                 "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
             }
         )
+
+    def _message(self, job: Job) -> dict[str, Any]:
+        command = [self.program(job.command[0]), *job.command[1:]] if job.command else []
+        return {
+            "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
+            "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
+            "environment": {**job.environment, **_of_its_own(job)}, "path": list(job.path),
+            "slot": job.slot, "run_ids": job.run_ids,
+            "command": command, "cwd": job.cwd, "read": dict(job.read),
+        }  # fmt: skip
 
     def _has_process(self, process: _Process, pid: int) -> None:
         process.pid = pid
@@ -338,9 +375,13 @@ class LocalLauncher:
             except ChildProcessError:
                 self._groups.discard(group)
 
+    def _refuse(self, job: Job, message: str) -> None:
+        """Report a trial that has not even been submitted as ended."""
+        self._news.append(Exited(job.trial, time.time(), None, "launch", message))
+
     def _fail(self, process: _Process, message: str) -> None:
         self._forget(process)
-        self._news.append(Exited(process.job.trial, time.time(), None, "launch", message))
+        self._refuse(process.job, message)
 
     def _forget(self, process: _Process) -> None:
         self._processes.pop(process.job.trial, None)
@@ -358,11 +399,26 @@ def _reap_descendants(yes: bool) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
-def _message(job: Job) -> dict[str, Any]:
+def _pipes() -> tuple[int, int, int, int]:
+    """Two pipes, both ends of each. Raises OSError with none of them left open."""
+    first = os.pipe()
+    try:
+        return (*first, *os.pipe())
+    except OSError:
+        os.close(first[0])
+        os.close(first[1])
+        raise
+
+
+def _of_its_own(job: Job) -> dict[str, str]:
+    """Variables that differ from trial to trial. Two trials of several processes each must not meet on a port:
+    `torchrun` reads PET_MASTER_PORT, what starts its processes itself MASTER_PORT."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     return {
-        "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
-        "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
-        "environment": dict(job.environment), "path": list(job.path),
+        "TUNER_TRIAL": str(job.trial), "TUNER_SLOT": str(job.slot), "TUNER_OUT": str(Path(job.folder) / "out"),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PET_MASTER_PORT": port,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -54,6 +55,7 @@ def make_sampler(search: Search, past: Iterable[Trial] = ()) -> Sampler:
         raise ValueError(f"unknown sampler {search.sampler!r}; choose {' or '.join(SAMPLERS)}")
     import optuna
 
+    search = replace(search, space=search.drawn)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it reports every trial; the screen is ours
     sampler = _InMemory(search, draws)
     for trial in past:

@@ -13,24 +13,79 @@ class Slot:
     """A place for one running trial: a device and a share of the CPU cores."""
 
     label: str = "cpu"  # what people see: "cpu" or "cuda:1"
-    device: str = "cpu"  # what the target is told; it sees one GPU only, so that one is always "cuda"
+    device: str = "cpu"  # what the target is told; it sees only the GPUs of its slot, so it is "cuda" there
     threads: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    number: int = 0  # what the target is told as `slot`: below the number of trials at once
 
 
-def make_slots(parallel: int, gpus: Sequence[int], cores: int | None = None) -> list[Slot]:
-    """`parallel` slots, dealt round the GPUs (several may share one), CPU cores shared out evenly."""
+_FILES_OF_AN_ENGINE = 40  # journal, lock, logs, sockets, libraries: 25 counted, and some air
+_FILES_OF_A_TRIAL = 5  # a pidfd and two pipes, both of whose ends are open for a moment
+_MANY_FILES = 65536  # more than any sweep needs; some systems allow 2**30, for which select() makes tables
+
+# What libraries read to learn how many threads they may start: BLAS, OpenMP, joblib's processes, Rust's and Polars'
+# pools, TensorFlow.
+_THREAD_LIMITS = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
+    "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "TF_NUM_INTRAOP_THREADS",
+)  # fmt: skip
+
+
+def make_slots(
+    parallel: int, gpus: Sequence[int], cores: int | None = None, *, gpus_per_trial: int = 1
+) -> list[Slot]:
+    """`parallel` slots, dealt round the GPUs (several may share one), CPU cores shared out evenly.
+
+    Raises ValueError when a trial is to have more GPUs than there are.
+    """
     threads = max(1, (cores or available_cores()) // parallel)
-    shares = {
-        name: str(threads)
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    }
+    shares = {name: str(threads) for name in _THREAD_LIMITS}
     if not gpus:
-        return [Slot(threads=threads, environment=shares | {"CUDA_VISIBLE_DEVICES": ""})] * parallel
+        return [
+            Slot(threads=threads, environment=shares | {"CUDA_VISIBLE_DEVICES": ""}, number=number)
+            for number in range(parallel)
+        ]
+    if gpus_per_trial > len(gpus):
+        raise ValueError(
+            f"gpus_per_trial = {gpus_per_trial}: this study has {len(gpus)} GPUs ({_listed(gpus)})"
+        )
+    groups = [gpus[i : i + gpus_per_trial] for i in range(0, len(gpus) - gpus_per_trial + 1, gpus_per_trial)]
     return [
-        Slot(f"cuda:{gpu}", "cuda", threads, shares | {"CUDA_VISIBLE_DEVICES": str(gpu)})
-        for gpu in (gpus[i % len(gpus)] for i in range(parallel))
+        Slot(
+            f"cuda:{_listed(group)}",
+            "cuda",
+            threads,
+            shares | {"CUDA_VISIBLE_DEVICES": _listed(group)},
+            number,
+        )
+        for number, group in ((number, groups[number % len(groups)]) for number in range(parallel))
     ]
+
+
+def _listed(gpus: Sequence[int]) -> str:
+    return ",".join(map(str, gpus))
+
+
+def raise_descriptor_limit(parallel: int) -> None:
+    """Let this process open as many files as the system allows. Raises ValueError where that is not enough."""
+    try:
+        import resource
+    except ImportError:  # no such limits on this system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        wanted = hard if hard != resource.RLIM_INFINITY else max(soft, _MANY_FILES)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, _MANY_FILES), hard))
+            soft = min(wanted, _MANY_FILES)
+        except (OSError, ValueError):
+            pass
+    needed = _FILES_OF_AN_ENGINE + _FILES_OF_A_TRIAL * parallel
+    if soft < needed:
+        raise ValueError(
+            f"{parallel} trials at once need about {needed} open files, but at most {soft} are allowed: "
+            f"raise it with `ulimit -n {needed}`, or run fewer at once"
+        )
 
 
 def available_cores() -> int:

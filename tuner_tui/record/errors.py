@@ -58,6 +58,10 @@ def sentence_of(error: Exception, uri: str) -> str:
     for sign, meaning in (
         ("Connection refused", "no server answers at"),
         ("Name or service not known", "no such host:"),
+        (
+            "error code 401",
+            "it wants a user and a password (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD):",
+        ),
         ("timeout exception", "no answer in time from"),
         ("timed out", "no answer in time from"),
         ("Connection aborted", "the connection broke to"),

@@ -20,6 +20,7 @@ from ..study.events import (
     StudyOpened,
     TrialEnded,
     TrialMeasured,
+    TrialRetried,
     TrialStarted,
 )
 from ..study.outcomes import ENDED_BY_TUNER, Outcome
@@ -27,6 +28,10 @@ from ..study.snapshot import Snapshot, Trial, fold_all
 from .names import mlflow_name, param_value, renamed, tag_value
 
 STUDY_STATUS = {"completed": "FINISHED", "failed": "FAILED"}  # every other close is somebody's stop
+VALUE = "tuner.value"  # metric of a trial's run, and tag: its value, the last finite objective
+BEST = (
+    "best."  # tags of the parent run: the parameters of the best trial. (Params could not change any more.)
+)
 _ODD_SHOWN = 8  # non-finite readings named in a tag; a diverged trial may have thousands
 
 
@@ -128,15 +133,29 @@ class Story:
                             write.tags["tuner.not_finite"] = tag_value(odd[event.trial])
                 case TrialStarted():
                     if event.trial in before.trials or event.trial in runs:
+                        if event.trial in taken:  # it has drawn another hyperparameter while it runs
+                            write = runs.setdefault(event.trial, RunWrite(event.trial))
+                            write.params |= _params(event)
                         continue
                     taken[event.trial] = -math.inf
                     runs[event.trial] = _begin(event, after, commit)
+                case TrialRetried():
+                    if event.at <= taken.get(event.trial, math.inf):  # a repeat
+                        continue
+                    taken[event.trial] = event.at
+                    write = runs.setdefault(event.trial, RunWrite(event.trial))
+                    why = tag_value(f"{event.reason}: {event.message}")
+                    write.tags |= {f"tuner.attempt.{event.at:.3f}": why}
                 case TrialEnded():
                     if taken.pop(event.trial, None) is None:
                         continue
                     trial = after.trials[event.trial]
                     write = runs.setdefault(event.trial, RunWrite(event.trial))
                     write.tags |= _end_tags(trial, after.objective)
+                    if (
+                        trial.value is not None
+                    ):  # a number, where the tag of this name is a text: it can be sorted by
+                        write.metrics.append(Reading(VALUE, trial.value, _ms(event.at), 0))
                     write.ends = (mlflow_status(event.outcome, event.reason), _ms(event.at))
                     odd.pop(event.trial, None)
                     plan.uploads.append(str(event.trial))
@@ -159,6 +178,11 @@ class Story:
         plan.runs.extend(runs.values())
         if tally.changed and (best := after.best):
             plan.study.tags |= {"tuner.best_trial": str(best.number), "tuner.best_value": repr(best.value)}
+            # What this trial has not, and an earlier best one had, must not be left standing: every name is told.
+            params = dict.fromkeys(after.space.names, "") | {
+                k: param_value(v) for k, v in best.params.items()
+            }
+            plan.study.tags |= {mlflow_name(f"{BEST}{k}"): tag_value(text) for k, text in params.items()}
         first_at = self.first_at if self.first_at is not None or not events else events[0].at
         return Story(after, MappingProxyType(odd), first_at), plan
 
@@ -201,8 +225,12 @@ def _begin(event: TrialStarted, after: Snapshot, commit: str | None) -> RunWrite
     } | renamed(event.params)
     return RunWrite(
         event.trial, begins=_ms(event.at), tags=tags | _commit_tags(commit) | _origin_tags(),
-        params={mlflow_name(name): param_value(value) for name, value in event.params.items()},
+        params=_params(event),
     )  # fmt: skip
+
+
+def _params(event: TrialStarted) -> dict[str, str]:
+    return {mlflow_name(name): param_value(value) for name, value in event.params.items()}
 
 
 def _end_tags(trial: Trial, objective: str) -> dict[str, str]:
@@ -216,8 +244,10 @@ def _end_tags(trial: Trial, objective: str) -> dict[str, str]:
     }
     if trial.reason:
         tags["tuner.reason"] = str(trial.reason)
+    if trial.message:
+        tags["tuner.message"] = tag_value(trial.message)
     if trial.value is not None:
-        tags["tuner.value"] = repr(trial.value)
+        tags[VALUE] = repr(trial.value)
     if trial.exit_code is not None:
         tags["tuner.exit_code"] = str(trial.exit_code)
     return tags
@@ -241,7 +271,7 @@ def _study_tags(event: StudyOpened) -> dict[str, str]:
         "tuner.seed": str(event.search.seed),
         "tuner.host": event.host,
         "tuner.sampler": event.search.sampler,
-        "tuner.target": event.search.target,
+        "tuner.target": event.search.runs,
         "tuner.state": "running",
         "mlflow.note.content": "running",
     }

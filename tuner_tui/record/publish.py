@@ -136,12 +136,14 @@ class Publisher:
 
     def tell_error(self, error: str) -> None:
         """Record why publishing does not progress, or "" once it does again; viewers show it."""
-        if error == self.notebook.error:
+        known = self.notebook
+        if error == known.error and known.pid == os.getpid():  # else it is what a publisher before us met
             return
-        self._say(f"waiting: {error}" if error else "going on")
-        since = self.notebook.error_since if self.notebook.error else time.time()
+        if error != known.error:
+            self._say(f"waiting: {error}" if error else "going on")
+        since = known.error_since if known.error else time.time()
         try:
-            self._save(error=error, error_since=since if error else 0.0)
+            self._save(error=error, error_since=since if error else 0.0, pid=os.getpid())
         except OSError:
             pass  # it may be the very disk that is full; the next batch tries again
 
@@ -203,7 +205,7 @@ class Publisher:
     # -- runs --------------------------------------------------------------------------------------------
 
     def _find_parent(self, store: Store, story: Story, write: StudyWrite) -> None:
-        experiment = store.experiment(self._folder.name)
+        experiment = store.experiment(story.snapshot.search.experiment or self._folder.name)
         parent = store.parent_run(experiment, self.notebook.identity)
         if parent is None:
             began = write.begins or round((story.first_at or time.time()) * 1000)

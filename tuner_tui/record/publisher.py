@@ -1,6 +1,6 @@
 """The publisher as a process of its own, so that neither engine nor trials ever wait for MLflow.
 
-    python -m tuner_tui.record.publisher STUDY_FOLDER --tracking-uri URI [--follow]
+    python -m tuner_tui.record.publisher STUDY_FOLDER [--tracking-uri URI] [--follow]
 
 With `--follow` it tails the journal for as long as its standard input is open: the engine holds the other
 end, and however the engine dies, the pipe tells. Then it buries what an engine that was killed left running,
@@ -27,7 +27,7 @@ from ..study.publication import publisher_lock
 from .errors import Away
 from .lifeline import Lifeline
 from .publish import Publisher
-from .uri import shown
+from .uri import shown, tracking_uri
 
 POLL_S = 1.0  # a point on a chart may be this late; a shorter trial costs fewer calls
 BACKOFF_S = (0.5, 10.0)  # first and longest pause while MLflow is away
@@ -210,7 +210,7 @@ def _another_engine(folder: StudyFolder, ours: int) -> bool:
 @contextmanager
 def _only_publisher(folder: StudyFolder, waits: Callable[[], bool]) -> Iterator[bool]:
     """Hold the study's publisher lock; False when it was not to be had for as long as `waits()` says so."""
-    fd = os.open(publisher_lock(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(publisher_lock(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while True:
             try:
@@ -241,17 +241,21 @@ def main(arguments: list[str] | None = None) -> int:
     """The publisher's process: copy, follow the journal if asked, leave when the engine has gone."""
     parser = argparse.ArgumentParser(prog="python -m tuner_tui.record.publisher", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--tracking-uri", required=True)
+    # The engine gives it in the environment: a command line, and a password in it, can be read by everyone.
+    parser.add_argument("--tracking-uri", default=os.environ.get("MLFLOW_TRACKING_URI"))
     parser.add_argument("--follow", action="store_true")
     parser.add_argument("--drain-seconds", type=float, default=DRAIN_S)
     given = parser.parse_args(arguments)
+    if not given.tracking_uri:
+        parser.error("give --tracking-uri, or MLFLOW_TRACKING_URI in the environment")
     folder = StudyFolder(given.folder.resolve())
     if not folder.path.is_dir():
         print(f"{folder.path} is not a study", file=sys.stderr)
         return 2
+    uri = tracking_uri(folder.path.parent, given.tracking_uri)
     if given.follow:
-        return follow(folder, given.tracking_uri, Lifeline(), given.drain_seconds)
-    return publish(folder, given.tracking_uri)
+        return follow(folder, uri, Lifeline(), given.drain_seconds)
+    return publish(folder, uri)
 
 
 if __name__ == "__main__":

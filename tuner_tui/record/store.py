@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,10 @@ class Store:
         """The id of the experiment of this name, created, or restored if it was deleted."""
         found = self._call(self._client.get_experiment_by_name, name)
         if found is None:
-            location = artifact_location(self._root, name, self.uri)
+            place = (
+                re.sub(r"[^\w.-]+", "_", name).strip(".") or "experiment"
+            )  # a name may hold slashes and dots
+            location = artifact_location(self._root, place, self.uri)
             try:
                 return self._call(self._client.create_experiment, name, artifact_location=location)
             except Refused:  # somebody made it in the same moment

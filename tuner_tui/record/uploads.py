@@ -1,7 +1,8 @@
 """A trial's files as artifacts: its log, its traceback and whatever it left in `out`.
 
 Each file is copied by itself, so that one that cannot be read costs itself alone and is named. Copying a
-file again replaces it: an interrupted upload is simply repeated.
+file again replaces it: an interrupted upload is simply repeated. A link that leads out of the study's folder is not
+followed: a trial could make anything readable here an artifact, and a shared server shows it to others.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def upload_study(store: Store, run_id: str, folder: StudyFolder, name: str) -> l
         files: list[_Owed] = [(folder.search_file, None)] if folder.search_file.is_file() else []
     else:
         files = list(_tree(folder.path / "summary", None))
-    return _upload(store, run_id, files, "study")
+    return _upload(store, run_id, files, "study", folder.path)
 
 
 def upload_trial(store: Store, run_id: str, folder: StudyFolder, trial: Trial) -> list[str]:
@@ -40,19 +41,21 @@ def upload_trial(store: Store, run_id: str, folder: StudyFolder, trial: Trial) -
         if path.is_file() and path.stat().st_size
     ]
     files += _tree(folder.out(number), "out")
-    problems = _upload(store, run_id, files, f"trial {number}")
+    problems = _upload(store, run_id, files, f"trial {number}", folder.path)
     long = {name: value for name, value in trial.params.items() if len(param_text(value)) > MAX_PARAM}
     if long:
         store.upload_text(run_id, clean(json.dumps(long, ensure_ascii=False, indent=1)), "params.json")
     return problems
 
 
-def _upload(store: Store, run_id: str, files: list[_Owed], whose: str) -> list[str]:
+def _upload(store: Store, run_id: str, files: list[_Owed], whose: str, home: Path) -> list[str]:
     problems: list[str] = []
     for file, into in files:
         try:
             if not file.is_file():  # a broken link, a pipe, a socket: reading it would fail, or never end
                 raise OSError("it is not a file")
+            if not file.resolve().is_relative_to(home.resolve()):
+                raise OSError("it is a link that leads out of the study's folder")
             store.upload(run_id, file, into)
         except OSError as error:
             problems.append(f"{whose}: {into or ''}/{file.name} was not copied: {error.strerror or error}")
@@ -63,6 +66,9 @@ def _upload(store: Store, run_id: str, files: list[_Owed], whose: str) -> list[s
 
 def _tree(top: Path, into: str | None) -> Iterator[_Owed]:
     """All files under `top`, each with the artifact folder it belongs in, in a steady order."""
+    if top.is_symlink():
+        yield top, None
+        return
     for here, folders, names in os.walk(top):
         folders.sort()
         within = Path(here).relative_to(top).as_posix()

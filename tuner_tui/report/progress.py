@@ -92,6 +92,11 @@ class Printer:
         """Print a message of its own: `no new trials; 2 still running (Ctrl-C again stops them)`."""
         self._print([one_line(text, 1000)], self._clock())
 
+    @property
+    def closed(self) -> bool:
+        """Whether it prints no more."""
+        return self._closed
+
     def close(self) -> None:
         """Draw the bar a last time and leave the cursor on a line of its own."""
         if self._closed:

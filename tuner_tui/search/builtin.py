@@ -9,17 +9,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from .problems import Problem, SearchError, nearest
+from .search import Search
 
 DEFAULT_FILE = "tuner.toml"  # in the current folder; like a Makefile, it needs no naming
 DEFAULT_BUILTIN = "caption"
-_ROOT = Path(__file__).resolve().parents[2]
-_WORKLOADS = ("models", "meta")
+# The workloads lie inside our package where it is installed, and beside it in the repository: two folders called
+# `models` and `meta` in site-packages would hide a user's own.
+_INSTALLED = Path(__file__).resolve().parents[1] / "bundled"
+WORKLOADS = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1]
+_NAMES = ("models", "meta")
 
 
 def builtin_searches() -> dict[str, Path]:
     """Name -> file of the searches that come with the tuner, in order of their names."""
-    files = (path for room in _WORKLOADS for path in (_ROOT / room / "searches").glob("*.toml"))
+    files = (path for name in _NAMES for path in (WORKLOADS / name / "searches").glob("*.toml"))
     return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
+
+
+def is_builtin(search: Search) -> bool:
+    """Whether a search came with the tuner: its target is looked up among the workloads, and nowhere else."""
+    return Path(search.folder) in [WORKLOADS / name / "searches" for name in _NAMES]
 
 
 def find_search(name_or_path: str | None, cwd: Path) -> Path:

@@ -10,21 +10,25 @@ import copy
 import keyword
 import posixpath
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .command import problems_of
 from .conditions import Entry, resolve
 from .distributions import is_distribution, is_number, is_scalar, misspelt_kind, read_distribution
 from .overrides import apply_overrides
 from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
+from .reading import READ_KEYS, Read, read_read
 from .search import LIMIT_KEYS, SAMPLERS, SCALAR_KEYS, Limits, Search
 from .space import Hyperparameter, Space
 
-TABLES = ("space", "fixed", "limits")
+TABLES = ("space", "fixed", "limits", "read")
 DIRECTIONS = ("minimize", "maximize")
 ISOLATIONS = ("fork", "spawn")
+_DEEPEST = 20  # a condition on lists of lists has seven levels
 _LARGEST_SEED = 2**63 - 1  # what every reader of JSON and every database column takes
 # MLflow takes parameters of these names only; refusing others here costs less than losing them there.
 _NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
@@ -53,6 +57,10 @@ def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Searc
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SearchError([_syntax_problem(source, error)]) from None
+    if _too_deep(raw):
+        raise SearchError(
+            [Problem(source, "", "not a search: nested too deeply; a search file has three levels")]
+        )
     findings = Findings(source)
     raw = copy.deepcopy(raw)
     apply_overrides(raw, overrides, findings)
@@ -60,6 +68,22 @@ def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Searc
     if findings.problems:
         raise SearchError(findings.problems)
     return search
+
+
+def _too_deep(raw: dict[str, Any]) -> bool:
+    """Whether values are nested deeper than anything that could be meant. Dotted keys nest without brackets, which
+    the parser takes however deep they are, and what walks over them later would not."""
+    level: list[Any] = [raw]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _syntax_problem(source: str, error: Exception) -> Problem:
@@ -73,11 +97,14 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     _refuse_unknown(raw, (), (*SCALAR_KEYS, *TABLES), findings)
     tables = {key: _table(raw, key, findings) for key in TABLES}
     fixed = _read_fixed(tables["fixed"], findings)
+    space = Space(tuple(_read_space(tables["space"], fixed, findings)))
+    objective = _text(raw, "objective", "loss", findings)
+    command = _read_command(raw, space, fixed, findings)
     return Search(
         name=_text(raw, "name", path.stem or "study", findings),
-        target=_function(raw, "target", findings),
-        objective=_text(raw, "objective", "loss", findings),
-        space=Space(tuple(_read_space(tables["space"], fixed, findings))),
+        target="" if "command" in raw else _function(raw, "target", findings),
+        objective=objective,
+        space=space,
         direction=_one_of(raw, "direction", DIRECTIONS, findings),
         sampler=_one_of(raw, "sampler", SAMPLERS, findings),
         trials=_whole(raw, "trials", Search.trials, 1, findings),
@@ -87,6 +114,13 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         limits=_read_limits(tables["limits"], findings),
         isolation=_one_of(raw, "isolation", ISOLATIONS, findings),
         finder=_function(raw, "finder", findings) if raw.get("finder", "") != "" else "",
+        command=command,
+        read=_read_reading(raw, tables["read"], objective, findings),
+        python=_text(raw, "python", "python", findings) if raw.get("python", "") != "" else "",
+        gpus_per_trial=_whole(raw, "gpus_per_trial", Search.gpus_per_trial, 1, findings),
+        retries=_whole(raw, "retries", Search.retries, 0, findings),
+        experiment=_text(raw, "experiment", "project", findings) if raw.get("experiment", "") != "" else "",
+        share_run=_boolean(raw, "share_run", findings),
         folder=str(path.absolute().parent),
     )
 
@@ -99,6 +133,8 @@ def _refuse_unknown(table: dict[str, Any], keys: Keys, known: Sequence[str], fin
             remedy = "; it belongs above the first [table] of the file"
         elif not keys and key in LIMIT_KEYS:
             remedy = "; it belongs under [limits]"
+        elif not keys and key in READ_KEYS:
+            remedy = "; it belongs under [read]"
         else:
             remedy = nearest(key, known) or f"; the keys are {', '.join(known)}"
         findings.add((*keys, key), f"unknown key{remedy}")
@@ -142,19 +178,35 @@ def _whole(raw: dict[str, Any], key: str, default: int, least: int, findings: Fi
     return default
 
 
+def _boolean(raw: dict[str, Any], key: str, findings: Findings) -> bool:
+    value = raw.get(key, False)
+    if not isinstance(value, bool):
+        findings.add((key,), f"{show(value)} is not true or false; write {key} = true, or leave it out")
+    return value is True
+
+
 def _function(raw: dict[str, Any], key: str, findings: Findings) -> str:
     if key not in raw:
-        findings.add((key,), 'missing; name the training function: target = "module:function"')
+        findings.add(
+            (key,), 'missing; name the training function: target = "module:function", or a script: '
+            'command = ["python", "train.py", "{rest}"]',
+        )  # fmt: skip
         return ""
     value = raw[key]
     remedy = 'write "module:function"'
     if isinstance(value, str):
-        module, colon, function = value.partition(":")
+        bare = value.removeprefix("optuna:") if value.count(":") == 2 else value
+        module, colon, function = bare.partition(":")
         parts = [*module.split("."), function]
         is_name = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
         if colon and is_name and not module.endswith(".py"):
             return value
-        if "/" in module or module.endswith(".py"):
+        if " " in value or (module.endswith(".py") and not colon):
+            words = value.split() if " " in value else ["python", value, "{rest}"]
+            guess = module.removesuffix(".py").strip("./").replace("/", ".")
+            named = "" if " " in value else f'; for a function in it name the module: "{guess}:train"'
+            remedy = f"for a script write command = {show(words)}{named}"
+        elif "/" in module or module.endswith(".py"):
             guess = module.removesuffix(".py").strip("./").replace("/", ".")
             remedy = f'name the module, not its file: "{guess}:{function or "train"}"'
         elif not colon and value.isidentifier():
@@ -163,11 +215,53 @@ def _function(raw: dict[str, Any], key: str, findings: Findings) -> str:
     return ""
 
 
+def _read_command(
+    raw: dict[str, Any], space: Space, fixed: dict[str, Any], findings: Findings
+) -> tuple[str, ...]:
+    if "command" not in raw:
+        return ()
+    keys = ("command",)
+    if "target" in raw:
+        findings.add(keys, "target is given too; keep one of the two")
+    command = raw["command"]
+    if isinstance(command, str) and command.strip():
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            words = command.split()
+        findings.add(keys, f"is one text; write a list, no shell reads it: {show(words)}")
+        return ()
+    if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+        findings.add(keys, f'{show(command)} is no command; write ["python", "train.py", "{{rest}}"]')
+        return ()
+    if not command[0] or any("\0" in word for word in command):
+        findings.add(keys, f"{show(command)} names no program, or holds a NUL; correct it")
+        return ()
+    conditional = [h.name for h in space if h.when]
+    for index, message in problems_of(command, (*space.names, *fixed), conditional):
+        findings.add((*keys, str(index + 1)) if index is not None else keys, message)
+    return tuple(command)
+
+
+def _read_reading(raw: dict[str, Any], table: dict[str, Any], objective: str, findings: Findings) -> Read:
+    _refuse_unknown(table, ("read",), READ_KEYS, findings)
+    if table and "command" not in raw:
+        findings.add(("read",), "is for a command; a target yields or reports its measurements")
+    return read_read(table, objective, findings)
+
+
 def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
     _refuse_unknown(table, ("limits",), LIMIT_KEYS, findings)
-    good: dict[str, float] = {}
+    good: dict[str, Any] = {}
     for key in LIMIT_KEYS:
         if key not in table:
+            continue
+        if key == "same_failures":
+            value = table[key]
+            if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_SEED:
+                good[key] = value
+            else:
+                findings.add(("limits", key), f"{show(value)} is no count; write a whole number above 0")
             continue
         value, unit = table[key], "gigabytes" if key == "memory_gb" else "seconds"
         if not is_number(value) or not 0 < value < 1e15:  # 1e15 s: beyond any clock; also refuses nan and inf

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from shlex import join
 from typing import Any
 
+from .reading import JSON_LINES, Read
 from .space import (
     DISTRIBUTIONS,
     Hyperparameter,
@@ -22,7 +24,8 @@ from .space import (
 TRIAL_SECONDS = 24 * 3600.0  # longer than any run people watch; a bound at all, so a hang ends some day
 SILENT_SECONDS = 600.0  # a first compile can take minutes; a hang lasts for ever. Only for targets that yield
 GRACE_SECONDS = 10.0  # from asking a trial to stop until it is killed: time to save a checkpoint
-
+# Ten in a row with the same last words are no bad luck: where half of a space fails, one such row in a thousand is.
+SAME_FAILURES = 10
 
 SAMPLERS = ("random", "tpe")  # engine/sampler.py makes them; the first is the default
 SWEEP = "sweep"
@@ -31,11 +34,12 @@ RATE_FINDER = "rate_finder"  # one trial that raises the learning rate step by s
 
 @dataclass(frozen=True)
 class Limits:
-    """When the engine ends a trial: seconds, and gigabytes (GiB) of resident memory."""
+    """When the engine ends a trial: seconds, and gigabytes (GiB) of resident memory; and when it ends the study."""
 
     trial_seconds: float = TRIAL_SECONDS
     silent_seconds: float | None = None  # None: SILENT_SECONDS for a target that yields, else no limit
     grace_seconds: float = GRACE_SECONDS
+    same_failures: int = SAME_FAILURES  # so many in a row that never start for one reason end the study
     memory_gb: float | None = None  # resident memory of a trial and its children; None: the machine's own
 
 
@@ -44,7 +48,7 @@ class Search:
     """The question a study answers: what is run, what is varied, and how many trials there are."""
 
     name: str
-    target: str  # "module:function"
+    target: str  # "module:function"; "" where a command is run instead
     objective: str
     space: Space
     direction: str = "minimize"
@@ -57,6 +61,16 @@ class Search:
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
     finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
     folder: str = ""  # of the search file: the target is looked up here first
+    command: tuple[str, ...] = ()  # a script to run, with places for hyperparameters (command.py)
+    read: Read = JSON_LINES  # where the measurements of the command come from
+    python: str = ""  # the interpreter of the trials, as the file has it; "": see engine/interpreter.py
+    gpus_per_trial: int = 1
+    retries: int = 0  # how often a trial is tried again that something outside of it has ended
+    experiment: str = ""  # of MLflow, which the study is a run of; "": one of the study's own name
+    share_run: bool = False  # trials find the id of their MLflow run, so that what they log lands there
+    suggested: tuple[
+        str, ...
+    ] = ()  # hyperparameters that became known while trials ran; these draw them themselves
     kind: str = SWEEP  # or RATE_FINDER
     rate: str = ""  # of a rate finder: what the search it was made from calls the learning rate
 
@@ -65,9 +79,22 @@ class Search:
         """+1 when smaller is better, -1 when larger is."""
         return 1 if self.direction == "minimize" else -1
 
+    @property
+    def drawn(self) -> Space:
+        """The part of the space that the tuner draws from."""
+        return Space(tuple(h for h in self.space if h.name not in self.suggested))
+
+    @property
+    def runs(self) -> str:
+        """What its trials run, for a person: the target, or the command as a shell would have it."""
+        return self.target or join(self.command)
+
     def to_json(self) -> dict[str, Any]:
         """The search as values that JSON can hold; `from_json` reads it back."""
         record = {key: value for key, value in vars(self).items() if key not in ("space", "limits", "fixed")}
+        record["command"] = list(self.command)
+        record["suggested"] = list(self.suggested)
+        record["read"] = asdict(self.read)
         record["fixed"] = dict(self.fixed)
         record["limits"] = asdict(self.limits)
         record["space"] = [
@@ -91,6 +118,10 @@ class Search:
         limits = {f.name for f in fields(Limits)}
         values["limits"] = Limits(**{k: v for k, v in values.get("limits", {}).items() if k in limits})
         values["space"] = space_from_json(values.get("space", []))
+        values["command"] = tuple(values.get("command", ()))
+        values["suggested"] = tuple(values.get("suggested", ()))
+        read = values.get("read", {})
+        values["read"] = Read(tuple(read.get("patterns", ())), read.get("file", ""), read.get("step", "step"))
         return replace(UNKNOWN, **values)
 
 
@@ -102,7 +133,7 @@ def finder_search(search: Search) -> Search:
     names = (*search.space.names, *search.fixed)
     rates = (name for name in names if name.rpartition(".")[2] in ("lr", "learning_rate"))
     return replace(
-        search, name=f"{search.name}-lr", target=search.finder, objective="loss", direction="minimize",
+        search, name=f"{search.name}-lr", target=search.finder, command=(), objective="loss", direction="minimize",
         sampler="random", trials=1, parallel=1, space=Space(), kind=RATE_FINDER, rate=next(rates, "lr"),
     )  # fmt: skip
 
@@ -129,5 +160,7 @@ def space_from_json(records: list[Mapping[str, Any]]) -> Space:
 LIMIT_KEYS = tuple(f.name for f in fields(Limits))
 # The keys of a search file that stand above its tables.
 SCALAR_KEYS = tuple(
-    f.name for f in fields(Search) if f.name not in ("space", "fixed", "limits", "folder", "kind", "rate")
-)  # fmt: skip
+    f.name
+    for f in fields(Search)
+    if f.name not in ("space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested")
+)

@@ -9,25 +9,44 @@ from dataclasses import asdict
 from typing import Any
 
 from .problems import dotted
+from .reading import Read
 from .search import Limits, Search
 from .space import Choice, Distribution, Float, Hyperparameter, Int, Space
 
 
 def to_toml(search: Search) -> str:
     """The search file of a search, with the keys that differ from their defaults. It ends with a line end."""
-    lines = [f"name = {spell(search.name)}", f"target = {spell(search.target)}"]
+    lines = [f"name = {spell(search.name)}"]
+    lines += (
+        [f"command = {spell(search.command)}"] if search.command else [f"target = {spell(search.target)}"]
+    )
     lines += [f"objective = {spell(search.objective)}"] if search.objective else []
-    for key in ("direction", "sampler", "trials", "parallel", "seed", "isolation", "finder"):
+    for key in _OPTIONAL:
         value = getattr(search, key)
         if value != getattr(_DEFAULTS, key) or key in ("trials", "parallel"):
             lines.append(f"{key} = {spell(value)}")
     if search.fixed:
         lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
+    if search.read != _DEFAULTS.read:
+        lines += ["", "[read]", *_read_lines(search.read)]
     limits = {key: v for key, v in asdict(search.limits).items() if v != getattr(Limits(), key)}
     if limits:
         lines += ["", "[limits]", *(f"{key} = {spell(value)}" for key, value in limits.items())]
     lines += _space_lines(search.space)
     return "\n".join(lines) + "\n"
+
+
+def _read_lines(read: Read) -> list[str]:
+    pattern = read.patterns[0] if len(read.patterns) == 1 else read.patterns
+    return [
+        f"{key} = {spell(value)}"
+        for key, value, usual in (
+            ("pattern", pattern, ()),
+            ("file", read.file, ""),
+            ("step", read.step, "step"),
+        )
+        if value != usual
+    ]
 
 
 def _space_lines(space: Space) -> list[str]:
@@ -94,4 +113,8 @@ def spell(value: Any) -> str:
             return str(value)
 
 
+_OPTIONAL = (
+    "direction", "sampler", "trials", "parallel", "seed", "isolation", "finder", "python", "gpus_per_trial",
+    "retries", "experiment", "share_run",
+)  # fmt: skip
 _DEFAULTS = Search("", "", "", Space())

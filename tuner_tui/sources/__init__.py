@@ -1,20 +1,22 @@
 """Where studies are: each module here reads one kind of place and is named after the scheme of its addresses.
 
 `tuner open optuna:sqlite:///trials.db` is read by `optuna.py`. To add a source: one file with a subclass of
-`Source` and a function `studies(place)` that gives the studies found there, the newest first. It raises
-SourceError when the place can't be read. A text without a scheme is the name of a study of our own.
+`Source` and a function `studies(place, wanted)` that gives the studies found there, the newest first. It raises
+SourceError when the place can't be read, and for options in `wanted` that it has no use for. A text without a scheme
+is the name of a study of our own.
 """
 
 from __future__ import annotations
 
 import pkgutil
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from .source import Source, SourceError
+from .source import Source, SourceError, Wanted
 
-_NOT_SCHEMES = ("source", "background")  # what the sources share
+_NOT_SCHEMES = ("source", "background", "mlflow_store")  # what the sources share
 
 
 def schemes() -> tuple[str, ...]:
@@ -24,33 +26,35 @@ def schemes() -> tuple[str, ...]:
 
 def is_address(text: str) -> bool:
     """Whether a text says where studies are, as `optuna:sqlite:///trials.db` does, and is not a study's name."""
-    scheme, colon, place = text.partition(":")
-    return bool(colon and place) and scheme in schemes()
+    scheme, colon, _ = text.partition(":")
+    return bool(colon) and scheme in schemes()
 
 
-def studies_at(text: str, root: Path) -> Sequence[Source]:
+def studies_at(text: str, root: Path, wanted: Wanted = Wanted()) -> Sequence[Source]:
     """The studies at an address, or, for a text without a scheme, those under `root`; the newest first.
 
     Raises SourceError when they can't be read.
     """
     scheme, place = text.split(":", 1) if is_address(text) else ("journal", str(root))
-    return import_module(f".{scheme}", __name__).studies(place)
+    return import_module(f".{scheme}", __name__).studies(place, replace(wanted, root=root))
 
 
-def find_source(root: Path, study: str | None, inside: str | None = None) -> Source:
+def find_source(
+    root: Path, study: str | None, inside: str | None = None, wanted: Wanted = Wanted()
+) -> Source:
     """One study: by address, and by name where the address has several; else by its name under `root`.
 
     A name may be the beginning of one; no name means the newest. Raises SourceError when there is none.
     """
     if study is not None and is_address(study):
-        return pick(studies_at(study, root), inside, study)
+        return pick(studies_at(study, root, wanted), inside, study)
     if inside is not None:
         known = ", ".join(f"{scheme}:" for scheme in schemes())
         raise SourceError(
             f"{study}: only an address has studies inside, and this begins with none of {known}; "
             f"leave {inside!r} out"
         )
-    return pick(studies_at("", root), study, str(root))
+    return pick(studies_at("", root, wanted), study, str(root))
 
 
 def pick(found: Sequence[Source], name: str | None, where: str) -> Source:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..study.events import Event
+from ..study.events import Event, TrialMeasured
 from ..study.snapshot import Snapshot
 from ..study.state import State
 from .source import Batch, Extent, Source, SourceError
@@ -50,6 +51,9 @@ class Background(Source):
         start = since or 0
         events = self._events[start : start + BITE]
         return Batch(events, start + len(events), start + len(events))
+
+    def measurements(self, trial: int) -> Sequence[TrialMeasured]:
+        return self._source.measurements(trial)
 
     def _follow(self) -> None:
         place = None

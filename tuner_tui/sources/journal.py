@@ -14,13 +14,14 @@ from ..study.publication import Publication, publication
 from ..study.requests import Request, ask
 from ..study.snapshot import Snapshot
 from ..study.state import State
-from .source import Batch, Extent, Source
+from .source import Batch, Extent, Source, Wanted
 
 BITE_BYTES = 48_000  # about 400 events: 5 ms to decode and fold
 
 
-def studies(place: str) -> Sequence[Source]:
+def studies(place: str, wanted: Wanted) -> Sequence[Source]:
     """The studies under a folder such as `mlruns`, the one touched last first."""
+    wanted.refuse(place)
     return [JournalSource(folder) for folder in list_studies(Path(place))]
 
 
@@ -61,6 +62,7 @@ class JournalSource(Source):
             return Extent(size=0, gone=not self.folder.path.is_dir())
         damaged = self._reader.damaged
         trouble = f"{damaged} damaged lines of the journal are passed over" if damaged else ""
+        trouble = self.folder.trouble() or trouble
         return Extent(stat.st_size, stat.st_mtime, trouble=trouble)
 
     def measurements(self, trial: int) -> Sequence[TrialMeasured]:

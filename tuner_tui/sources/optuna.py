@@ -37,7 +37,7 @@ from ..study.events import (
 )
 from ..study.outcomes import Outcome, Reason, judge
 from ..study.text import one_line
-from .source import Batch, Extent, Source, SourceError
+from .source import Batch, Extent, Source, SourceError, Wanted
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -50,8 +50,9 @@ TABLES = {"studies", "trials", "version_info"}  # what every version of Optuna's
 _TICK_S = 1e-6  # between two readings of one trial: Optuna keeps no time of an intermediate value
 
 
-def studies(place: str) -> Sequence[Source]:
+def studies(place: str, wanted: Wanted) -> Sequence[Source]:
     """The studies in a storage, the one that began last first. Raises SourceError when it can't be read."""
+    wanted.refuse("an Optuna storage")
     import optuna
 
     storage, address = _storage(place)

@@ -20,6 +20,26 @@ from ..study.snapshot import Snapshot, fold_all
 from ..study.state import State
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How a person wants a study read that does not say so itself: options of the command line."""
+
+    objective: str | None = None  # the metric that is the loss
+    direction: str | None = None  # minimize or maximize
+    space: Path | None = None  # a search file whose [space] is the study's
+    tracking_uri: str | None = None  # of an MLflow store
+    root: Path = Path("mlruns")  # where the studies of tuner are, and its MLflow store
+
+    def refuse(self, address: str) -> None:
+        """Raise SourceError for options that a place has no use for: its studies say it themselves."""
+        given = [name for name in ("objective", "direction", "space", "tracking_uri") if getattr(self, name)]
+        if given:
+            option = given[0].replace("_", "-")
+            raise SourceError(
+                f"--{option} is for studies in MLflow (mlflow:EXPERIMENT); {address} says it itself"
+            )
+
+
 class SourceError(Exception):
     """A study can't be read from where it is said to be. str() says why and what to do."""
 

@@ -18,13 +18,16 @@ from .outcomes import Reason, judge
 from .processes import is_zombie, kill_survivors, start_ticks
 from .snapshot import Trial
 
-MESSAGE = "the engine was killed while this trial ran"
+MESSAGE = "the engine was killed while this trial ran; it was alive at {} or later"
 _GONE_S = 2.0  # SIGKILL works at once unless the process waits for a disk; then it dies when that answers
 _TICK_S = 1e-6  # the smallest difference a time since the epoch still shows in a float
 
 
-def bury(folder: StudyFolder, lock: StudyLock, message: str = MESSAGE) -> list[Event]:
+def bury(folder: StudyFolder, lock: StudyLock) -> list[Event]:
     """End every trial the journal shows as running; return the events written, oldest trial first.
+
+    When a trial died is not known. Its end has the last time at which it, or its engine, is known to have lived: a
+    bound, and its message says so. The time of burial can be days later, and would be counted as training.
 
     Survivors are killed first, so nothing measures on after its own end. `lock` is the proof that no engine
     runs the study; raises ValueError when it was let go already, NewerFormat when a newer version wrote it.
@@ -36,7 +39,8 @@ def bury(folder: StudyFolder, lock: StudyLock, message: str = MESSAGE) -> list[E
     running = [trial for trial in snapshot.trials.values() if trial.running]
     _kill(running)
     kill_survivors(folder.path)
-    events: list[Event] = [_end(trial, message) for trial in sorted(running, key=lambda trial: trial.number)]
+    lived = max((_heard(trial) for trial in snapshot.trials.values()), default=0.0)
+    events: list[Event] = [_end(folder, trial, lived) for trial in sorted(running, key=lambda t: t.number)]
     if events:
         journal = JournalWriter(folder.journal)
         try:
@@ -46,8 +50,18 @@ def bury(folder: StudyFolder, lock: StudyLock, message: str = MESSAGE) -> list[E
     return events
 
 
-def _end(trial: Trial, message: str) -> TrialEnded:
-    at = max(time.time(), (trial.measured_at or trial.started_at) + _TICK_S)  # clocks can be set back
+def _heard(trial: Trial) -> float:
+    return max(trial.started_at, trial.measured_at or 0.0, trial.ended_at or 0.0)
+
+
+def _end(folder: StudyFolder, trial: Trial, lived: float) -> TrialEnded:
+    """`lived`: when the engine was last known to. A trial dies with its engine, so it lived then too."""
+    try:
+        logged = folder.log(trial.number).stat().st_mtime
+    except OSError:
+        logged = 0.0
+    at = max(min(max(lived, logged), time.time()), _heard(trial) + _TICK_S)  # clocks can be set back
+    message = MESSAGE.format(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)))
     return TrialEnded(
         at, trial.number, judge(Reason.INTERRUPTED, trial.value is not None), Reason.INTERRUPTED, message
     )

@@ -11,6 +11,7 @@ import json
 import math
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
+from zlib import crc32
 
 from ..search.search import Search
 from .outcomes import Outcome, Reason
@@ -91,6 +92,18 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class TrialRetried:
+    """An attempt at a trial was ended by something outside of it; it starts again, with the same parameters."""
+
+    kind: ClassVar[str] = "trial_retried"
+    at: float
+    trial: int
+    reason: str | None = None  # why the attempt ended, as of a TrialEnded
+    message: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
 class StudyChanged:
     """A viewer's request took effect: more trials, more at once, another space, a pause, or its end.
 
@@ -117,11 +130,29 @@ class StudyClosed:
     message: str = ""
 
 
-Event = StudyAsked | StudyOpened | TrialStarted | TrialMeasured | TrialEnded | StudyChanged | StudyClosed
+Event = (
+    StudyAsked
+    | StudyOpened
+    | TrialStarted
+    | TrialMeasured
+    | TrialEnded
+    | TrialRetried
+    | StudyChanged
+    | StudyClosed
+)
 
 _KINDS: dict[str, type] = {
     cls.kind: cls
-    for cls in (StudyAsked, StudyOpened, TrialStarted, TrialMeasured, TrialEnded, StudyChanged, StudyClosed)
+    for cls in (
+        StudyAsked,
+        StudyOpened,
+        TrialStarted,
+        TrialMeasured,
+        TrialEnded,
+        TrialRetried,
+        StudyChanged,
+        StudyClosed,
+    )
 }
 # name -> whether it has a default; looked up once, for a long journal is hundreds of thousands of lines
 _FIELDS: dict[type, dict[str, bool]] = {
@@ -132,8 +163,12 @@ _FIELDS: dict[type, dict[str, bool]] = {
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+_CRC = ',"crc":"'
+_CRC_CHARS = len(_CRC) + len('01234567"}')
+
+
 def encode(event: Event) -> str:
-    """One line of strict JSON, without the line end."""
+    """One line of strict JSON, without the line end. Its last key is the checksum of what stands before it."""
     record: dict[str, Any] = {"event": event.kind}
     for name, optional in _FIELDS[type(event)].items():
         value = getattr(event, name)
@@ -145,19 +180,31 @@ def encode(event: Event) -> str:
     if isinstance(event, TrialMeasured):
         record["values"] = {name: encode_number(v) for name, v in event.values.items()}
     line = json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    return line.encode(errors="replace").decode()  # a message may hold half a character (a lone surrogate)
+    data = line.encode(errors="replace")  # a message may hold half a character (a lone surrogate)
+    return f'{data.decode()[:-1]},"crc":"{crc32(data):08x}"}}'
 
 
 def decode(line: str) -> Event | None:
     """The event on a line; None for a kind that a newer version wrote (old viewers keep working).
 
-    Raises ValueError when the line is not an event at all.
+    Raises ValueError when the line is not an event at all, or not the one that was written. A line without a checksum
+    is taken as it is: an older version wrote it, or a person.
     """
+    line = line.rstrip()
+    if line[-_CRC_CHARS:-10] == _CRC and crc32(f"{line[:-_CRC_CHARS]}}}".encode()) != _number(line[-10:-2]):
+        raise ValueError(f"its checksum differs: {line[:80]!r}")
     try:
         record = json.loads(line)
         return _from_record(record) if record["event"] in _KINDS else None
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not an event: {line[:80]!r} ({error})") from error
+
+
+def _number(hexadecimal: str) -> int:
+    try:
+        return int(hexadecimal, 16)
+    except ValueError:
+        return -1
 
 
 def _from_record(record: dict[str, Any]) -> Event:

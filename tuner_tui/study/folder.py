@@ -32,6 +32,7 @@ from .snapshot import Snapshot, fold_all
 from .state import State
 
 _PROBE_S = 1.0  # a viewer's probe holds the lock for microseconds; an engine waits this long for it
+_LOCK_BYTES = 512  # of the lock's file: the engine's pid and a sentence
 _LONGEST_STEM = 100  # file systems take names of 255 bytes; a number and MLflow's own prefixes join it
 
 
@@ -104,6 +105,14 @@ class StudyFolder:
         """Whether an engine holds the lock at this moment."""
         return is_locked(self.lock_file)
 
+    def trouble(self) -> str:
+        """What keeps a running engine from going on, such as a full disk; "" when nothing does."""
+        try:
+            text = self.lock_file.read_text(errors="replace") if self.engine_alive() else ""
+        except OSError:
+            return ""
+        return text.partition("\n")[2].strip()
+
     def let_go(self, within: float) -> bool:
         """Whether the lock is free, or falls within so many seconds."""
         deadline = time.monotonic() + within
@@ -131,7 +140,7 @@ class StudyLock:
 
     def __init__(self, folder: StudyFolder) -> None:
         """Raises StudyBusy when another engine holds it."""
-        self._fd = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + _PROBE_S
         while True:
             try:
@@ -139,14 +148,22 @@ class StudyLock:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
+                    holder = os.pread(self._fd, 32, 0).decode(errors="replace").partition("\n")[0]
                     os.close(self._fd)
                     raise StudyBusy(
                         f"{folder.name}: an engine (process {holder or 'unknown'}) is running this study"
                     ) from None
                 time.sleep(0.02)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        self.say("")
+
+    def say(self, sentence: str) -> None:
+        """Leave a sentence for viewers, beside this process's number. The file keeps its size from the beginning on,
+        so a word about a full disk needs no room on it. Never raises."""
+        words = f"{os.getpid()}\n{' '.join(sentence.split())}".encode()[:_LOCK_BYTES]
+        try:
+            os.pwrite(self._fd, words.ljust(_LOCK_BYTES), 0)
+        except OSError:
+            pass
 
     @property
     def held(self) -> bool:
@@ -195,12 +212,12 @@ def delete_study(folder: StudyFolder) -> None:
 def create_study(root: Path, name: str) -> StudyFolder:
     """A new folder `<name>-<k>` with the first free k. Safe when two start at once."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST_STEM].strip("-.") or "study"
-    root.mkdir(parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     taken = [int(m[1]) for p in root.iterdir() if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))]
     k = max(taken, default=0) + 1
     while True:
         try:
-            (root / f"{stem}-{k}").mkdir()
+            (root / f"{stem}-{k}").mkdir(mode=0o700)  # what it holds may be nobody else's business
             return StudyFolder(root / f"{stem}-{k}")
         except FileExistsError:
             k += 1

@@ -24,6 +24,10 @@ class JournalNotWritten(OSError):
     """The disk is full or gone; str() says what to do."""
 
 
+class JournalMoved(JournalNotWritten):
+    """The file is no longer where it was: its folder was removed or moved; str() says which."""
+
+
 class NewerFormat(Exception):
     """A newer version of tuner wrote the journal; str() says so."""
 
@@ -42,23 +46,28 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._size = _cut_torn_line(self._fd)
         self._synced_at = time.monotonic()
 
     def append(self, events: Iterable[Event]) -> None:
-        """Write all events or none. Raises JournalNotWritten with the file as it was before."""
+        """Write all events or none. Raises JournalNotWritten with the file as it was before, JournalMoved when the
+        file is not at its path any more."""
         data = "".join(encode(event) + "\n" for event in events).encode()
         if not data:
             return
+        self._check_place()
         try:
             written = 0
             while written < len(data):
                 written += os.write(self._fd, data[written:])
         except OSError as error:
-            os.ftruncate(self._fd, self._size)
+            try:
+                os.ftruncate(self._fd, self._size)
+            except OSError:
+                pass  # a torn last line: readers pass over it, and the next writer cuts it off
             raise JournalNotWritten(
-                f"{self.path}: {error.strerror}; nothing written is lost: make room, then `tuner resume`"
+                f"{self.path} can't be written: {error.strerror}; make room, or see to its permissions"
             ) from error
         self._size += len(data)
         now = time.monotonic()
@@ -66,10 +75,51 @@ class JournalWriter:
             os.fdatasync(self._fd)
             self._synced_at = now
 
+    def _check_place(self) -> None:
+        """An engine that writes to a file nobody can open any more would report success and leave nothing."""
+        ours = os.fstat(self._fd)
+        try:
+            there = self.path.stat()
+        except OSError:
+            there = None
+        if there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+            return
+        folder = self.path.parent
+        if ours.st_nlink:
+            try:
+                now = f" to {self._link().readlink().parent}"
+            except OSError:
+                now = ""
+            raise JournalMoved(f"{folder} was moved{now} while the study ran")
+        raise JournalMoved(f"{folder} was removed while the study ran")
+
+    def _link(self) -> Path:
+        return Path(f"/proc/self/fd/{self._fd}")
+
+    def restore(self) -> None:
+        """After JournalMoved: go on in a new file at the old path if the file was removed, else in the file itself,
+        wherever it is. Raises JournalNotWritten."""
+        if os.fstat(self._fd).st_nlink:
+            self.path = self._link().readlink()
+            return
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            at = 0
+            while block := os.pread(self._fd, READ_BYTES, at):
+                at += os.write(fd, block)
+        except OSError as error:
+            raise JournalNotWritten(f"{self.path} can't be written again: {error.strerror}") from error
+        os.close(self._fd)
+        self._fd = fd
+
     def close(self) -> None:
         """Sync the file to the disk and close it."""
         if self._fd >= 0:
-            os.fdatasync(self._fd)
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                pass  # the disk is full or gone: what was written is as safe as it can be
             os.close(self._fd)
             self._fd = -1
 

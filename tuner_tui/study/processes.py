@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 STUDY_VARIABLE = "TUNER_STUDY"  # in the environment of every process a study starts: its folder
+SPARED_VARIABLE = "TUNER_SPARED"  # in that of processes which may outlive their engine: the publisher
 _PROC = Path("/proc")
 
 
@@ -56,6 +57,39 @@ def survivors(folder: Path) -> list[int]:
         except OSError:
             continue  # gone already, or not ours to read
     return [pid for pid in found if not is_zombie(pid)]
+
+
+def children(pid: int) -> set[int]:
+    """Living children of a process, adopted ones included."""
+    found: set[int] = set()
+    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
+        try:
+            stat = (entry / "stat").read_text() if entry.name.isdigit() else ""
+        except OSError:
+            continue
+        fields = stat[stat.rindex(")") + 2 :].split() if stat else []
+        if fields and fields[0] != "Z" and int(fields[1]) == pid:
+            found.add(int(entry.name))
+    return found
+
+
+def kill_adopted(before: set[int]) -> int:
+    """SIGKILL what has become a child of this process since it had the children `before`, and is not marked as
+    spared; how many there were.
+
+    A daemon that a trial has started leaves its group and may clean its environment, but the reaper of its
+    ancestors becomes its parent all the same.
+    """
+    marker = f"{SPARED_VARIABLE}=1".encode()
+    killed = 0
+    for pid in children(os.getpid()) - before:
+        try:
+            if marker not in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        except OSError:
+            continue
+    return killed
 
 
 def kill_survivors(folder: Path) -> int:

@@ -33,7 +33,7 @@ def ask(path: Path, request: Request) -> None:
     if request.settings:
         record["set"] = list(request.settings)
     line = json.dumps(record) + "\n"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":

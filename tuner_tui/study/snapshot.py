@@ -25,6 +25,7 @@ from .events import (
     StudyOpened,
     TrialEnded,
     TrialMeasured,
+    TrialRetried,
     TrialStarted,
 )
 from .outcomes import Outcome, Reason
@@ -55,6 +56,7 @@ class Trial:
     steps: int = 0  # measurements taken
     last_step: int | None = None
     measured_at: float | None = None
+    attempts: tuple[tuple[float, str, str], ...] = ()  # (when, reason, message) of attempts before this one
 
     @property
     def running(self) -> bool:
@@ -129,6 +131,7 @@ class Snapshot:
     pid: int | None = None
     host: str = ""
     git_commit: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)  # of Python and packages where the engine ran
     format: int = 0  # of the journal
     earlier: tuple[Space, ...] = ()  # what the space was before it was changed, the first first
     reruns: Mapping[int, int] = field(default_factory=dict)  # a trial, to come or not -> the one it repeats
@@ -204,9 +207,14 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
             case TrialStarted():
                 known = trials.get(event.trial)
                 if known is not None:
-                    # Another program's trial may draw its parameters one by one, while it runs.
+                    # An Optuna objective may draw its parameters one by one, while it runs.
                     if known.running and len(event.params) > len(known.params):
                         trials[event.trial] = replace(known, params=event.params)
+                    elif known.running and known.attempts and event.at > known.attempts[-1][0]:
+                        trials[event.trial] = replace(
+                            known, device=event.device, pid=event.pid, process_started=event.process_started,
+                            host=event.host, started_at=event.at,
+                        )  # fmt: skip
                 else:
                     trials[event.trial] = Trial(
                         number=event.trial,
@@ -218,6 +226,10 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                         host=event.host,
                         started_at=event.at,
                     )
+            case TrialRetried():
+                if (trial := trials.get(event.trial)) and trial.running:
+                    trial = _measure(trial, readings.pop(event.trial, ()), search)
+                    trials[event.trial] = _retry(trial, event)
             case TrialEnded():
                 if trial := trials.get(event.trial):
                     trial = _measure(trial, readings.pop(event.trial, ()), search)
@@ -228,6 +240,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                 study |= {
                     "study": event.study, "search": event.search, "planned": event.search.trials,
                     "format": event.format, "pid": event.pid, "host": event.host, "git_commit": event.git_commit,
+                    "versions": event.versions,
                     "closed_at": None, "closed_why": "", "closed_message": "",
                     "paused": False, "stopping": False,
                 }  # fmt: skip
@@ -290,6 +303,17 @@ def _measure(trial: Trial, measured: Iterable[TrialMeasured], search: Search) ->
     return replace(
         trial, curve=tuple(curve), latest=MappingProxyType(latest), value=value, steps=steps,
         measured_at=at, last_step=last_step, nan_at=nan_at, readings=tuple(readings),
+    )  # fmt: skip
+
+
+def _retry(trial: Trial, event: TrialRetried) -> Trial:
+    """The trial before its next attempt: nothing is measured, and what the last one measured no longer counts."""
+    if trial.attempts and event.at <= trial.attempts[-1][0]:
+        return trial  # a repeat
+    return replace(
+        trial, pid=None, process_started=None, started_at=event.at, value=None, nan_at=None, curve=(),
+        latest=MappingProxyType({}), readings=(), steps=0, last_step=None, measured_at=event.at,
+        attempts=(*trial.attempts, (event.at, event.reason or "", event.message)),
     )  # fmt: skip
 
 

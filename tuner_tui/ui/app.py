@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -160,6 +161,10 @@ def run_tui(root: Path, doors: Doors, *, attach: Source | None = None) -> None:
         raise NoTerminal(
             "the screen needs a terminal, and this is none; `tuner sweep --headless` does the same without one"
         )
+    if not served:
+        # Under nohup and some service managers SIGHUP is ignored; a screen must not outlive its terminal even so.
+        # The engine of a sweep has a session of its own and is not reached by it.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     app = TunerApp(root, doors, attach=attach)
     app.run()
     if app.return_code:  # it broke, or its terminal did: not what a script should take for a good end

@@ -59,6 +59,9 @@ def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float, wid
                 ),
             )
         )
+    for at, (_, reason, message) in enumerate(trial.attempts, start=1):
+        said = _cut(printable(message), max(20, width - 24))
+        lines.append(Content.styled(f"attempt {at} ended: {reason}: {said}", "$quiet"))
     value = Content.assemble((f"{printable(snapshot.objective)} ", "$quiet"), (number(trial.value), "bold"))
     if trial.not_a_number:
         value = Content.assemble(value, (f", then {number(trial.curve[-1][1])}", "$unfinished"))
@@ -123,7 +126,7 @@ def study_text(
         parts[0] = Content("\n").join([parts[0], Content.styled(sentence, "$text-warning")])
     facts = [
         ("read from", origin),
-        ("target", search.target),
+        ("command" if search.command else "target", search.runs),
         ("objective", f"{snapshot.objective}, {snapshot.direction}d" if snapshot.objective else None),
         ("sampler", search.sampler if planned else None),
         ("seed", search.seed if planned else None),

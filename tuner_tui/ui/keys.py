@@ -120,7 +120,8 @@ KEYS: tuple[Key, ...] = (
         heading="Sweep", needs=ENGINE,
     ),
     Key(
-        "rerun", "R", "R", "again", "Run the selected trial again", (STUDY,), heading="Sweep", needs=ENGINE,
+        "rerun", "R", "R", "again", "Run the marked trials again, or the selected one", (STUDY,),
+        heading="Sweep", needs=ENGINE,
     ),
     Key(
         "narrow", "z", "z", "narrow", "A new search of what the filter leaves", (STUDY,), heading="Sweep",

@@ -267,7 +267,7 @@ class StudiesScreen(Screen[None]):
         tail = self._chosen()
         if tail is None:
             return
-        if not tail.snapshot.search.target or tail.source.desk is None:
+        if not tail.snapshot.search.runs or tail.source.desk is None:
             self.notify(f"{tail.source.name} can't be run from here: another program runs it.", markup=False)
             return
         self._form("Like", tail.snapshot.search, None)

@@ -31,6 +31,7 @@ from ...study.outcomes import Outcome, Reason
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
+from ...study.text import one_line
 from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes
 from ...view.brush import brushed
 from ...view.charts import Scatter, scatters
@@ -109,7 +110,6 @@ class StudyScreen(SweepScreen):
     filter: reactive[Filter | None] = reactive(None, init=False, repaint=False)
     filtered: reactive[str] = reactive("", repaint=False)  # what the filter lets through, in words
     curves: reactive[Curves] = reactive(dict, init=False, repaint=False)  # of the selected trial
-    marked: reactive[frozenset[int]] = reactive(frozenset(), init=False, repaint=False)  # to be compared
     axes: reactive[Axes] = reactive(Axes, init=False, repaint=False)
     trend: reactive[bool] = reactive(False, init=False, repaint=False)
     panel_order: reactive[PanelOrder] = reactive(PanelOrder.FILE, init=False, repaint=False)
@@ -361,8 +361,15 @@ class StudyScreen(SweepScreen):
         elif (
             before is State.RUNNING and self.source.desk is not None
         ):  # it ended, perhaps while one looked away
-            self.app.bell()
+            self._ring(f"{self.source.name}: {state_word(state, self.snapshot)}")
             self.notify(f"{self.source.name}: {state_word(state, self.snapshot)}.", markup=False)
+
+    def _ring(self, sentence: str) -> None:
+        """A bell, and a message for terminals that show notifications (OSC 9); others pass over it."""
+        self.app.bell()
+        driver = self.app._driver
+        if driver is not None and not self.app.is_web:
+            driver.write(f"\x1b]9;{one_line(sentence)}\x07")
 
     def _ring_when_failures_pile_up(self) -> None:
         """A bell when the last trials have all failed by themselves; again only after one that did not."""
@@ -374,7 +381,7 @@ class StudyScreen(SweepScreen):
         last = heapq.nlargest(IN_A_ROW, ended, key=lambda t: t.ended_at or 0.0)
         failing = len(last) == IN_A_ROW and not any(t.outcome is Outcome.FINISHED for t in last)
         if failing and self._failing is False and self.state is State.RUNNING:
-            self.app.bell()
+            self._ring(f"{self.source.name}: the last {IN_A_ROW} trials have failed")
             self.notify(
                 f"The last {IN_A_ROW} trials have failed: n shows why.", severity="warning", timeout=10
             )

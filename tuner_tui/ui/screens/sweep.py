@@ -37,6 +37,9 @@ class SweepScreen(Screen[None]):
     snapshot: reactive[Snapshot] = reactive(Snapshot, always_update=True, repaint=False)
     state: reactive[State] = reactive(State.EMPTY, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
+    marked: reactive[frozenset[int]] = reactive(
+        frozenset(), init=False, repaint=False
+    )  # to be compared, run again
     note: reactive[str] = reactive("", repaint=False)
 
     def __init__(self, tail: StudyTail, doors: Doors) -> None:
@@ -152,12 +155,16 @@ class SweepScreen(Screen[None]):
             self._ask(Request("add_trials", more), said)
 
     def action_rerun(self) -> None:
-        """Run the selected trial again, as a new one, with its parameters and its seed."""
-        if self.selected is None or self.selected not in self.snapshot.trials:
-            self.notify("Select a trial to run it again.", severity="warning")
+        """Run the marked trials again, else the selected one: as new ones, with their parameters and seeds."""
+        chosen = self.marked or {self.selected}
+        wanted = [number for number in sorted(self.snapshot.trials) if number in chosen]
+        if not wanted:
+            self.notify("Select a trial to run it again, or mark some with space.", severity="warning")
             return
-        number = self.selected
-        self._ask(Request("rerun", number), f"Trial {number} runs again as trial {self.snapshot.planned}.")
+        first = self.snapshot.planned
+        for new, number in enumerate(wanted, start=first):
+            if not self._ask(Request("rerun", number), f"Trial {number} runs again as trial {new}."):
+                return
 
     def action_resume(self) -> None:
         if self.state is State.RUNNING:

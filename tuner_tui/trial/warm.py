@@ -1,6 +1,6 @@
 """The fork server: import the target once, then fork one process per trial, in milliseconds instead of seconds.
 
-Started by `forkserver.py` as `python -P -m tuner_tui.engine.warm`, with a socket on a known descriptor. It obeys
+Started by `engine/forkserver.py` through start.py, with a socket on a known descriptor. It obeys
 two kinds of messages: a job, answered with the trial's pid, and {"reap": pid} for a trial that has died,
 answered with its wait status, which only a parent may read. When this server itself dies the engine, reaper
 of its descendants, becomes the parent: no trial is touched and no exit status lost. Nothing imported here may
@@ -18,16 +18,17 @@ import sys
 import traceback
 from typing import Any
 
-from tuner_tui.engine import child, lifeline
+from . import child, lifeline
+from .optuna_trial import PREFIX
 
 _MESSAGE_BYTES = 1 << 20  # a job's parameters as JSON; far above any real search
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Import the target and serve forks of this process until the engine goes."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    lifeline.tie(int(sys.argv[2]))
-    facts = _introduce(json.loads(sys.argv[3]))
+    control = socket.socket(fileno=int(arguments[0]))
+    lifeline.tie(int(arguments[1]))
+    facts = _introduce(json.loads(arguments[2]))
     control.send(json.dumps(facts).encode())
     if "error" in facts:
         return
@@ -45,14 +46,23 @@ def main() -> None:
 def _introduce(first: dict[str, Any]) -> dict[str, Any]:
     """Import the target; say {"target": …} and what it takes, or why it can't be imported."""
     sys.path[:0] = first["path"]
+    if not first["target"]:  # trials that run a command: nothing to import
+        return {"target": "", "names": [], "required": [], "any": True, "yields": False, "defaults": {}}
     try:
-        return {"target": first["target"], **child.describe(child.resolve(first["target"]))}
+        return {"target": first["target"], **_described(first["target"])}
     except BaseException as error:  # SystemExit too: a script without a main guard
         traceback.print_exc()
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
         ours = frames[-1] if frames and frames[-1].filename != child.__file__ else None
         where = f" ({ours.filename}:{ours.lineno})" if ours else ""
         return {"target": first["target"], "error": f"{type(error).__name__}: {error}{where}"}
+
+
+def _described(target: str) -> dict[str, Any]:
+    function = child.resolve(target)
+    if target.startswith(PREFIX):  # it takes one trial, which suggests whatever it asks for
+        return {"names": [], "required": [], "any": True, "yields": False, "defaults": {}}
+    return child.describe(function)
 
 
 def _obey(message: dict[str, Any], fds: list[int], control: socket.socket) -> dict[str, Any]:
@@ -84,7 +94,3 @@ def _become_trial(job: dict[str, Any], pipe: int, life: int) -> None:
         traceback.print_exc()
     finally:
         child.leave(code)
-
-
-if __name__ == "__main__":
-    main()

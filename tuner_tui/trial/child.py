@@ -1,14 +1,6 @@
-"""The trial's side of the pipe: call the target, send what it yields, report how it ended.
+"""Run one trial in its process: call the target, send what it yields or reports, say how it ended.
 
-This file runs inside the user's process and imports only the standard library. Messages are
-JSON lines:
-
-    {"step": 12, "values": {"loss": 0.5}, "at": 1700000000.0}     a measurement
-    {"end": "returned"} | {"end": "stopped"} | {"end": "exit", "code": 3}
-    {"end": "raised", "type": "ValueError", "message": "...", "where": "train.py:12", "memory": false,
-     "diverged": false}
-
-A pipe that ends without an "end" is a crash; the engine reads the process's exit status then.
+This file runs inside the user's process and imports only the standard library; pipe.py has the messages.
 """
 
 from __future__ import annotations
@@ -18,7 +10,6 @@ import faulthandler
 import importlib
 import inspect
 import json
-import math
 import os
 import random
 import signal
@@ -30,42 +21,25 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-FILLED_IN = ("seed", "device", "out")  # parameters the tuner supplies when the signature has them
+from .optuna_trial import PREFIX, SuggestedTrial, objective_of
+from .pipe import Pipe
+
+# Parameters the tuner supplies when the signature has them.
+FILLED_IN = ("seed", "device", "out", "report", "trial", "slot")
+_RUN_ID_S = 30.0  # a server that answers makes a run within a second or two
 _MESSAGE_CHARS = 500  # of an exception's text in one line; the traceback file has it all
-_NOT_FINITE = {math.inf: "inf", -math.inf: "-inf"}
 
 
 class Stop(BaseException):
-    """Raised in a plain function's main thread when the tuner asks it to end (generators are closed)."""
-
-
-class Pipe:
-    """The connection to the engine. `at` increases strictly, so that it identifies a measurement."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._at = 0.0
-        self._steps = 0
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Write one message to the engine, as a line of JSON."""
-        data = (json.dumps(message, allow_nan=False, separators=(",", ":")) + "\n").encode()
-        while data:
-            data = data[os.write(self._fd, data) :]
-
-    def measure(self, measured: Any, objective: str) -> None:
-        """Send one yield: a number (the objective), or a mapping of names to numbers, "step" among them."""
-        values = dict(measured) if isinstance(measured, Mapping) else {objective: measured}
-        step = int(values.pop("step")) if "step" in values else self._steps
-        self._steps = step + 1
-        self._at = max(time.time(), self._at + 1e-6)
-        self.send(
-            {"step": step, "values": {str(k): _number(k, v) for k, v in values.items()}, "at": self._at}
-        )
+    """Raised where a function may be stopped when the tuner asks it to end (generators are closed instead):
+    at its next `report`, or at once in the main thread of a function that has none."""
 
 
 def resolve(target: str) -> Callable[..., Any]:
-    """The function named "module:function". Raises ImportError or AttributeError with a sentence."""
+    """The function named "module:function", or "optuna:module:objective". Raises ImportError, AttributeError or
+    TypeError with a sentence."""
+    if target.startswith(PREFIX):
+        return objective_of(resolve(target[len(PREFIX) :]))
     module_name, _, function_name = target.partition(":")
     value: Any = importlib.import_module(module_name)
     for part in function_name.split("."):
@@ -84,14 +58,14 @@ def value_file(value: Any) -> str:
 
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
     """What a search must know of a target: {"names": [...], "required": [...], "any": takes **anything,
-    "yields": it is a generator function, so it can measure while it trains}.
+    "yields": it is a generator function, so it can measure while it trains, "defaults": those that are plain values}.
 
     A function with `**hypers` may say which ones it takes: `train.hypers = ("lr", "convnet.depth")`.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return {"names": [], "required": [], "any": True, "yields": yields(function)}
+        return {"names": [], "required": [], "any": True, "yields": yields(function), "defaults": {}}
     by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     declared = [str(name) for name in getattr(function, "hypers", ())]
     return {
@@ -99,6 +73,7 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         "required": [p.name for p in by_name if p.default is p.empty],
         "any": not declared and any(p.kind is p.VAR_KEYWORD for p in parameters),
         "yields": yields(function),
+        "defaults": {p.name: p.default for p in by_name if isinstance(p.default, (bool, int, float, str))},
     }
 
 
@@ -110,12 +85,33 @@ def yields(function: Callable[..., Any]) -> bool:
 def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     """Run one trial to its end and return the exit code its process should leave with."""
     pipe = Pipe(pipe_fd)
+    share_run(job)
+    if job.get("command"):
+        from .script import run_script
+
+        return run_script(job, pipe)
     stop = threading.Event()
-    waiting_in_function = False
+    interruptible = False  # the target is a plain function that never asks whether it should stop
 
     def on_sigterm(signum: int, frame: object) -> None:
         stop.set()
-        if waiting_in_function:
+        if interruptible and pipe.ours:
+            raise Stop
+
+    def report(measured: Any = None, **values: Any) -> None:
+        """Send a measurement: `report(0.5)`, `report({"loss": 0.5, "step": 3})` or `report(loss=0.5, step=3)`.
+
+        Raises Stop when the trial has been asked to end, RuntimeError in a process that the trial has forked.
+        """
+        if not pipe.ours:
+            raise RuntimeError(
+                "report was called in another process than the trial's own; call it in that one"
+            )
+        if measured is None or values:
+            measured = {**(measured or {}), **values}
+        if measured:
+            pipe.measure(measured, job["objective"])
+        if stop.is_set():
             raise Stop
 
     signal.signal(signal.SIGTERM, on_sigterm)
@@ -123,14 +119,25 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     try:
         _seed_everything(job["seed"])
         function = resolve(job["target"])
-        waiting_in_function = not yields(function)
-        result = function(**_arguments(function, job))
-        if isinstance(result, Generator | Iterator):
-            waiting_in_function = False
+        if job["target"].startswith(PREFIX):
+            result = function(SuggestedTrial(job, pipe, stop.is_set))
+            if isinstance(result, (tuple, list)):
+                raise TypeError(f"the objective returned {len(result)} values; a study minimises one")
+            if stop.is_set():
+                raise Stop
+            pipe.measure(result, job["objective"])
+            pipe.send({"end": "returned"})
+            return 0
+        arguments = _arguments(function, job, report)
+        interruptible = not yields(function) and "report" not in arguments
+        result = function(**arguments)
+        if isinstance(result, (Generator, Iterator)):
+            interruptible = False
             result = _drain(result, pipe, job["objective"], stop)
             if stop.is_set() and result is Stop:
                 pipe.send({"end": "stopped"})
                 return 0
+        interruptible = False
         if result is not None:
             pipe.measure(result, job["objective"])
         pipe.send({"end": "returned"})
@@ -141,11 +148,12 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
         if isinstance(left.code, str):
-            print(left.code, file=sys.stderr)
+            _complain(left.code)
         pipe.send({"end": "exit", "code": code})
         return code
     except BaseException as error:
-        pipe.send(_last_word(error, Path(job["folder"])))
+        if pipe.ours:
+            pipe.send(_last_word(error, Path(job["folder"])))
         return 1
 
 
@@ -163,6 +171,24 @@ def leave(code: int) -> None:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def share_run(job: Mapping[str, Any]) -> None:
+    """Wait for the id of the trial's MLflow run and put it where MLflow looks. The publisher makes the run a moment
+    after the trial has begun; where MLflow does not answer, the trial goes on without it."""
+    if not job.get("run_ids"):
+        return
+    deadline = time.monotonic() + _RUN_ID_S
+    while time.monotonic() < deadline:
+        try:
+            run = json.loads(Path(job["run_ids"]).read_text(encoding="utf-8"))["runs"].get(str(job["trial"]))
+        except (OSError, ValueError, KeyError, AttributeError):
+            run = None
+        if run:
+            os.environ["MLFLOW_RUN_ID"] = run
+            return
+        time.sleep(0.05)
+    _complain(f"tuner: MLflow made no run for this trial within {_RUN_ID_S:g} s; what it logs is not shared")
 
 
 def prepare_process(job: Mapping[str, Any]) -> None:
@@ -188,8 +214,13 @@ def prepare_process(job: Mapping[str, Any]) -> None:
         torch.set_num_threads(int(job["threads"]))
 
 
-def _arguments(function: Callable[..., Any], job: Mapping[str, Any]) -> dict[str, Any]:
-    filled = {"seed": job["seed"], "device": job["device"], "out": str(Path(job["folder"]) / "out")}
+def _arguments(
+    function: Callable[..., Any], job: Mapping[str, Any], report: Callable[..., None]
+) -> dict[str, Any]:
+    filled = {
+        "seed": job["seed"], "device": job["device"], "out": str(Path(job["folder"]) / "out"), "report": report,
+        "trial": job["trial"], "slot": job["slot"],
+    }  # fmt: skip
     names = describe(function)["names"]
     return {name: filled[name] for name in FILLED_IN if name in names} | dict(job["params"])
 
@@ -212,16 +243,6 @@ def _drain(generator: Any, pipe: Pipe, objective: str, stop: threading.Event) ->
         return end.value
 
 
-def _number(name: object, value: Any) -> float | str:
-    try:
-        number = float(value)  # also numpy and torch scalars
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"measurement {name!r} is {value!r}, not a number") from error
-    if math.isfinite(number):
-        return number
-    return _NOT_FINITE.get(number, "nan")
-
-
 def _seed_everything(seed: int) -> None:
     """Forked trials share their parent's random state; seed what is loaded, so each draws its own."""
     random.seed(seed)
@@ -232,24 +253,47 @@ def _seed_everything(seed: int) -> None:
 
 
 def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
-    """Write the traceback for a person; return the message for the engine."""
+    """Write the traceback for a person; return the message for the engine. Nothing here may fail: an error whose
+    text can't be had, a folder that is gone or a closed stderr must not hide what the error was."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next  # our own frames teach the reader nothing
-    text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
-    (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
-    print(text, file=sys.stderr)
-    last = traceback.extract_tb(frames)[-1] if frames is not None else None
     name = type(error).__name__
-    message = " ".join(str(error).split())[:_MESSAGE_CHARS]
-    memory = (
-        isinstance(error, MemoryError)
-        or name == "OutOfMemoryError"  # torch.OutOfMemoryError, without importing torch
-        or "out of memory" in message.lower()
-        or "can't allocate memory" in message  # torch's CPU allocator
-    )
+    try:
+        message = " ".join(str(error).split())[:_MESSAGE_CHARS]
+    except BaseException as worse:
+        message = f"(its text can't be had: its __str__ raised {type(worse).__name__})"
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
+    except BaseException:
+        text = "".join(traceback.format_tb(frames or error.__traceback__)) + f"{name}: {message}\n"
+    try:
+        (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        pass
+    _complain(text)
+    last = traceback.extract_tb(frames)[-1] if frames is not None else None
+    memory = isinstance(error, MemoryError) or is_out_of_memory(name, message)
     where = f"{Path(last.filename).name}:{last.lineno}" if last else ""
     return {
         "end": "raised", "type": name, "message": message, "where": where, "memory": memory,
+        "pruned": name == "TrialPruned",
         "diverged": name == "Diverged",  # the target's own word for it: a class of its own, or of a library
     }  # fmt: skip
+
+
+def is_out_of_memory(name: str, message: str) -> bool:
+    """Whether an exception of this class name and text says that memory ran out."""
+    return (
+        name in ("MemoryError", "OutOfMemoryError")  # the second is torch's, known without importing torch
+        or "out of memory" in message.lower()
+        or "can't allocate memory" in message  # torch's CPU allocator
+    )
+
+
+def _complain(text: str) -> None:
+    """Write to the log, if there still is one."""
+    try:
+        print(text, file=sys.stderr)
+    except (OSError, ValueError, AttributeError):
+        pass

@@ -1,0 +1,148 @@
+"""The experiments: the claim of each in small, its pictures, and that the same run twice gives the same numbers."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from meta import Hypers, hypergradient
+from meta.experiments import edge, penalties, schedules, ten, vertigo
+from meta.experiments.__main__ import EXPERIMENTS
+from meta.experiments.splits import Source
+from meta.problems.nets import network
+from tuner_tui.search.builtin import find_search
+from tuner_tui.search.file import load_search
+
+SEARCHES = {name: load_search(find_search(name, Path("/"))) for name in EXPERIMENTS}
+
+
+def last(train, **settings):
+    return list(train(**settings))[-1]
+
+
+def pictures(folder: Path) -> set[str]:
+    for path in folder.glob("*.png"):
+        assert Image.open(path).size[0] > 300
+    return {path.name for path in folder.iterdir()}
+
+
+# ── the claims ──
+
+
+def test_a_penalty_for_each_weight_beats_a_shared_one(tmp_path):
+    small = {"steps": 60, "meta_iterations": 8, "splits": 1, "batch": 50}
+    each = last(penalties.train, out=str(tmp_path), **small)
+    one = last(penalties.train, per="one", **small)
+    assert each["loss/test"] < one["loss/test"] - 0.01  # of about .25
+    assert pictures(tmp_path) == {"map.png", "weights.png", "curves.png", "penalties.npz"}
+    assert np.load(tmp_path / "penalties.npz")["log_l2"].shape == (10, 64)
+
+
+def test_ten_examples_teach_and_overfit_a_small_validation_set(tmp_path):
+    few = {"meta_iterations": 30, "splits": 1, "meta_lr": 0.06}
+    large = last(ten.train, valid_examples=800, out=str(tmp_path), **few)
+    little = last(ten.train, valid_examples=50, **few)
+    assert large["error/test"] < 0.12
+    assert little["gap/error"] > 0.08 > 0.05 > large["gap/error"]
+    assert pictures(tmp_path) == {"digits.png", "curves.png", "digits.npz"}
+
+
+def test_beyond_the_edge_a_gradient_is_right_and_useless(tmp_path):
+    seen = last(edge.train, steps=50, values=40, low=-1.0, seeds=2, hidden=16, out=str(tmp_path))
+    assert seen["wrong/float64"] < 1e-4  # it is the derivative: of a loss that is truly wiggly
+    assert seen["useful/calm"] > seen["useful"] + 0.1
+    assert min(seen["auc/growth"], seen["auc/smoothness"]) > 0.85
+    assert pictures(tmp_path) == {"edge.png", "zoom.png", "edge.npz"}
+
+
+def test_a_schedule_gains_on_seeds_it_was_not_learned_on_while_calm(tmp_path):
+    small = {"hidden": 20, "steps": 60, "meta_iterations": 8, "splits": 2, "seeds": 2}
+    seen = last(schedules.train, out=str(tmp_path), **small)
+    assert seen["held/drop"] > 0.1 and seen["growth"] < 2
+    assert pictures(tmp_path) == {"schedule.png", "curves.png", "schedules.npz"}
+
+
+def test_the_guards_end_a_schedule_that_becomes_chaotic():
+    settings = {
+        "hidden": 20,
+        "steps": 60,
+        "lr": 1.0,
+        "meta_lr": 0.4,
+        "meta_iterations": 15,
+        "splits": 1,
+        "seeds": 2,
+    }
+    seen = list(schedules.train(**settings))
+    assert seen[-1]["ended"] == 1 and seen[-1]["growth"] < 2 and len(seen) < 16
+
+
+def test_meta_learning_at_a_rate_of_zero_is_elementary_learning_exactly():
+    """Each meta-step on the first weights is a step of gradient descent on the validation loss, bit for bit."""
+    few = Source(train=50, valid=50).split(0)
+    problem = vertigo.small(
+        network(few.train, few.valid, test=few.test, steps=20, batch=25, dynamics=vertigo.HeavyBall(0.0, 0.9))
+    )
+    places = vertigo.descend(problem, Hypers(init=problem.init(0)), vertigo.Outer(vertigo.Sgd(), 0.5), 10)
+    x = problem.init(0)
+    for place in places:
+        assert place.hypers.init is not None and torch.equal(place.hypers.init, x)
+        leaf = x.clone().requires_grad_()
+        (g,) = torch.autograd.grad(problem.outer_loss(leaf, Hypers()), leaf)
+        x = x - 0.5 * g
+
+
+@pytest.mark.parametrize("method", ["unroll", "checkpoint", "reversible"])
+def test_first_weights_have_the_gradient_of_their_scale(method):
+    """d/d log scale = Σ x₀ · d/dx₀, group by group."""
+    few = Source(train=50, valid=50).split(0)
+    problem = network(few.train, few.valid, steps=10, batch=25)
+    x = 0.1 * problem.init(0)
+    own = {"precision": "float64"}
+    found = hypergradient(problem, Hypers(init=x, log_init_scale=torch.zeros(2)), method, **own)
+    by_hand = problem.layout.dot(x.double(), found.grads.init)
+    torch.testing.assert_close(found.grads.log_init_scale, by_hand, rtol=1e-7, atol=1e-12)
+
+
+def test_first_weights_of_a_wrong_length_are_refused():
+    few = Source(train=50, valid=50).split(0)
+    problem = network(few.train, few.valid, steps=10, batch=25)
+    with pytest.raises(ValueError, match=r"hypers\.init: has shape \[3\]; this problem needs \[650\]"):
+        hypergradient(problem, Hypers(init=torch.zeros(3)))
+
+
+# ── what they share ──
+
+
+def test_metasmoothness_of_a_straight_line_and_of_a_zigzag():
+    line = np.arange(5.0)[:, None, None] * np.array([1.0, -2.0])
+    assert edge.metasmoothness(line)[1:-1] == pytest.approx(1)
+    zigzag = (np.arange(5) % 2)[:, None, None] * np.array([1.0, -2.0])
+    assert edge.metasmoothness(zigzag)[1:-1] == pytest.approx(-1)
+    assert np.isnan(edge.metasmoothness(line)[[0, -1]]).all()
+
+
+def test_the_area_under_the_curve():
+    score, positive = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    assert edge.area(score, positive) == pytest.approx(0.75)  # scikit-learn's example for roc_auc_score
+    assert edge.area(np.zeros(4), positive) == 0.5
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_same_run_twice_gives_the_same_numbers(name):
+    """Of the first measurements of the search's first trial, made small."""
+    search = SEARCHES[name]
+    tiny = {"steps": 12, "values": 4, "seeds": 2, "splits": 2, "hidden": 4, "meta_iterations": 2}
+    settings = dict(search.fixed) | {n: v for n, v in tiny.items() if n in EXPERIMENTS[name].__kwdefaults__}
+    runs = [[*itertools.islice(EXPERIMENTS[name](**settings), 2)] for _ in range(2)]
+    assert repr(runs[0]) == repr(runs[1])  # as text: not-a-number equals itself
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_its_search_sets_what_there_is(name):
+    search, known = SEARCHES[name], EXPERIMENTS[name].__kwdefaults__
+    assert search.target == f"meta.experiments.{name}:train"
+    assert {h.name for h in search.space} | set(search.fixed) <= set(known)
+    assert "data" in known
