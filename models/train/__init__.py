@@ -25,7 +25,7 @@ from models.network.model import CaptionModel
 from models.task.exam import CURVE, Answers, Exam, Questions, answer
 from models.train import checkpoint, recognition, schedules, speed
 from models.train.checkpoint import Identity
-from models.train.learner import Learner, told_of_memory
+from models.train.learner import Learner, OutOfMemory, told_of_memory
 from models.train.stopping import Diverged, Rules, diverged
 
 EXAM = "exam.npz"  # the questions behind loss/valid
@@ -203,9 +203,29 @@ def prepare(config: Config, seed: int, device: str, say: Callable[[str], None]) 
     exam = Exam.draw(found.train, found.valid, config.split_seed)
     torch.manual_seed(seed)  # the weights; all that follows draws from models.noise
     plan = speed.plan(config, where, len(found.tokenizer))
+    check_weights(config, len(found.tokenizer))
     with told_of_memory(config, config.batch_size, where):
         model = CaptionModel(config, len(found.tokenizer)).to(where)
     return Start(found, exam, Learner(config, model, found.train, seed, plan))
+
+
+# Bytes of a weight in training: itself, its gradient and Adam's two moments, in float32.
+TRAINED_BYTES = 16
+
+
+def check_weights(config: Config, vocabulary: int) -> None:
+    """Refuse a model whose weights, gradients and Adam's moments need more than `weights_gb`, before anything of it
+    is allocated. Raises OutOfMemory. Activations are not counted: they depend on the batch, see `Learner.try_out`."""
+    if not config.weights_gb:
+        return
+    with torch.device("meta"):
+        weights = sum(one.numel() for one in CaptionModel(config, vocabulary).parameters())
+    needed = weights * TRAINED_BYTES / 2**30
+    if needed > config.weights_gb:
+        raise OutOfMemory(
+            f"out of memory: {weights:,} weights need {needed:.2f} GiB in training, and weights_gb allows "
+            f"{config.weights_gb:g}; make reader.size or convnet.depth smaller"
+        )
 
 
 class Left:

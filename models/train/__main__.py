@@ -197,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--data", metavar="SOURCE", help="emoji (default), shapes, or a folder: COCO or images with metadata")
+    add("--data", metavar="SOURCE", help="shapes (default), emoji, or a folder: COCO or images with metadata")
     add("--size", type=int, help="side of the images in pixels")
     add("--steps", type=int, help="optimiser steps")
     add("--seed", type=int, default=0, help="of the weights and all that is drawn (default 0)")

@@ -52,6 +52,8 @@ def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path, capsys):
         "schedule.warmup=0",
         "--set",
         "schedule.kind=constant",
+        "--set",
+        "report_every=20",
         "--out",
         str(tmp_path),
     )
@@ -70,6 +72,7 @@ def test_a_signal_saves_and_resume_goes_on(number, code, tmp_path, capsys):
 
     capsys.readouterr()
     more = ["--steps", str(done + 40), "--set", "schedule.warmup=0", "--set", "schedule.kind=constant"]
+    more += ["--set", "report_every=20"]
     assert command.main([*SMALL, *more, "--out", str(tmp_path), "--resume"]) == 0
     said = capsys.readouterr()
     assert f"going on after step {done}" in said.err
