@@ -185,7 +185,7 @@ class Config:
     report_every: int = hyper(50, Whole(1, STEPS))  # steps from one measurement to the next
     checkpoint_every: int = hyper(500, EVER)  # steps, and when done; 0 for none, unless it is stopped
     size: int = hyper(24, Whole(8, 256))  # side of the images in pixels
-    weights_gb: float = hyper(0.0, Real(0.0, 1e4))  # most for weights and their training (GiB); 0: what there is
+    weights_gb: float = hyper(0.0, Real(0.0, 1e4))  # most for weights in training (GiB); 0: what there is
     valid_images: int = hyper(96, Whole(1, 100_000))  # at most so many, the same in every trial
     split_seed: int = hyper(0, Whole(0, 2**31 - 1))  # not `seed`: trials must share their validation set
 

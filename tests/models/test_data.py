@@ -34,7 +34,7 @@ def font_path():
 
 @pytest.fixture(scope="module")
 def bundled():
-    return load(Config.of({"size": 16, "valid_images": 40}))
+    return load(Config.of({"data.source": "emoji", "size": 16, "valid_images": 40}))
 
 
 def test_there_are_many_and_none_is_blank(emojis):
@@ -164,7 +164,7 @@ def test_emoji_fit_together(bundled):
 
 
 def test_fewer_validation_images_are_the_first_of_the_more(bundled):
-    fewer = load(Config.of({"size": 16, "valid_images": 10}))
+    fewer = load(Config.of({"data.source": "emoji", "size": 16, "valid_images": 10}))
     assert torch.equal(fewer.valid.images, bundled.valid.images[:10])
     assert torch.equal(fewer.train.images, bundled.train.images)
 

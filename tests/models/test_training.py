@@ -323,3 +323,13 @@ def test_importing_starts_no_thread_touches_no_gpu_and_knows_no_tuner():
         OPENBLAS_NUM_THREADS="1",
     )
     assert done.stdout.strip() == "1 False []", done.stdout + done.stderr
+
+
+def test_a_model_above_weights_gb_is_refused_before_it_is_made():
+    """The same on every machine: nothing is allocated, and nothing is measured."""
+    large = QUICK | {"reader.size": 4096, "merger.kind": "conv", "weights_gb": 0.01}
+    with pytest.raises(
+        OutOfMemory, match=r"[\d,]+ weights need .* GiB in training, and weights_gb allows 0.01"
+    ):
+        next(train(**large))
+    assert next(train(**QUICK | {"weights_gb": 1.0})) is not None
