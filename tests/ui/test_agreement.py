@@ -142,7 +142,7 @@ async def test_every_face_says_the_same(room, tmp_path):
     for sentence in sentences(bias):
         assert all(sentence in text for text in (screen, plotted, *plain.values())), sentence
     curve = tuning_curve.sentences(tuning_curve.find(snapshot))
-    assert "39 more trials: " in curve[1] and "56 trials; the 17 that did not finish" in curve[2]
+    assert "40 more trials: " in curve[1] and "56 trials; the 17 that did not finish" in curve[3]
     for sentence in curve:
         assert all(sentence in text for text in (screen, plotted, *plain.values())), sentence
     assert "width │▸" in screen and "width │▸" in plotted and "width │▸" in plain[".txt"]

@@ -399,6 +399,8 @@ async def test_findings_are_tabs_titles_and_palette_commands(room):
             "Best",
             "so",
             "far",
+            "Tuning",
+            "curve",
             "Trials",
             "Detail",
         ]

@@ -10,9 +10,8 @@ from support import studies
 
 from tuner_tui.analysis.tuning_curve import Obstacle
 from tuner_tui.study.outcomes import Reason
-from tuner_tui.view.draw import PICTURE_HEIGHT
 from tuner_tui.view.findings import FINDINGS, TUNING_CURVE, all_findings
-from tuner_tui.view.tuning_curve import WHY, find, panel, sentences
+from tuner_tui.view.tuning_curve import HEIGHT, WHY, find, panel, sentences
 
 
 def of(losses, direction="minimize", reason=Reason.EXCEPTION):
@@ -35,9 +34,9 @@ def test_it_says_what_was_counted():
     losses = [round(1 + n / 10, 2) for n in range(100)] + [None] * 100
     whole = replace(of(losses), planned=248)
     assert sentences(find(whole)) == (
-        "half of all searches of 5 trials reach 3.5 or better (95 % band: 1.6 to 5.5)",
-        "48 more trials: 19 % chance to improve by more than 1 %, on average over searches like this; "
-        "for this one at most 51 % (with 95 % confidence)",
+        "5 trials reach 3.5 or better half of the time (95 % band: 1.6 to 5.5)",
+        "48 more trials: 19 % chance to improve by more than 1 %, on average over such searches",
+        "in this search the chance is at most 51 % (with 95 % confidence)",
         "counted as independent draws: 200 trials; the 100 that did not finish count as the worst",
     )
     # by hand: F(y) >= 1 - 0.5^(1/5) = 0.1294, and -+ 0.0960 about it: the 26th, the 7th and the 46th of 200
@@ -47,11 +46,11 @@ def test_it_says_what_was_counted():
 def test_open_ends_are_said():
     reached = sentences(find(of([1.0 + n for n in range(12)] + [None] * 12)))[0]
     assert reached == (
-        "half of all searches of 5 trials reach 4 or better (95 % band: from better than any so far to 10)"
+        "5 trials reach 4 or better half of the time (95 % band: from better than any so far to 10)"
     )
     assert "to none finished" in sentences(find(of([1.0 + n for n in range(5)] + [None] * 15)))[0]
     assert sentences(find(of([1.0] + [None] * 30)))[0] == (
-        "more than half of all searches of 5 trials end without a finished trial"
+        "5 trials end without a finished one more than half of the time"
     )
 
 
@@ -71,8 +70,9 @@ def test_both_signs_have_no_percentage_of_the_best():
 
 
 def test_what_is_left_out_is_said():
-    assert sentences(find(of([1.0 + n for n in range(25)] + [None], reason=Reason.STOPPED)))[2] == (
-        "counted as independent draws: 25 trials; 1 trial left out (stopped, interrupted or run again)"
+    assert sentences(find(of([1.0 + n for n in range(25)] + [None], reason=Reason.STOPPED)))[3:] == (
+        "counted as independent draws: 25 trials",
+        "left out: 1 trial (stopped, interrupted or run again)",
     )
 
 
@@ -88,7 +88,7 @@ def test_no_number_without_independent_draws():
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_the_picture_goes_to_the_better_side(direction):
     lines = panel(find(of([1.0 + n for n in range(60)], direction)), 80, color=False)
-    assert len(lines) == PICTURE_HEIGHT and "median and 95 % band" in text(lines[0])
+    assert len(lines) == HEIGHT and "median and 95 % band" in text(lines[0])
     drawn = [(row, [i for i, c in enumerate(text(line)) if "⠀" < c <= "⣿"]) for row, line in enumerate(lines)]
     first = next(row for row, columns in drawn if columns)
     last = max(row for row, columns in drawn if columns)

@@ -1,8 +1,8 @@
 """The tuning curve as a picture, and what it says in sentences.
 
-half of all searches of 5 trials reach 1.8 or better (95 % band: 1.3 to 2.4)
-24 more trials: 19 % chance to improve by more than 1 %, on average over searches like this; for this one at most
-51 % (with 95 % confidence)
+5 trials reach 1.8 or better half of the time (95 % band: 1.3 to 2.4)
+24 more trials: 19 % chance to improve by more than 1 %, on average over such searches
+in this search the chance is at most 51 % (with 95 % confidence)
 counted as independent draws: 97 trials; the 57 that did not finish count as the worst
 """
 
@@ -24,6 +24,7 @@ from .signs import FINISHED, RUNNING, Sign
 from .ticks import log_ladder, usual
 from .words import number, plural
 
+HEIGHT = PICTURE_HEIGHT - 6  # its sentences take up to seven lines, where PICTURE_HEIGHT leaves room for one
 SHOWN = 5  # trials, of which a sentence says what they reach: the band has two ends from 111 trials in all
 
 WHY = {
@@ -46,7 +47,7 @@ def find(snapshot: Snapshot) -> Found | None:
 
 
 def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
-    """PICTURE_HEIGHT lines: the median as a line, the ends of its band as dotted ones. () where none would show."""
+    """HEIGHT lines: the median as a line, the ends of its band as dotted ones. () where none would show."""
     curve, losses, objective = found
     if isinstance(curve, Obstacle) or not any(math.isfinite(point.median) for point in curve.points):
         return ()
@@ -61,9 +62,9 @@ def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
         replace(loss_axis(objective, losses), under=False, over=False),
         (),
     )
-    area = canvas(scatter, width, PICTURE_HEIGHT)
+    area = canvas(scatter, width, HEIGHT)
     if not area.drawable:
-        return draw_cells(scatter, width, PICTURE_HEIGHT, {}, {}, color=color)
+        return draw_cells(scatter, width, HEIGHT, {}, {}, color=color)
 
     columns, rows = ACROSS * area.columns, DOWN * area.rows
 
@@ -82,7 +83,7 @@ def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
             if not dotted or column % 2 == 0:
                 sign = Sign(glyph, (RUNNING if dotted else FINISHED).style, 0)
                 points[column, area.rows - 1 - row] = sign
-    return draw_cells(scatter, width, PICTURE_HEIGHT, points, {}, color=color)
+    return draw_cells(scatter, width, HEIGHT, points, {}, color=color)
 
 
 def sentences(found: Found) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ def sentences(found: Found) -> tuple[str, ...]:
     curve = found[0]
     if isinstance(curve, Obstacle):
         return (WHY[curve],)
-    return _reached(curve), _outlook(curve.outlook), _counted(curve)
+    return _reached(curve), *_outlook(curve.outlook), *_counted(curve)
 
 
 def _reached(curve: TuningCurve) -> str:
@@ -99,8 +100,8 @@ def _reached(curve: TuningCurve) -> str:
     if curve.failed == curve.trials:
         return f"none of {plural(curve.trials, 'trial')} finished: there is no best value yet"
     if math.isinf(point.median):
-        return f"more than half of all searches of {trials} end without a finished trial"
-    return f"half of all searches of {trials} reach {number(point.median)} or better ({_band(point)})"
+        return f"{trials} end without a finished one more than half of the time"
+    return f"{trials} reach {number(point.median)} or better half of the time ({_band(point)})"
 
 
 def _band(point: Point) -> str:
@@ -110,16 +111,16 @@ def _band(point: Point) -> str:
     return f"95 % band: {'from ' if math.isinf(point.good) else ''}{good} to {bad}"
 
 
-def _outlook(outlook: Outlook) -> str:
+def _outlook(outlook: Outlook) -> tuple[str, ...]:
     more = plural(outlook.more, "more trial")
     most = f"at most {_percent(outlook.at_most)}"
     if outlook.chance is None:
-        return f"{more}: {most} chance that one finishes (with 95 % confidence)"
-    unit = " of the distance between the quartiles" if outlook.of_spread else ""
+        return (f"{more}: {most} chance that one finishes (with 95 % confidence)",)
+    margin = f"{100 * MARGIN:g} %{' of the distance between the quartiles' if outlook.of_spread else ''}"
     return (
-        f"{more}: {_percent(outlook.chance)} chance to improve by more than {MARGIN:.0%}{unit}, "
-        f"on average over searches like this; for this one {most} (with 95 % confidence)"
-    ).replace("1%", "1 %")
+        f"{more}: {_percent(outlook.chance)} chance to improve by more than {margin}, on average over such searches",
+        f"in this search the chance is {most} (with 95 % confidence)",
+    )
 
 
 def _percent(chance: float) -> str:
@@ -128,15 +129,10 @@ def _percent(chance: float) -> str:
     return f"{min(99, round(100 * chance))} %" if chance <= 0.99 else "more than 99 %"
 
 
-def _counted(curve: TuningCurve) -> str:
-    failed = _failed(curve.failed) if curve.failed else ""
-    out = (
-        f"; {plural(curve.left_out, 'trial')} left out (stopped, interrupted or run again)"
-        if curve.left_out
-        else ""
-    )
-    return f"counted as independent draws: {plural(curve.trials, 'trial')}{failed}{out}"
-
-
-def _failed(failed: int) -> str:
-    return f"; the {failed} that did not finish {'counts' if failed == 1 else 'count'} as the worst"
+def _counted(curve: TuningCurve) -> tuple[str, ...]:
+    failed = curve.failed
+    worst = f"; the {failed} that did not finish {'counts' if failed == 1 else 'count'} as the worst"
+    counted = f"counted as independent draws: {plural(curve.trials, 'trial')}{worst if failed else ''}"
+    if not curve.left_out:
+        return (counted,)
+    return counted, f"left out: {plural(curve.left_out, 'trial')} (stopped, interrupted or run again)"
