@@ -20,6 +20,7 @@ ALL = [
     "scatterplots.svg",
     "scatterplots.txt",
     "summary.json",
+    "tuning-curve.txt",
 ]
 
 
@@ -47,7 +48,7 @@ def test_the_folder_holds_the_report_and_the_plots_in_three_forms(folder):
 
 def test_an_empty_study_has_a_summary_too(folder):
     assert write_summary(folder, studies.empty_snapshot()) == ()
-    assert files(folder) == ALL[2:]  # nothing failed, so there is nothing to say of it
+    assert files(folder) == ALL[2:-1]  # nothing failed, so there is nothing to say of it
 
 
 def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(folder, monkeypatch):
@@ -66,6 +67,7 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
         "problems.txt",
         "scatterplots.txt",
         "summary.json",
+        "tuning-curve.txt",
     ]
     said = (summary_path(folder) / "problems.txt").read_text()
     assert said.splitlines() == list(problems) and len(problems) == 2
@@ -80,4 +82,4 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
 def test_a_folder_that_cannot_be_made_is_told_not_raised(folder):
     summary_path(folder).write_text("a file stands here")
     problems = write_summary(folder, small_snapshot())
-    assert len(problems) == 7 and all(str(summary_path(folder)) in problem for problem in problems)
+    assert len(problems) == 8 and all(str(summary_path(folder)) in problem for problem in problems)

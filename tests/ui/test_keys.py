@@ -367,6 +367,10 @@ async def test_v_goes_from_the_plots_to_the_other_findings_and_back(room):
         assert screen.finding.id == "best-so-far" and pane.region
         await pilot.press("v")
         await settle(pilot)
+        shown = " ".join(pane.render_line(y).text.strip() for y in range(pane.size.height))
+        assert "9 more trials: 30 % chance to improve by more than 1 %" in shown
+        await pilot.press("v")
+        await settle(pilot)
         assert grid.region and not pane.region
 
 
@@ -395,6 +399,8 @@ async def test_findings_are_tabs_titles_and_palette_commands(room):
             "Best",
             "so",
             "far",
+            "Tuning",
+            "curve",
             "Trials",
             "Detail",
         ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.rate import RateCurve, rate_curve
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
-from . import best_so_far
+from . import best_so_far, tuning_curve
 from .draw import PICTURE_HEIGHT, Line, Run
 from .page import as_text, page_lines
 from .rate import rate_panel, rate_words
@@ -99,8 +99,18 @@ CRASH_BIAS = Finding(
     lambda found, width, color: text_lines(_say_crashes(found), width),
     _say_crashes,
 )
+TUNING_CURVE = Finding(
+    "tuning-curve",
+    "Tuning curve",
+    tuning_curve.find,
+    lambda found, width, color: (
+        *tuning_curve.panel(found, width, color=color),
+        *text_lines(tuning_curve.sentences(found), width),
+    ),
+    tuning_curve.sentences,
+)
 
-FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR)
+FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE)
 
 
 def all_findings(snapshot: Snapshot, width: int, *, color: bool) -> str:
