@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from tuner_tui import __version__
 from tuner_tui.cli import app
+from tuner_tui.search.builtin import builtin_searches
 
 VERBS = [name for name, command in get_command(app).commands.items() if not command.hidden]  # type: ignore[attr-defined]
 
@@ -49,7 +50,8 @@ def test_a_shell_completes_verbs_studies_and_searches(tmp_path):
     (tmp_path / "pyproject.toml").write_text("")
     assert complete(tmp_path, "pl") == ["plot"]
     assert complete(tmp_path, "report", "cap") == ["caption-1"]
-    assert complete(tmp_path, "sweep", "") == ["caption", "cooijmans2017", "hypergradient", "mine.toml"]
+    assert complete(tmp_path, "sweep", "") == [*builtin_searches(), "mine.toml"]
+    assert complete(tmp_path, "sweep", "coo") == ["cooijmans2017"]
 
 
 def test_list_as_json(tmp_path):
