@@ -15,10 +15,10 @@ from scipy.stats import binom
 from support import studies
 from support.snapshot_strategies import snapshots
 
+from tuner_tui.analysis.draws import Obstacle
 from tuner_tui.analysis.filter import Names, parse
 from tuner_tui.analysis.tuning_curve import (
     FEWEST,
-    Obstacle,
     TuningCurve,
     curve,
     outlook,

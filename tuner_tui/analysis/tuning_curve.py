@@ -25,29 +25,17 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ..search.search import RATE_FINDER
-from ..study.outcomes import Outcome, Reason
+from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
+from .draws import Obstacle, counted, obstacle_of
 
 CONFIDENCE = 0.95
 MARGIN = 0.01  # a smaller improvement is rarely worth trials, and often within the noise between seeds
 FEWEST = 20  # trials: with fewer, the band of a single trial is wider than from the best to the worst fifth
 POINTS = 200  # numbers of trials at which the curve is computed: more than a screen has columns
 AGAIN = 4  # where no trials are left of the plan, a quarter more than there were
-# Ends that a person or the engine brought about. A pruned trial is not among them: its values led to that.
-SAYS_NOTHING = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
-
-
-class Obstacle(StrEnum):
-    """Why there is no curve: the trials are not independent draws from one space, or too few."""
-
-    FILTERED = "filtered"
-    CHANGED = "changed"
-    LEARNS = "learns"
-    UNKNOWN = "unknown"
-    TOO_FEW = "too_few"
 
 
 @dataclass(frozen=True)
@@ -94,13 +82,12 @@ def tuning_curve(snapshot: Snapshot) -> TuningCurve | Obstacle | None:
     ended = [trial for trial in snapshot.trials.values() if trial.outcome is not None]
     if len(ended) < 2 or snapshot.search.kind == RATE_FINDER:
         return None
-    if obstacle := _obstacle(snapshot):
+    if obstacle := obstacle_of(snapshot):
         return obstacle
-    counted = [t for t in ended if t.reason not in SAYS_NOTHING and t.number not in snapshot.reruns]
-    if len(counted) < FEWEST:
-        return Obstacle.TOO_FEW
     sign = snapshot.search.sign
-    scores = sorted(_score(trial, sign) for trial in counted)
+    scores = sorted(_score(trial, sign) for trial in counted(snapshot))
+    if len(scores) < FEWEST:
+        return Obstacle.TOO_FEW
     waiting = snapshot.counts.planned - len(ended)
     # Not more than there were: further ahead these trials say nothing.
     more = min(waiting, len(scores)) if waiting > 0 else math.ceil(len(scores) / AGAIN)
@@ -153,19 +140,6 @@ def outlook(scores: Sequence[float], more: int) -> Outlook:
         if not chance:
             break
     return Outlook(more, chance, at_most, of_spread)
-
-
-def _obstacle(snapshot: Snapshot) -> Obstacle | None:
-    search = snapshot.search
-    if snapshot.part_of is not None:
-        return Obstacle.FILTERED
-    if search.sampler != "random":
-        return Obstacle.LEARNS if search.sampler else Obstacle.UNKNOWN
-    # What an Optuna objective draws itself becomes known bit by bit; the space was the same all the time.
-    given = [
-        [h for h in space if h.name not in search.suggested] for space in (*snapshot.earlier, search.space)
-    ]
-    return Obstacle.CHANGED if any(space != given[-1] for space in given) else None
 
 
 def _score(trial: Trial, sign: int) -> float:
