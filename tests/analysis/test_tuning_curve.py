@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -249,3 +250,13 @@ def test_few_trials_say_nothing():
 @given(snapshots)
 def test_no_study_is_too_odd(snapshot):
     tuning_curve(snapshot)
+
+
+def test_ten_thousand_trials_take_less_than_50_ms():
+    whole = studies.large_snapshot(10_000, panels=1)
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        tuning_curve(whole)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.05

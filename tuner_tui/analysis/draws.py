@@ -11,8 +11,9 @@ from enum import StrEnum
 from ..study.outcomes import Reason
 from ..study.snapshot import Snapshot, Trial
 
-# Ends that a person or the engine brought about. A pruned trial is not among them: its values led to that.
-SAYS_NOTHING = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
+# Ends that a person or the engine brought about. Other than in crash_bias.py a pruned trial counts: its values led to
+# that, and would again.
+LEFT_OUT = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
 
 
 class Obstacle(StrEnum):
@@ -44,7 +45,5 @@ def counted(snapshot: Snapshot) -> list[Trial]:
     return [
         trial
         for trial in snapshot.trials.values()
-        if trial.outcome is not None
-        and trial.reason not in SAYS_NOTHING
-        and trial.number not in snapshot.reruns
+        if trial.outcome is not None and trial.reason not in LEFT_OUT and trial.number not in snapshot.reruns
     ]
