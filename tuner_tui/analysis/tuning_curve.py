@@ -12,7 +12,8 @@ of earlier trials, which were chosen and not drawn.
 - The chance to improve with m more trials after n: how often, over all orders of these n trials, the last
   m n / (n + m) of them improved on those before by more than MARGIN. It assumes that the next trials relate to those
   so far as the later of these relate to the earlier; for any improvement at all it is m / (n + m), exact for values
-  without ties. It is an average over searches like this one.
+  without ties. It is an average over searches like this one, and too high where losses crowd near the best there is
+  (docs/tuning-curve.md).
 - At most: a bound for this very search. The share of draws better than the best of n is below 1 - 0.05^(1/n) with
   95 % confidence, whatever the distribution, so the chance that one of m improves is below 1 - 0.05^(m/n).
 
@@ -89,8 +90,8 @@ def tuning_curve(snapshot: Snapshot) -> TuningCurve | Obstacle | None:
     if len(scores) < FEWEST:
         return Obstacle.TOO_FEW
     waiting = snapshot.counts.planned - len(ended)
-    # Not more than there were: further ahead these trials say nothing.
-    more = min(waiting, len(scores)) if waiting > 0 else math.ceil(len(scores) / AGAIN)
+    # Half as many as there were: further ahead the chance told is too high where losses crowd at the best.
+    more = min(waiting, math.ceil(len(scores) / 2)) if waiting > 0 else math.ceil(len(scores) / AGAIN)
     return TuningCurve(
         curve(scores, sign), outlook(scores, more), len(scores), sum(map(math.isinf, scores)),
         len(ended) - len(scores),
