@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,10 +16,10 @@ from scipy.stats import binom
 from support import studies
 from support.snapshot_strategies import snapshots
 
+from tuner_tui.analysis.draws import Obstacle
 from tuner_tui.analysis.filter import Names, parse
 from tuner_tui.analysis.tuning_curve import (
     FEWEST,
-    Obstacle,
     TuningCurve,
     curve,
     outlook,
@@ -207,11 +208,11 @@ def test_only_crashes_leave_a_bound():
     assert all(p.median == -math.inf for p in tuning_curve(of([None] * 40, "maximize")).points)
 
 
-def test_more_trials_are_those_that_wait_and_never_more_than_there_were():
+def test_more_trials_are_those_that_wait_and_at_most_half_of_those_there_were():
     whole = of([1.0] * 30)
     assert tuning_curve(whole).outlook.more == 8  # a quarter again
-    assert tuning_curve(replace(whole, planned=54)).outlook.more == 24
-    assert tuning_curve(replace(whole, planned=5000)).outlook.more == 30
+    assert tuning_curve(replace(whole, planned=42)).outlook.more == 12
+    assert tuning_curve(replace(whole, planned=5000)).outlook.more == 15
 
 
 # --- where there is none
@@ -249,3 +250,13 @@ def test_few_trials_say_nothing():
 @given(snapshots)
 def test_no_study_is_too_odd(snapshot):
     tuning_curve(snapshot)
+
+
+def test_ten_thousand_trials_take_less_than_50_ms():
+    whole = studies.large_snapshot(10_000, panels=1)
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        tuning_curve(whole)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.05

@@ -16,6 +16,7 @@ from tuner_tui.study.folder import StudyFolder
 ALL = [
     "best-so-far.txt",
     "crash-bias.txt",
+    "importance.txt",
     "scatterplots.png",
     "scatterplots.svg",
     "scatterplots.txt",
@@ -48,7 +49,7 @@ def test_the_folder_holds_the_report_and_the_plots_in_three_forms(folder):
 
 def test_an_empty_study_has_a_summary_too(folder):
     assert write_summary(folder, studies.empty_snapshot()) == ()
-    assert files(folder) == ALL[2:-1]  # nothing failed, so there is nothing to say of it
+    assert files(folder) == ALL[3:-1]  # nothing failed, so there is nothing to say of it
 
 
 def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(folder, monkeypatch):
@@ -64,6 +65,7 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
     assert files(folder) == [
         "best-so-far.txt",
         "crash-bias.txt",
+        "importance.txt",
         "problems.txt",
         "scatterplots.txt",
         "summary.json",
@@ -82,4 +84,4 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
 def test_a_folder_that_cannot_be_made_is_told_not_raised(folder):
     summary_path(folder).write_text("a file stands here")
     problems = write_summary(folder, small_snapshot())
-    assert len(problems) == 8 and all(str(summary_path(folder)) in problem for problem in problems)
+    assert len(problems) == 9 and all(str(summary_path(folder)) in problem for problem in problems)

@@ -23,7 +23,7 @@ from tuner_tui.report.progress import Printer
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.snapshot import Snapshot
-from tuner_tui.view import tuning_curve
+from tuner_tui.view import importance, tuning_curve
 from tuner_tui.view.crash_bias import find, sentences
 from tuner_tui.view.words import OUTCOME_WORDS, duration, number, reason_word
 
@@ -58,7 +58,7 @@ async def seen(room, snapshot: Snapshot) -> str:
     app = room.app(folder)
     async with app.run_test(size=(200, 60)) as pilot:
         await settle(pilot)
-        for keys in ((), ("b",), ("o",), ("v",), ("v",), ("v",)):
+        for keys in ((), ("b",), ("o",), ("v",), ("v",), ("v",), ("v",)):
             await pilot.press(*keys)
             await settle(pilot)
             lines = app.screen._compositor.render_strips(app.size)
@@ -142,7 +142,9 @@ async def test_every_face_says_the_same(room, tmp_path):
     for sentence in sentences(bias):
         assert all(sentence in text for text in (screen, plotted, *plain.values())), sentence
     curve = tuning_curve.sentences(tuning_curve.find(snapshot))
-    assert "40 more trials: " in curve[1] and "56 trials; the 17 that did not finish" in curve[3]
-    for sentence in curve:
+    assert "28 more trials: " in curve[1] and "56 trials; the 17 that did not finish" in curve[3]
+    matters = importance.sentences(importance.find(snapshot))
+    assert any("decides whether a trial finishes: width" in sentence for sentence in matters)
+    for sentence in (*curve, *matters):
         assert all(sentence in text for text in (screen, plotted, *plain.values())), sentence
     assert "width │▸" in screen and "width │▸" in plotted and "width │▸" in plain[".txt"]

@@ -371,6 +371,10 @@ async def test_v_goes_from_the_plots_to_the_other_findings_and_back(room):
         assert "9 more trials: 30 % chance to improve by more than 1 %" in shown
         await pilot.press("v")
         await settle(pilot)
+        shown = " ".join(pane.render_line(y).text.strip() for y in range(pane.size.height))
+        assert "too few to say what explains the loss: 15 finished trials" in shown
+        await pilot.press("v")
+        await settle(pilot)
         assert grid.region and not pane.region
 
 
@@ -401,6 +405,7 @@ async def test_findings_are_tabs_titles_and_palette_commands(room):
             "far",
             "Tuning",
             "curve",
+            "Importance",
             "Trials",
             "Detail",
         ]

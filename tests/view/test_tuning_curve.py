@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support import studies
 
-from tuner_tui.analysis.tuning_curve import Obstacle
+from tuner_tui.analysis.draws import Obstacle
 from tuner_tui.study.outcomes import Reason
 from tuner_tui.view.findings import FINDINGS, TUNING_CURVE, all_findings
 from tuner_tui.view.tuning_curve import HEIGHT, WHY, find, panel, sentences

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..search.space import Choice
+from ..search.space import Choice, Hyperparameter
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot
 
@@ -30,9 +30,15 @@ def effects(snapshot: Snapshot) -> Mapping[str, float]:
         if len(having) < ENOUGH:
             continue
         values = [value for value, _ in having]
-        groups = _by_option(values) if isinstance(hyperparameter.distribution, Choice) else _by_size(values)
-        found[name] = epsilon_squared(mean_ranks([loss for _, loss in having]), groups)
+        found[name] = epsilon_squared(
+            mean_ranks([loss for _, loss in having]), groups(hyperparameter, values)
+        )
     return found
+
+
+def groups(hyperparameter: Hyperparameter, values: Sequence[Any]) -> list[int]:
+    """The group of each of its values, from 0: one for each option, or up to MOST_GROUPS from small to large."""
+    return _by_option(values) if isinstance(hyperparameter.distribution, Choice) else _by_size(values)
 
 
 def epsilon_squared(ranks: Sequence[float], groups: Sequence[int]) -> float:
@@ -46,8 +52,12 @@ def epsilon_squared(ranks: Sequence[float], groups: Sequence[int]) -> float:
     if not total or not 1 < len(members) < n:
         return 0.0
     between = sum(len(of) * (sum(of) / len(of) - mean) ** 2 for of in members.values())
-    error = (total - between) / (n - len(members))
-    return max(0.0, (between - (len(members) - 1) * error) / total)
+    return without_chance(between / total, len(members), n)
+
+
+def without_chance(share: float, groups: int, trials: int) -> float:
+    """A share of the variance that lies between groups, less what chance alone would bring; at least 0."""
+    return max(0.0, share - (groups - 1) * (1 - share) / (trials - groups))
 
 
 def mean_ranks(values: Sequence[float]) -> list[float]:

@@ -12,7 +12,8 @@ of earlier trials, which were chosen and not drawn.
 - The chance to improve with m more trials after n: how often, over all orders of these n trials, the last
   m n / (n + m) of them improved on those before by more than MARGIN. It assumes that the next trials relate to those
   so far as the later of these relate to the earlier; for any improvement at all it is m / (n + m), exact for values
-  without ties. It is an average over searches like this one.
+  without ties. It is an average over searches like this one, and too high where losses crowd near the best there is
+  (docs/tuning-curve.md).
 - At most: a bound for this very search. The share of draws better than the best of n is below 1 - 0.05^(1/n) with
   95 % confidence, whatever the distribution, so the chance that one of m improves is below 1 - 0.05^(m/n).
 
@@ -25,29 +26,17 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ..search.search import RATE_FINDER
-from ..study.outcomes import Outcome, Reason
+from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
+from .draws import Obstacle, counted, obstacle_of
 
 CONFIDENCE = 0.95
 MARGIN = 0.01  # a smaller improvement is rarely worth trials, and often within the noise between seeds
 FEWEST = 20  # trials: with fewer, the band of a single trial is wider than from the best to the worst fifth
 POINTS = 200  # numbers of trials at which the curve is computed: more than a screen has columns
 AGAIN = 4  # where no trials are left of the plan, a quarter more than there were
-# Ends that a person or the engine brought about. A pruned trial is not among them: its values led to that.
-SAYS_NOTHING = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
-
-
-class Obstacle(StrEnum):
-    """Why there is no curve: the trials are not independent draws from one space, or too few."""
-
-    FILTERED = "filtered"
-    CHANGED = "changed"
-    LEARNS = "learns"
-    UNKNOWN = "unknown"
-    TOO_FEW = "too_few"
 
 
 @dataclass(frozen=True)
@@ -94,16 +83,15 @@ def tuning_curve(snapshot: Snapshot) -> TuningCurve | Obstacle | None:
     ended = [trial for trial in snapshot.trials.values() if trial.outcome is not None]
     if len(ended) < 2 or snapshot.search.kind == RATE_FINDER:
         return None
-    if obstacle := _obstacle(snapshot):
+    if obstacle := obstacle_of(snapshot):
         return obstacle
-    counted = [t for t in ended if t.reason not in SAYS_NOTHING and t.number not in snapshot.reruns]
-    if len(counted) < FEWEST:
-        return Obstacle.TOO_FEW
     sign = snapshot.search.sign
-    scores = sorted(_score(trial, sign) for trial in counted)
+    scores = sorted(_score(trial, sign) for trial in counted(snapshot))
+    if len(scores) < FEWEST:
+        return Obstacle.TOO_FEW
     waiting = snapshot.counts.planned - len(ended)
-    # Not more than there were: further ahead these trials say nothing.
-    more = min(waiting, len(scores)) if waiting > 0 else math.ceil(len(scores) / AGAIN)
+    # Half as many as there were: further ahead the chance told is too high where losses crowd at the best.
+    more = min(waiting, math.ceil(len(scores) / 2)) if waiting > 0 else math.ceil(len(scores) / AGAIN)
     return TuningCurve(
         curve(scores, sign), outlook(scores, more), len(scores), sum(map(math.isinf, scores)),
         len(ended) - len(scores),
@@ -153,19 +141,6 @@ def outlook(scores: Sequence[float], more: int) -> Outlook:
         if not chance:
             break
     return Outlook(more, chance, at_most, of_spread)
-
-
-def _obstacle(snapshot: Snapshot) -> Obstacle | None:
-    search = snapshot.search
-    if snapshot.part_of is not None:
-        return Obstacle.FILTERED
-    if search.sampler != "random":
-        return Obstacle.LEARNS if search.sampler else Obstacle.UNKNOWN
-    # What an Optuna objective draws itself becomes known bit by bit; the space was the same all the time.
-    given = [
-        [h for h in space if h.name not in search.suggested] for space in (*snapshot.earlier, search.space)
-    ]
-    return Obstacle.CHANGED if any(space != given[-1] for space in given) else None
 
 
 def _score(trial: Trial, sign: int) -> float:

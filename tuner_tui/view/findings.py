@@ -22,6 +22,8 @@ from .signs import TITLE
 
 if TYPE_CHECKING:
     from ..analysis.crash_bias import CrashBias
+    from ..analysis.draws import Obstacle
+    from ..analysis.importance import Importance
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,18 @@ def _say_crashes(found: CrashBias) -> tuple[str, ...]:
     return tuple(sentences(found))
 
 
+def _importance(snapshot: Snapshot) -> Importance | Obstacle | None:
+    from .importance import find  # late: numpy
+
+    return find(snapshot)
+
+
+def _say_importance(found: Importance | Obstacle) -> tuple[str, ...]:
+    from .importance import sentences
+
+    return tuple(sentences(found))
+
+
 def text_lines(texts: tuple[str, ...], width: int) -> tuple[Line, ...]:
     """Sentences, each on as many lines as it needs."""
     return tuple((Run(line, ""),) for text in texts for line in wrap(text, max(width, 1)))
@@ -110,7 +124,15 @@ TUNING_CURVE = Finding(
     tuning_curve.sentences,
 )
 
-FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE)
+IMPORTANCE = Finding(
+    "importance",
+    "Importance",
+    _importance,
+    lambda found, width, color: text_lines(_say_importance(found), width),
+    _say_importance,
+)
+
+FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE)
 
 
 def all_findings(snapshot: Snapshot, width: int, *, color: bool) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ..analysis.tuning_curve import FEWEST, MARGIN, Obstacle, Outlook, Point, TuningCurve, tuning_curve
+from ..analysis.draws import Obstacle
+from ..analysis.tuning_curve import FEWEST, MARGIN, Outlook, Point, TuningCurve, tuning_curve
 from ..study.snapshot import Snapshot
 from .best_so_far import WIDEST
 from .braille import ACROSS, DOWN, braille
