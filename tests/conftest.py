@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from support import reaper
 
@@ -46,3 +48,15 @@ reaper.start()
 settings.register_profile(
     "default", settings.get_profile("default"), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+@pytest.fixture(autouse=True)
+def the_store_of_nobody() -> Iterator[None]:
+    """A study remembers the store that the environment names, and puts a password back there for what it starts
+    (record/uri.py): one test's server must not become the next one's."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before

@@ -42,7 +42,8 @@ def test_journal_mlflow_and_screen_agree_on_every_trial(tmp_path):
     screen.wait_for(r"story-1")
     assert screen.leave() == 0  # detached
     assert folder.engine_alive()
-    snapshot = wait_for(folder, lambda s: s.counts.ended >= 14)
+    # Between two trials an engine runs none, and none would be interrupted: kill it while both places are taken.
+    snapshot = wait_for(folder, lambda s: s.counts.ended >= 14 and s.counts.running == 2)
 
     os.kill(snapshot.pid, signal.SIGKILL)  # half-way
     wait_gone([snapshot.pid, *(t.pid for t in folder.snapshot().trials.values() if t.pid)])
