@@ -139,14 +139,12 @@ def test_a_crash_leaves_its_traceback(script):
 
 
 FOREVER = TRAIN + "sys.stdout.flush()\nwhile True: time.sleep(0.05)\n"
-ENDS_WELL = TRAIN + (
-    "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(0)))\nsys.stdout.flush()\n"
-    "while True: time.sleep(0.05)\n"
+# The handlers stand before the first measurement, at which these are asked to end.
+ENDS_WELL = FOREVER.replace(
+    "for step",
+    "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(0)))\nfor step",
 )
-DEAF = (
-    TRAIN
-    + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsys.stdout.flush()\nwhile True: time.sleep(0.05)\n"
-)
+DEAF = FOREVER.replace("for step", "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nfor step")
 
 
 @pytest.mark.parametrize("text", [FOREVER, ENDS_WELL, DEAF], ids=["forever", "ends well", "deaf"])
