@@ -184,7 +184,7 @@ def test_a_trainer_reports_while_it_trains(tmp_path):
 
 
 def test_report_is_where_a_trial_is_stopped(tmp_path):
-    limits = replace(LIMITS, trial_seconds=0.5)
+    limits = replace(LIMITS, trial_seconds=2.0, grace_seconds=PATIENCE_S)
     folder, trials = run(tmp_path, a_search(function="reports_forever", limits=limits))
     assert (trials[0].outcome, trials[0].reason) == (Outcome.UNFINISHED, Reason.TIMEOUT)
     assert "finally ran" in (folder.trial(0) / "log.txt").read_text()

@@ -44,7 +44,7 @@ def script(tmp_path: Path):
         head = "" if "command" in lines else 'command = ["python", "train.py", "{rest}"]\n'
         search = parse_search(
             f"{head}{lines}\n[space]\n{space}\n".replace("trials = 0", ""), str(tmp_path / "x.toml"),
-            [f"trials={trials}", f"limits.trial_seconds={PATIENCE_S}", "limits.grace_seconds=1"],
+            [f"trials={trials}", f"limits.trial_seconds={PATIENCE_S}", "limits.grace_seconds=5"],
         )  # fmt: skip
         folder = create_study(tmp_path / "mlruns", "x")
         told = iter([during] if during else [])
