@@ -240,10 +240,7 @@ def run_here(
         folder,
         gpus=resources.gpus,
         python=resources.python,
-        environment={
-            "MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri),
-            "MLFLOW_EXPERIMENT_NAME": folder.snapshot().search.experiment or folder.name,
-        },
+        environment={"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)},
         publisher=publisher_command(folder),
         on_change=on_change,
         note=note,

@@ -21,6 +21,8 @@ def broken(search: Search, trials: Mapping[int, Trial], last: Trial, *, by_itsel
     """
     if by_itself and last.reason is Reason.EXIT and not any(trial.curve for trial in trials.values()):
         return f"trial {last.number} {last.message}; {_remedy(search)}"
+    if last.outcome is not Outcome.NO_START:
+        return ""  # most trials end here: the rest looks at all of them
     limit = search.limits.same_failures
     ended = sorted((t for t in trials.values() if t.ended_at is not None), key=lambda t: t.ended_at or 0.0)
     row = ended[-limit:]

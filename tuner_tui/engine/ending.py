@@ -88,9 +88,8 @@ def _raised(word: Mapping[str, Any]) -> tuple[Reason, str]:
     where = f" ({word['where']})" if word.get("where") else ""
     sentence = f"{word['type']}: {word['message']}{where}" if word["message"] else f"{word['type']}{where}"
     if word.get("pruned"):
-        return Reason.PRUNED, f"pruned by itself: {word['message']}" if word[
-            "message"
-        ] else "pruned by itself"
+        why = f": {word['message']}" if word["message"] else ""
+        return Reason.PRUNED, f"pruned by itself{why}"
     if word.get("diverged"):
         return Reason.DIVERGED, word["message"] or sentence
     return (Reason.OUT_OF_MEMORY if word.get("memory") else Reason.EXCEPTION), sentence

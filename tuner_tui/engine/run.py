@@ -81,6 +81,7 @@ def run_study(
         bury(folder, lock)
         before = folder.snapshot()
         search = search or before.search
+        environment = {**(environment or {}), "MLFLOW_EXPERIMENT_NAME": search.experiment or folder.name}
         path = path or python_path(search)
         opened = _opened(folder, search, resumed=before.opened_at is not None)
         requests = RequestReader(folder.requests)
@@ -88,7 +89,7 @@ def run_study(
         journal.append([opened])
         snapshot = fold_all(before, [opened])
         on_change(snapshot)
-        copy = MlflowCopy(publisher, folder, environment or {}, warn)
+        copy = MlflowCopy(publisher, folder, environment, warn)
         interpreter = find_interpreter(search, python, builtin=is_builtin(search))
         launcher = make_launcher(folder.path, search, path, interpreter, environment)
 
