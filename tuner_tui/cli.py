@@ -738,18 +738,18 @@ def serve(
 
     From a GPU box: ssh -L 8000:localhost:8000 box, then open localhost:8000.
     """
-    from shlex import join
-
     from .launch import BadInput
 
     try:
-        from textual_serve.server import Server
+        from .ui import browser
     except ImportError:
         raise BadInput(
             "the screen in a browser needs textual-serve: pip install 'tuner-tui[serve]'"
         ) from None
-    command = join([sys.executable, "-m", "tuner_tui.cli", "--mlruns", str(root)])
-    Server(command, host=host, port=port, title="tuner").serve()
+    try:
+        browser.serve([sys.executable, "-m", "tuner_tui.cli", "--mlruns", str(root)], host, port)
+    except OSError as problem:
+        raise BadInput(f"can't listen on {host}:{port}: {problem.strerror}; choose another --port") from None
 
 
 @app.command("engine", hidden=True)
