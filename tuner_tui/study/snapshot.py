@@ -180,6 +180,12 @@ class Snapshot:
         finished = [t for t in self.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None]
         return min(finished, key=self.rank, default=None)
 
+    @cached_property
+    def ends(self) -> tuple[object, ...]:
+        """Equal for snapshots of one study whose plan and ended trials are the same, whatever runs meanwhile."""
+        newest = max((t.ended_at for t in self.trials.values() if t.ended_at is not None), default=None)
+        return self.planned, self.counts.ended, newest, len(self.earlier), self.where
+
     def rank(self, trial: Trial) -> tuple[float, int]:
         """Sort key: better first, trials without a value last, earlier first among equals."""
         if trial.value is None:

@@ -81,6 +81,17 @@ class Scatter:
         """Whether some trial of this panel never started."""
         return any(mark.y is None for mark in self.marks)
 
+    @cached_property
+    def beyond(self) -> tuple[int, int]:
+        """How many trials lie below and above the y axis; a loss that went to infinity counts as above."""
+        below = sum(mark.edge == "low" for mark in self.marks)
+        return below, sum(mark.edge == "high" or mark.infinite for mark in self.marks)
+
+    @cached_property
+    def reductions(self) -> dict[tuple[int, int], Any]:
+        """The cells (cells.py) it has been drawn in, by columns and rows."""
+        return {}
+
     @property
     def counts(self) -> dict[Kind, int]:
         """How many marks there are of each kind."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ..study.outcomes import Outcome
 from . import fitting
-from .cells import crash_counts, gutters, place, reduce, row_at, trials_in
+from .cells import gutters, place, reduced, row_at, trials_in
 from .charts import Scatter
 from .labels import FILLER, clean, cut
 from .medians import overlay
@@ -121,8 +121,8 @@ def draw_panel(
     area = canvas(scatter, width, height, title=title)
     if not area.drawable:
         return draw_cells(scatter, width, height, {}, {}, color=color, title=title)
-    cells = reduce(scatter, area.columns, area.rows)
-    crashes = crash_counts(scatter, area.columns) if area.strip else []
+    cells = reduced(scatter, area.columns, area.rows)
+    crashes = cells.crashes if area.strip else ()
     if area.strip and sum(map(len, cells.lines.values())) > SINGLE * area.columns:
         columns = _shades(crashes, (LIGHT_SHADES if light else SHADES) if color else PLAIN_SHADES)
     else:
@@ -230,7 +230,7 @@ def trials_at(
     if not area.drawable:
         return ()
     from_bottom = area.top + area.rows - 1 - row
-    cells = reduce(scatter, area.columns, area.rows)
+    cells = reduced(scatter, area.columns, area.rows)
     found = cells.near(column - area.left, from_bottom)
     return () if found is None else trials_in(scatter, cells, found)
 
@@ -331,10 +331,9 @@ def _plot(
 def _beyond(scatter: Scatter, rows: int, width: int) -> list[tuple[int, str]]:
     """(row, how many trials) of the rows of what lies beyond the axis."""
     under, over = gutters(scatter.y, rows)
-    above = sum(mark.edge == "high" or mark.infinite for mark in scatter.marks) if over else 0
-    below = sum(mark.edge == "low" for mark in scatter.marks) if under else 0
+    below, above = scatter.beyond
     found: list[tuple[int, str]] = []
-    for at, count, sign in ((rows - 1, above, "↑"), (0, below, "↓")):
+    for at, count, sign in ((rows - 1, above if over else 0, "↑"), (0, below if under else 0, "↓")):
         if count:
             words = (f"{count}{sign}", str(count), f"{10 ** (width - 1) - 1}+"[-width:])
             found.append((at, next(word for word in words if len(word) <= width)))

@@ -132,6 +132,7 @@ class StudyScreen(SweepScreen):
         self._charted_of = (-1, "")
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
+        self._rung_for: tuple[object, ...] = ()  # the ends that were looked at for failures that pile up
         self._failing: bool | None = None  # whether the last trials have all failed; None: not looked yet
         self._curves_of: tuple[int, int] | None = None  # trial and steps whose measurements were read
         self._pointed_at: int | None = None  # the trial that the mouse came to rest on
@@ -313,8 +314,10 @@ class StudyScreen(SweepScreen):
 
     @property
     def _sought(self) -> tuple[object, ...]:
-        """What is searched for findings; effects are found only where panels stand by them."""
-        return (*_of(self._shown), self.panel_order is PanelOrder.EFFECT)
+        """What is searched for findings: ended trials, but the curve of a finder as it grows. Effects are found
+        only where panels stand by them."""
+        searched = _of(self._shown) if self._shown.search.kind == RATE_FINDER else self._shown.ends
+        return (*searched, self.panel_order is PanelOrder.EFFECT)
 
     def _find_in_thread(self, snapshot: Snapshot, sought: tuple[object, ...], by_effect: bool) -> None:
         began = time.monotonic()
@@ -373,6 +376,9 @@ class StudyScreen(SweepScreen):
 
     def _ring_when_failures_pile_up(self) -> None:
         """A bell when the last trials have all failed by themselves; again only after one that did not."""
+        if self.snapshot.ends == self._rung_for:
+            return
+        self._rung_for = self.snapshot.ends
         ended = [
             t
             for t in self.snapshot.trials.values()

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ...analysis.pace import elapsed, remaining
+from ...analysis.pace import Pace, elapsed, time_left
 from ...study.outcomes import Outcome
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
@@ -39,6 +39,8 @@ class Counts(Widget):
     def __init__(self, study: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._study = study
+        self._pace = Pace()
+        self._paced_for: tuple[object, ...] = ()
 
     def render(self) -> Content:
         width = max(1, self.content_size.width)
@@ -73,9 +75,17 @@ class Counts(Widget):
         counts = self.snapshot.counts
         unended = counts.waiting + counts.running if not self.snapshot.open_ended else 0
         if self.state is State.RUNNING and unended and not self.snapshot.stopping:
-            left = remaining(self.snapshot, self.now)
+            left = self._left()
             times += f" · {duration(left)} left" if left is not None else " · no estimate yet"
         return times
+
+    def _left(self) -> float | None:
+        """Seconds until the last planned trial ends. Only ends change the pace, and this is asked each second."""
+        snapshot = self.snapshot
+        if self._paced_for != snapshot.ends:
+            self._paced_for, self._pace = snapshot.ends, Pace(snapshot.trials.values())
+        running = [trial for trial in snapshot.trials.values() if trial.running]
+        return time_left(self._pace, snapshot, running, snapshot.counts.waiting, self.now)
 
     def _tally(self, width: int) -> Content:
         """Counts left, best right: with as many words as there is room for."""

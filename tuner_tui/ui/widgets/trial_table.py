@@ -65,7 +65,7 @@ class TrialTable(Rows):
     def columns(self) -> tuple[Column, ...]:
         """See `Rows.columns`."""
         digits = max(3, len(str(self.snapshot.planned)) + 1)
-        reasons = (t.reason for t in self.snapshot.trials.values())
+        reasons = {t.reason for t in self.snapshot.trials.values()}
         reason = max((len(reason_word(r)) for r in reasons if r), default=0)
         return (
             Column("#", digits, right=True),
