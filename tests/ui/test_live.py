@@ -160,6 +160,18 @@ async def test_clicks_in_a_crowded_cell_go_through_its_trials_best_first(room):
         assert seen == [299, 298, 297, 296]
 
 
+async def test_a_click_after_a_rest_takes_the_trial_that_the_rest_marked(room):
+    async with room.app(room.study("crowded-1", crowded())).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen, grid = pilot.app.screen, pilot.app.screen.query_one(ScatterGrid)
+        await pilot.hover(grid, offset=offset_of(grid, 0, 295))
+        await until(pilot, lambda: screen.selected == 299)
+        for best in (299, 298):
+            await pilot.click(grid, offset=offset_of(grid, 0, 295))
+            await settle(pilot)
+            assert screen.selected == best
+
+
 async def test_a_mouse_that_rests_marks_a_trial_until_one_is_chosen(room):
     async with room.app(room.study("crowded-1", crowded())).run_test(size=WIDE) as pilot:
         await settle(pilot)

@@ -675,8 +675,9 @@ class StudyScreen(SweepScreen):
             if there and self.selected in (None, self._pointed_at) and self.selected not in there:
                 self._pointed_at = self.selected = there[0]
         elif there:
+            chosen = self.selected if self.selected != self._pointed_at else None
             self._pointed_at = None
-            at = there.index(self.selected) + 1 if self.selected in there else 0
+            at = there.index(chosen) + 1 if chosen in there else 0
             self.selected = there[at % len(there)]
 
     def on_scatter_grid_brushed(self, event: ScatterGrid.Brushed) -> None:
