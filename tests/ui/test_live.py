@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 import time
+from urllib.parse import unquote
 
 import pytest
 from support import studies
@@ -402,3 +405,20 @@ async def test_a_long_study_is_charted_off_the_keys(room, monkeypatch):
         await until(pilot, lambda: len(screen.scatters[0].marks) > before)
         await settle(pilot)
         assert len(screen.scatters[0].marks) == before + 1
+
+
+async def test_the_detail_links_a_trials_run_in_mlflow(room):
+    folder = room.study("small-1", studies.small_events())
+    folder.publisher_state.write_text(json.dumps({"uri": "http://box:5000", "experiment_id": "3"}))
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        await pilot.press("b")
+        await settle(pilot)
+        strips = pilot.app.screen._compositor.render_strips()
+        drawn = "".join(strip.render(pilot.app.console) for strip in strips)
+        best = pilot.app.screen.selected
+    links = set(re.findall(r"\x1b]8;[^;]*;(http[^\x1b]+)\x1b", drawn))
+    search = f"tags.`tuner.study` = 'small-1' and tags.`tuner.trial` = '{best}'"
+    assert {unquote(link) for link in links} == {
+        f"http://box:5000/#/experiments/3/runs?searchFilter={search}"
+    }

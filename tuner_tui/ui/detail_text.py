@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 
 from textual.content import Content
+from textual.style import Style
 
 from ..analysis.difference import differing
 from ..analysis.failures import failure_groups
@@ -85,9 +86,16 @@ def trial_text(
     traceback: Sequence[str] = (),
     log: Sequence[str] | None = (),
     curves: Mapping[str, Sequence[tuple[int, float]]] = _NONE,
+    mlflow: str = "",
 ) -> Content:
-    """A trial's settings, curve and last words, for a pane `width` cells wide. `log` None: none is kept."""
+    """A trial's settings, curve and last words, for a pane `width` cells wide. `log` None: none is kept.
+
+    `mlflow`: the address of its run, for terminals that follow links (OSC 8).
+    """
     parts = [_settings(trial, snapshot, width)]
+    if mlflow:
+        said = mlflow.partition("?")[0][: max(10, width - 7)]
+        parts.append(Content.assemble(("MLflow ", "$quiet"), (said, Style(link=mlflow, underline=True))))
     if curve := _curve(f"{printable(snapshot.objective)} by step", trial.curve, width, _CURVE_ROWS):
         parts.append(curve)
     for name, readings in list(curves.items())[:_MORE_CURVES]:

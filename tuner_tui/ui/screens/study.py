@@ -102,7 +102,6 @@ class StudyScreen(SweepScreen):
     alive: reactive[bool] = reactive(True, repaint=False)
     standing: reactive[frozenset[str] | None] = reactive(None, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
-    mlflow: reactive[str] = reactive("", repaint=False)  # where its runs are to be seen
     publication: reactive[Publication | None] = reactive(None, repaint=False)
     finding: reactive[Finding | None] = reactive(None, init=False, repaint=False)  # None: not known yet
     found: reactive[Mapping[str, Any]] = reactive(dict, init=False, repaint=False)  # by the finding's id
@@ -164,7 +163,7 @@ class StudyScreen(SweepScreen):
                     origin="" if self.source.desk else self.source.address,
                     id="detail",
                     classes="pane",
-                ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now, cls.curves, cls.mlflow)
+                ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now, cls.curves, cls.publication)
         yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
         yield FilterBar(id="filter").data_bind(said=cls.filtered)
         yield KeyLine(STUDY, id="keys").data_bind(cls.standing)
@@ -216,7 +215,6 @@ class StudyScreen(SweepScreen):
             self._resuming_until = None
             self.notify("No engine came up. l shows what it said.", severity="error", timeout=10)
         self.publication = self.tail.publication()
-        self.mlflow = (self.publication.page or "`tuner mlflow` shows it") if self.publication else ""
         self.note = self._note()
         if snapshot.version == self.snapshot.version and snapshot.opened_at == self.snapshot.opened_at:
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
