@@ -347,7 +347,8 @@ class StudyScreen(SweepScreen):
         drawn = self.query_one(ScatterGrid).settled and self.query_one(Preview).settled
         found = not self._finding_out and self._found_in == self._sought
         charted = self._charted_of == _of(self._shown)
-        return self.tail.caught_up and charted and found and drawn
+        taken = self.tail.caught_up and self.snapshot.version == self.tail.snapshot.version
+        return taken and charted and found and drawn
 
     def _why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.opened_at is None:
