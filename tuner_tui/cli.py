@@ -580,6 +580,7 @@ def init(
     """
     from .drafting import a_draft
     from .launch import BadInput
+    from .search.schema import FILE, save_search_file
 
     if to.exists() and not force:
         raise BadInput(f"{to} is there already; give another name with --to, or --force")
@@ -590,8 +591,22 @@ def init(
     )
     wants = ask if run is None else (lambda _: bool(run))
     text = a_draft(what, to, python, seconds, wants, lambda note: print(note, file=sys.stderr))
-    to.write_text(text, encoding="utf-8")
+    save_search_file(to, text)
     print(f"{to}: written; edit its ranges, then `tuner check {to}`")
+    print(f"{to.with_name(FILE)}: lets editors check and complete it")
+
+
+@app.command("schema")
+def print_schema() -> None:
+    """Print the JSON Schema of search files, by which editors check and complete them.
+
+    \b
+      tuner schema > tuner.schema.json     beside tuner.toml, whose first line is then
+                                           #:schema tuner.schema.json
+    """
+    from .search.schema import schema_text
+
+    print(schema_text(), end="")
 
 
 @app.command()

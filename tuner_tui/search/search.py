@@ -155,12 +155,3 @@ def space_from_json(records: list[Mapping[str, Any]]) -> Space:
             for record in records
         )
     )
-
-
-LIMIT_KEYS = tuple(f.name for f in fields(Limits))
-# The keys of a search file that stand above its tables.
-SCALAR_KEYS = tuple(
-    f.name
-    for f in fields(Search)
-    if f.name not in ("space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested")
-)
