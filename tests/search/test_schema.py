@@ -98,6 +98,7 @@ BROKEN = [
     TARGET + 'sampler = "grid"',
     TARGET + 'direction = "down"',
     TARGET + "share_run = 1",
+    TARGET + "trials_per_gpu = -1",
     TARGET + "name = 3",
     TARGET + 'isolation = ""',
     'target = "train.py"',

@@ -106,6 +106,12 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     if "command" in raw:
         _check_command(raw, values["command"], space, fixed, findings)
         values |= {"target": "", "command": tuple(values["command"])}
+    if values["gpus_per_trial"] > 1 and values["trials_per_gpu"]:
+        findings.add(
+            ("trials_per_gpu",),
+            f"gpus_per_trial = {values['gpus_per_trial']} is given too; a trial has several GPUs or a GPU "
+            "several trials: keep one of the two",
+        )
     return Search(
         **values,
         space=space,

@@ -41,6 +41,11 @@ KEYS = (
         "environment, else tuner's own.",
     ),
     Key("gpus_per_trial", Whole(1), "How many GPUs a trial has; it sees these only."),
+    Key(
+        "trials_per_gpu", Whole(0),
+        "How many trials share a GPU. `parallel` is then as many as all GPUs take, unless it is given. 0: as many as "
+        "`parallel` asks for.",
+    ),
     Key("retries", Whole(0), "How often a trial is tried again that something outside of it has ended."),
     Key(
         "experiment", Text(empty=True),
