@@ -61,9 +61,9 @@ class FailureGroup:
 
 
 def failure_groups(snapshot: Snapshot) -> list[FailureGroup]:
-    """Every trial that ended without finishing, grouped by reason, the largest group first."""
+    """Every trial of the study's own that ended without finishing, grouped by reason, the largest group first."""
     by_reason: dict[str | None, list[Trial]] = {}
-    for trial in sorted(snapshot.trials.values(), key=lambda t: t.number):
+    for trial in sorted(snapshot.own.trials.values(), key=lambda t: t.number):
         if trial.failed:
             by_reason.setdefault(trial.reason, []).append(trial)
     groups: list[FailureGroup] = []

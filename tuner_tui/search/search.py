@@ -65,6 +65,7 @@ class Search:
     read: Read = JSON_LINES  # where the measurements of the command come from
     python: str = ""  # the interpreter of the trials, as the file has it; "": see engine/interpreter.py
     gpus_per_trial: int = 1
+    trials_per_gpu: int = 0  # how many trials may share a GPU; 0: as many as `parallel` asks for
     retries: int = 0  # how often a trial is tried again that something outside of it has ended
     experiment: str = ""  # of MLflow, which the study is a run of; "": one of the study's own name
     share_run: bool = False  # trials find the id of their MLflow run, so that what they log lands there
@@ -134,7 +135,8 @@ def finder_search(search: Search) -> Search:
     rates = (name for name in names if name.rpartition(".")[2] in ("lr", "learning_rate"))
     return replace(
         search, name=f"{search.name}-lr", target=search.finder, command=(), objective="loss", direction="minimize",
-        sampler="random", trials=1, parallel=1, space=Space(), kind=RATE_FINDER, rate=next(rates, "lr"),
+        sampler="random", trials=1, parallel=1, trials_per_gpu=0, space=Space(), kind=RATE_FINDER,
+        rate=next(rates, "lr"),
     )  # fmt: skip
 
 
@@ -155,12 +157,3 @@ def space_from_json(records: list[Mapping[str, Any]]) -> Space:
             for record in records
         )
     )
-
-
-LIMIT_KEYS = tuple(f.name for f in fields(Limits))
-# The keys of a search file that stand above its tables.
-SCALAR_KEYS = tuple(
-    f.name
-    for f in fields(Search)
-    if f.name not in ("space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested")
-)

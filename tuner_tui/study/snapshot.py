@@ -42,6 +42,7 @@ class Trial:
     pid: int | None = None
     process_started: float | None = None
     host: str = ""  # "": the engine's
+    source: str = ""  # the address of another study that ran it, before this one; "": this study ran it
     started_at: float = 0.0
     ended_at: float | None = None
     outcome: Outcome | None = None  # None while it runs
@@ -85,13 +86,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many trials there are of each outcome."""
+    """How many trials there are of each outcome: of this study's own, with those from before it counted apart."""
 
     planned: int = 0
     running: int = 0
     finished: int = 0
     unfinished: int = 0
     no_start: int = 0
+    before: int = 0  # trials that another study ran, however they ended
 
     @property
     def tally(self) -> dict[Outcome | None, int]:
@@ -120,7 +122,7 @@ class Snapshot:
 
     study: str = ""
     search: Search = UNKNOWN
-    planned: int = 0  # trials in all: what the search asked for, and those added since
+    planned: int = 0  # trials in all: what the search asked for, and those added since; none from before
     trials: Mapping[int, Trial] = field(default_factory=dict)  # number -> Trial
     opened_at: float | None = None
     closed_at: float | None = None  # None while an engine has it, or after one was killed
@@ -164,7 +166,7 @@ class Snapshot:
     def counts(self) -> Counts:
         """The trials counted by outcome. Looks at every trial."""
         tally = {None: 0, Outcome.FINISHED: 0, Outcome.UNFINISHED: 0, Outcome.NO_START: 0}
-        for trial in self.trials.values():
+        for trial in self.own.trials.values():
             tally[trial.outcome] += 1
         return Counts(
             planned=self.planned,
@@ -172,7 +174,26 @@ class Snapshot:
             finished=tally[Outcome.FINISHED],
             unfinished=tally[Outcome.UNFINISHED],
             no_start=tally[Outcome.NO_START],
+            before=self.before,
         )
+
+    @cached_property
+    def before(self) -> int:
+        """How many trials are from before this study: another one ran them. Their numbers come first."""
+        return sum(bool(trial.source) for trial in self.trials.values())
+
+    @property
+    def next_number(self) -> int:
+        """The number behind all planned trials: the next one to be added has it."""
+        return self.before + self.planned
+
+    @cached_property
+    def own(self) -> Snapshot:
+        """The study without the trials from before it."""
+        if not self.before:
+            return self
+        own = {number: trial for number, trial in self.trials.items() if not trial.source}
+        return replace(self, trials=MappingProxyType(own))
 
     @cached_property
     def best(self) -> Trial | None:
@@ -230,6 +251,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                         pid=event.pid,
                         process_started=event.process_started,
                         host=event.host,
+                        source=event.source,
                         started_at=event.at,
                     )
             case TrialRetried():

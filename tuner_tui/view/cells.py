@@ -169,7 +169,7 @@ def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:
     under, over = gutters(scatter.y, rows)
     y_low, y_scale = scatter.y.low, _scale(scatter.y, rows - under - over)
     spread = int(scatter.x.step * x_scale * SPREAD)
-    for trial, kind, x, y, _, edge, best, endless in scatter.marks:
+    for trial, kind, x, y, _, edge, best, endless, _ in scatter.marks:
         across = (x - x_low) * x_scale
         if y is None:
             lines.setdefault(int(across), []).append(trial)
@@ -250,7 +250,7 @@ def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
     y_low, y_scale = scatter.y.low, _scale(scatter.y, rows - under - over)
     spread = int(scatter.x.step * x_scale * SPREAD)
     crowds: dict[tuple[int, int], int] = {}
-    for trial, kind, x, y, diverged, edge, best, infinite in (
+    for trial, kind, x, y, diverged, edge, best, infinite, before in (
         _important_first(scatter.marks) if spread else scatter.marks
     ):
         column = int((x - x_low) * x_scale)
@@ -269,7 +269,8 @@ def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
                 continue  # all places are taken, by trials no less important
             aside = (crowd + 1) // 2
             cell = (column - aside if crowd % 2 else column + aside, cell[1])
-        sign = sign_of(kind, diverged, edge, best) if diverged or edge or best else USUAL[kind]
+        odd = diverged or edge or best or before
+        sign = sign_of(kind, diverged, edge, best, before) if odd else USUAL[kind]
         held = points.get(cell)
         if held is None or sign[2] > held[1][2]:
             points[cell] = Cell(trial, sign)

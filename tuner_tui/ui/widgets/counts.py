@@ -19,7 +19,7 @@ from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...study.text import printable
-from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES, STATE_TONES
+from ...view.signs import BEFORE, OUTCOME_SIGNS, OUTCOME_TONES, STATE_TONES
 from ...view.words import BRIEF_WORDS, OUTCOME_WORDS, duration, number, state_word
 from ..keys import advice
 
@@ -116,6 +116,8 @@ class Counts(Widget):
             tone = "$success" if alive else "$quiet"
             parts.append((OUTCOME_SIGNS[None].glyph, counts.running, running, tone))
         parts.append(("·", counts.waiting, "waiting" if words else "", "$quiet"))
+        if counts.before:
+            parts.append((BEFORE.glyph, counts.before, "from before" if words else "", "$quiet"))
         return Content(gap).join(_count(*part) for part in parts)
 
     def _best(self, objective: str = "") -> Content:
