@@ -114,6 +114,7 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         limits=_read_limits(tables["limits"], findings),
         isolation=_one_of(raw, "isolation", ISOLATIONS, findings),
         finder=_function(raw, "finder", findings) if raw.get("finder", "") != "" else "",
+        refiner=_function(raw, "refiner", findings) if raw.get("refiner", "") != "" else "",
         command=command,
         read=_read_reading(raw, tables["read"], objective, findings),
         python=_text(raw, "python", "python", findings) if raw.get("python", "") != "" else "",

@@ -114,7 +114,7 @@ def spell(value: Any) -> str:
 
 
 _OPTIONAL = (
-    "direction", "sampler", "trials", "parallel", "seed", "isolation", "finder", "python", "gpus_per_trial",
-    "retries", "experiment", "share_run",
+    "direction", "sampler", "trials", "parallel", "seed", "isolation", "finder", "refiner", "python",
+    "gpus_per_trial", "retries", "experiment", "share_run",
 )  # fmt: skip
 _DEFAULTS = Search("", "", "", Space())
