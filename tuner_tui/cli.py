@@ -323,6 +323,57 @@ def find_lr(
 
 
 @app.command()
+def refine(
+    study: StudyName = None,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", min=0, metavar="N", help="Refine this trial; default: the best one."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Fix meta_lr=0.03 instead of trying several, or fixed.meta_iterations=60. Repeatable.",
+        ),
+    ] = None,
+    trials: Trials = None,
+    parallel: Parallel = None,
+    seed: Seed = None,
+    gpus: Gpus = None,
+    python: Python = None,
+    tracking_uri: TrackingUri = None,
+    headless: Headless = False,
+    report: Reports = None,
+    no_color: NoColor = False,
+    root: Root = _HERE,
+) -> None:
+    """After a sweep: improve its best trial's continuous hyperparameters by hypergradients.
+
+    Runs the search's `refiner` as a study <name>-refined. Each of its trials is one descent from the best trial, with
+    another step (meta_lr); its loss, loss/held, is that of trainings on seeds that were not learned on.
+
+    \b
+      tuner sweep plain                a random search that comes with the tuner
+      tuner refine plain               ... and what hypergradients add to its best trial
+    """
+    from .headless import report_writers, run_headless
+    from .launch import Resources, find_study, new_study, refinement_of, run_detached, settled
+    from .sources.journal import JournalSource
+
+    overrides = list(settings or [])
+    options = {"trials": trials, "parallel": parallel, "seed": seed}
+    overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
+    reports = report_writers(report or [], None, None, None)
+    made = refinement_of(find_study(root, study), trial, overrides)
+    folder = new_study(root, made, settled(made, Resources(gpus or "auto", tracking_uri, python)), None)
+    if headless or reports or not _terminal():
+        raise typer.Exit(run_headless(folder, [], reports=reports, no_color=no_color))
+    run_detached(folder)
+    _open_screen(root, JournalSource(folder))
+
+
+@app.command()
 def resume(
     study: StudyName = None,
     trials: Trials = None,

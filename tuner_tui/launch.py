@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from .engine.launcher import BadTarget, Launcher, Target
 from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search, is_builtin
-from .search.file import load_search
+from .search.file import load_search, parse_search
 from .search.problems import Problem, SearchError
-from .search.search import UNKNOWN, Search, finder_search
+from .search.search import UNKNOWN, Search, finder_search, refine_search
 from .search.write import to_toml
 from .sources import find_source
 from .sources.journal import JournalSource
@@ -227,14 +227,34 @@ def finder_of(search: Search, source: Path) -> Search:
     return finder_search(search)
 
 
+def refinement_of(folder: StudyFolder, number: int | None, settings: Sequence[str]) -> Search:
+    """The search that refines a study's best trial, or the one of this number, with what `--set` changes.
+
+    Raises SearchError when the study's search names no refiner, BadInput when there is no such trial.
+    """
+    snapshot = folder.snapshot()
+    search = snapshot.search
+    if not search.refiner:
+        message = 'missing; name what improves a trial: refiner = "module:function" (docs/search-files.md)'
+        raise SearchError([Problem(str(folder.search_file), "refiner", message)])
+    trial = snapshot.best if number is None else snapshot.trials.get(number)
+    if trial is None:
+        wanted = "no trial has finished" if number is None else f"--trial {number}: there is no such trial"
+        raise BadInput(f"{folder.name}: {wanted}; `tuner list` counts the trials")
+    made = refine_search(search, trial.params, f"{folder.name} trial {trial.number}")
+    return parse_search(to_toml(made), str(Path(search.folder) / "search.toml"), settings)
+
+
 def check_search_target(search: Search, interpreter: Interpreter) -> None:
-    """Import the target, and the finder if there is one, each in a process of its own.
+    """Import the target, and the finder and the refiner if there are any, each in a process of its own.
 
     Raises BadTarget when one can't run this search.
     """
     _check_target(search, interpreter)
     if search.finder:  # `--set` may give what it lacks
         _check_target(finder_search(search), interpreter, required=False)
+    if search.refiner:
+        _check_target(replace(search, target=search.refiner, command=()), interpreter, required=False)
 
 
 def describe_target(search: Search, interpreter: Interpreter) -> Target:

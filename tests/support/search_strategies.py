@@ -14,7 +14,7 @@ from tuner_tui.search.space import Choice, Distribution, Float, Hyperparameter, 
 # Names that are keys of the file format itself mean that, wherever they stand.
 _TAKEN = {"log", "float", "int", "choices", "step", "when", "name", "target", "objective", "direction",
           "sampler", "trials", "parallel", "seed", "isolation", "space", "fixed", "limits", "command", "python",
-          "finder", "read", "gpus_per_trial", "trials_per_gpu",
+          "finder", "refiner", "read", "gpus_per_trial", "trials_per_gpu",
           "experiment", "share_run"}  # fmt: skip
 names = st.from_regex(r"[a-z][a-z0-9_]{1,5}(\.[a-z0-9]{1,4})?", fullmatch=True).filter(
     lambda n: n not in _TAKEN

@@ -55,6 +55,11 @@ KEYS = (
     Key(
         "finder", Function(empty=True), "module:function that `tuner find-lr` runs before a sweep. Default: none."
     ),
+    Key(
+        "refiner",
+        Function(empty=True),
+        "module:function that `tuner refine` runs: it improves the best trial by hypergradients. Default: none.",
+    ),
 )  # fmt: skip
 
 # Of the table [limits].

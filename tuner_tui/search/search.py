@@ -13,6 +13,7 @@ from typing import Any
 from .reading import JSON_LINES, Read
 from .space import (
     DISTRIBUTIONS,
+    Float,
     Hyperparameter,
     Space,
     distribution_from_json,
@@ -60,6 +61,7 @@ class Search:
     limits: Limits = Limits()
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
     finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
+    refiner: str = ""  # "module:function" that improves a study's best trial; "": none
     folder: str = ""  # of the search file: the target is looked up here first
     command: tuple[str, ...] = ()  # a script to run, with places for hyperparameters (command.py)
     read: Read = JSON_LINES  # where the measurements of the command come from
@@ -137,6 +139,21 @@ def finder_search(search: Search) -> Search:
         search, name=f"{search.name}-lr", target=search.finder, command=(), objective="loss", direction="minimize",
         sampler="random", trials=1, parallel=1, trials_per_gpu=0, space=Space(), kind=RATE_FINDER,
         rate=next(rates, "lr"),
+    )  # fmt: skip
+
+
+STEPS = Float(0.01, 0.1, log=True)  # of the outer optimiser: which one suits is not known, so some are tried
+REFINEMENTS = 4
+
+
+def refine_search(search: Search, params: Mapping[str, Any], which: str) -> Search:
+    """The search that refines the trial with these parameters. `which` names the trial, for the record."""
+    fixed = {**search.fixed, **params, "refines": which}
+    fixed.pop("meta_lr", None)
+    return replace(
+        search, name=f"{search.name}-refined", target=search.refiner, command=(), objective="loss/held",
+        direction="minimize", sampler="random", trials=REFINEMENTS, fixed=fixed, finder="", suggested=(),
+        space=Space((Hyperparameter("meta_lr", STEPS),)),
     )  # fmt: skip
 
 
