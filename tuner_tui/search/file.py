@@ -19,11 +19,15 @@ from typing import Any
 from .command import problems_of
 from .conditions import Entry, resolve
 from .distributions import is_distribution, is_number, is_scalar, misspelt_kind, read_distribution
+from .grid import grid
+from .options import read_named
 from .overrides import apply_overrides
 from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
+from .pruning import PRUNERS
 from .reading import READ_KEYS, Read, read_read
-from .search import LIMIT_KEYS, SAMPLERS, SCALAR_KEYS, Limits, Search
-from .space import Hyperparameter, Space
+from .sampling import SAMPLERS, option
+from .search import LIMIT_KEYS, SCALAR_KEYS, Limits, Search
+from .space import Choice, Hyperparameter, Space
 
 TABLES = ("space", "fixed", "limits", "read")
 DIRECTIONS = ("minimize", "maximize")
@@ -100,17 +104,26 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     space = Space(tuple(_read_space(tables["space"], fixed, findings)))
     objective = _text(raw, "objective", "loss", findings)
     command = _read_command(raw, space, fixed, findings)
+    sampler, sampler_options = read_named(raw, "sampler", SAMPLERS, findings)
+    pruner, pruner_options = read_named(raw, "pruner", PRUNERS, findings)
+    usable = {name: value for name, value in fixed.items() if value is not None}
+    trials = Search.trials
+    if not findings.problems:
+        trials = _check_sampler(raw, sampler, sampler_options, space, usable, findings)
     return Search(
         name=_text(raw, "name", path.stem or "study", findings),
         target="" if "command" in raw else _function(raw, "target", findings),
         objective=objective,
         space=space,
         direction=_one_of(raw, "direction", DIRECTIONS, findings),
-        sampler=_one_of(raw, "sampler", SAMPLERS, findings),
-        trials=_whole(raw, "trials", Search.trials, 1, findings),
+        sampler=sampler,
+        sampler_options=sampler_options,
+        pruner=pruner,
+        pruner_options=pruner_options,
+        trials=_whole(raw, "trials", trials, 1, findings),
         parallel=_whole(raw, "parallel", Search.parallel, 1, findings),
         seed=_whole(raw, "seed", Search.seed, 0, findings),
-        fixed={name: value for name, value in fixed.items() if value is not None},
+        fixed=usable,
         limits=_read_limits(tables["limits"], findings),
         isolation=_one_of(raw, "isolation", ISOLATIONS, findings),
         finder=_function(raw, "finder", findings) if raw.get("finder", "") != "" else "",
@@ -248,6 +261,26 @@ def _read_reading(raw: dict[str, Any], table: dict[str, Any], objective: str, fi
     if table and "command" not in raw:
         findings.add(("read",), "is for a command; a target yields or reports its measurements")
     return read_read(table, objective, findings)
+
+
+def _check_sampler(
+    raw: dict[str, Any],
+    sampler: str,
+    given: dict[str, Any],
+    space: Space,
+    fixed: dict[str, Any],
+    findings: Findings,
+) -> int:
+    """Whether the sampler can draw from this space; how many trials there are where the file does not say."""
+    keys = ("sampler", "name") if isinstance(raw.get("sampler"), dict) else ("sampler",)
+    if sampler == "cmaes" and not any(not h.when and not isinstance(h.distribution, Choice) for h in space):
+        findings.add(keys, "cmaes needs a range that always applies, without a `when`; choose tpe or random")
+    if sampler == "grid" and "trials" not in raw:
+        try:
+            return len(grid(space, fixed, option(sampler, given, "points")))
+        except ValueError as error:
+            findings.add(keys, str(error))
+    return Search.trials
 
 
 def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:

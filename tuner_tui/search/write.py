@@ -25,6 +25,19 @@ def to_toml(search: Search) -> str:
         value = getattr(search, key)
         if value != getattr(_DEFAULTS, key) or key in ("trials", "parallel"):
             lines.append(f"{key} = {spell(value)}")
+    lines += [
+        f"{key} = {spell(name)}"
+        for key, name, options in _named(search)
+        if name != getattr(_DEFAULTS, key) and not options
+    ]
+    for key, name, options in _named(search):
+        if options:
+            lines += [
+                "",
+                f"[{key}]",
+                f"name = {spell(name)}",
+                *(f"{k} = {spell(v)}" for k, v in options.items()),
+            ]
     if search.fixed:
         lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
     if search.read != _DEFAULTS.read:
@@ -34,6 +47,14 @@ def to_toml(search: Search) -> str:
         lines += ["", "[limits]", *(f"{key} = {spell(value)}" for key, value in limits.items())]
     lines += _space_lines(search.space)
     return "\n".join(lines) + "\n"
+
+
+def _named(search: Search) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """What a plain text says where it has no options, and a table where it has some."""
+    return [
+        ("sampler", search.sampler, search.sampler_options),
+        ("pruner", search.pruner, search.pruner_options),
+    ]
 
 
 def _read_lines(read: Read) -> list[str]:
@@ -114,7 +135,7 @@ def spell(value: Any) -> str:
 
 
 _OPTIONAL = (
-    "direction", "sampler", "trials", "parallel", "seed", "isolation", "finder", "python", "gpus_per_trial",
+    "direction", "trials", "parallel", "seed", "isolation", "finder", "python", "gpus_per_trial",
     "retries", "experiment", "share_run",
 )  # fmt: skip
 _DEFAULTS = Search("", "", "", Space())
