@@ -111,6 +111,14 @@ SearchName = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of the search.")]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, metavar="N", help="How many trials in all.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help="How trials are drawn: random, qmc (evenly spread), grid, tpe, gp, cmaes (these learn).",
+    ),
+]
 Parallel = Annotated[
     int | None, typer.Option("--parallel", "-p", min=1, metavar="N", help="How many trials at once.")
 ]
@@ -226,6 +234,7 @@ def sweep(
     trials: Trials = None,
     parallel: Parallel = None,
     seed: Seed = None,
+    sampler: Sampler = None,
     gpus: Gpus = None,
     python: Python = None,
     tracking_uri: TrackingUri = None,
@@ -265,7 +274,7 @@ def sweep(
     from .sources.journal import JournalSource
 
     overrides = list(settings or [])
-    options = {"trials": trials, "parallel": parallel, "seed": seed}
+    options = {"trials": trials, "parallel": parallel, "seed": seed, "sampler": sampler}
     overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)

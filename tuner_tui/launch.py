@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engine.launcher import BadTarget, Launcher, Target
+from .engine.launcher import CannotRun, Launcher, Target
+from .engine.sampler import check_sampler
 from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search, is_builtin
 from .search.file import load_search, parse_search
@@ -44,7 +45,7 @@ class BadInput(Exception):
 
 # What ends a command with a sentence and exit code 2 instead of a traceback.
 REFUSALS = (
-    BadInput, SearchError, BadTarget, StudyBusy, NewerFormat, ReportNotWritten, JournalNotWritten, SourceError,
+    BadInput, SearchError, CannotRun, StudyBusy, NewerFormat, ReportNotWritten, JournalNotWritten, SourceError,
 )  # fmt: skip
 
 # A killed engine's trials are buried under its lock, in milliseconds; a resume that comes just then waits.
@@ -185,8 +186,10 @@ def prepare_resume(
 def settled(search: Search, resources: Resources) -> Resources:
     """The resources with the interpreter that was found; what the trials need to start has been checked.
 
-    Raises BadTarget for an interpreter or a command that is not there, BadInput for a GPU that is not there.
+    Raises BadTarget for an interpreter or a command that is not there, BadSampler for a sampler that lacks a package,
+    BadInput for a GPU that is not there.
     """
+    check_sampler(search)
     interpreter, _ = interpreter_of(search, resources.python)
     with _a_launcher(search, interpreter) as launcher:
         try:

@@ -68,8 +68,8 @@ class NumberSampler:
     def ask(self, number: int) -> dict[str, float]:
         return {"x": float(number)}
 
-    def tell(self, number, params, value, outcome) -> None:
-        self.told.append((number, value, outcome))
+    def tell(self, trial) -> None:
+        self.told.append((trial.number, trial.value, trial.outcome))
 
 
 class ListJournal(list):
@@ -81,21 +81,23 @@ class ListJournal(list):
 def play(tmp_path: Path):
     """Run an engine over a script; `requests` maps the loop's turn to what is asked then."""
 
-    def run(search, script, requests=None, ends_when_asked=True, snapshot=None):
+    def run(search, script, requests=None, ends_when_asked=True, snapshot=None, pruner=None, at_once=False):
         clock = HandClock()
         launcher = ScriptedLauncher(clock, ends_when_asked=ends_when_asked)
         sampler, journal, turn = NumberSampler(), ListJournal(), iter(range(10**6))
         opened = StudyOpened(0.0, "s", search, pid=1)
         engine = Engine(
             search, StudyFolder(tmp_path), fold(snapshot or Snapshot(), opened), launcher=launcher,
-            sampler=sampler, journal=journal, slots=lambda parallel: make_slots(parallel, [], cores=8), clock=clock,
+            sampler=sampler, pruner=pruner, journal=journal, clock=clock,
+            slots=lambda parallel: make_slots(parallel, [], cores=8),
             requests=lambda: (requests or {}).get(next(turn), []),
         )  # fmt: skip
         submit = launcher.submit
 
         def scripted(job: Job) -> None:
             submit(job)
-            launcher.queue += [[item] for item in script(job.trial)]
+            news = script(job.trial)
+            launcher.queue += [news] if at_once else [[item] for item in news]
 
         launcher.submit = scripted  # type: ignore[method-assign]
         return engine.run(), launcher, sampler, journal
@@ -232,6 +234,39 @@ def test_numbers_already_taken_are_not_run_again(play):
     first, *_ = play(a_search(trials=3), good)
     resumed, launcher, _, _ = play(a_search(trials=5), good, snapshot=first)
     assert sorted(launcher.jobs) == [3, 4] and resumed.counts.finished == 5
+
+
+class PrunesAll:
+    """Wants every trial to end at its first loss."""
+
+    def started(self, number: int) -> None: ...
+    def measured(self, number: int, step: int, loss: float) -> str:
+        return "pruned at step 0"
+
+    def ended(self, trial) -> None: ...
+
+
+def test_a_pruned_trial_is_asked_to_end_and_killed_after_the_grace(play):
+    def script(trial: int) -> list[LauncherEvent]:
+        return [Said(trial, {"step": 0, "values": {"loss": 1.0}, "at": 2e9})]
+
+    limits = Limits(trial_seconds=1e9, silent_seconds=1e9, grace_seconds=1)
+    asked, launcher, _, _ = play(a_search(trials=2, limits=limits), script, pruner=PrunesAll())
+    assert launcher.stops == [(0, False), (1, False)]
+    trial = asked.trials[0]
+    assert (trial.outcome, trial.reason) == (Outcome.UNFINISHED, Reason.PRUNED)
+    assert trial.message == "pruned at step 0"
+    killed, launcher, _, _ = play(
+        a_search(trials=1, limits=limits), script, pruner=PrunesAll(), ends_when_asked=False
+    )
+    assert launcher.stops[:2] == [(0, False), (0, True)]
+    assert killed.trials[0].reason is Reason.PRUNED
+
+
+def test_a_trial_that_has_ended_by_itself_is_not_pruned(play):
+    """Its last loss and its last word are often read together."""
+    snapshot, launcher, _, _ = play(a_search(trials=1), good, pruner=PrunesAll(), at_once=True)
+    assert launcher.stops == [] and snapshot.trials[0].outcome is Outcome.FINISHED
 
 
 def test_a_trial_that_never_got_a_process_is_recorded(play):

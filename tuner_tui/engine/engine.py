@@ -29,6 +29,7 @@ from .breaker import broken
 from .ending import Watched, diverged, ending, measured, returned
 from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
 from .messages import Measurement, Suggestion, last_word, measurement, suggestion
+from .pruner import NoPruner, Pruner
 from .retrying import is_no_verdict
 from .sampler import Sampler
 from .slots import Slot
@@ -86,6 +87,7 @@ class Engine:
         journal: Journal,
         slots: Callable[[int], list[Slot]],
         new_sampler: Callable[[Search], Sampler] | None = None,
+        pruner: Pruner | None = None,
         path: list[str] | None = None,
         yields: bool = True,
         clock: Clock | None = None,
@@ -102,6 +104,7 @@ class Engine:
         self._places = slots  # how many at once -> where they run
         self._slots = slots(search.parallel)
         self._new_sampler = new_sampler
+        self._pruner = pruner or NoPruner()
         self._path = path or []
         # A plain function measures nothing until it returns: only a limit that the file gives holds for it.
         usual = SILENT_SECONDS if yields else math.inf
@@ -187,6 +190,7 @@ class Engine:
 
     def _launch(self, number: int, params: dict[str, Any], seed: int, slot: Slot, attempt: int = 0) -> None:
         now = self._clock.monotonic()
+        self._pruner.started(number)
         self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now), attempt=attempt)
         memory = self.search.limits.memory_gb
         folder = self.folder.trial(number).resolve()
@@ -244,6 +248,7 @@ class Engine:
         events: list[Event] = []
         ended: dict[int, bool] = {}  # trial -> whether it ended by itself, as far as its process says
         again: dict[int, _Trial] = {}  # to be tried again
+        pruned: dict[int, str] = {}  # to be asked to end, unless they turn out to have ended by themselves
         for item in news:
             trial = self._running.get(item.trial)
             if trial is None or item.trial in ended or item.trial in again:
@@ -254,6 +259,9 @@ class Engine:
                 case Said(message=message):
                     if found := measurement(message):
                         events.append(self._measured(trial, item.trial, found))
+                        loss = found.values.get(self.search.objective)
+                        if loss is not None and (why := self._pruner.measured(item.trial, found.step, loss)):
+                            pruned.setdefault(item.trial, why)
                     elif drawn := suggestion(message):
                         events += self._suggested(trial, item.trial, drawn)
                     elif word := last_word(message):
@@ -272,6 +280,8 @@ class Engine:
                     ended[item.trial] = returned(trial.watched)
         if events:
             self._write(events, tell=list(ended))
+        for number in (pruned.keys() & self._running.keys()) - again.keys():
+            self._end(number, Reason.PRUNED, pruned[number])
         for number, trial in again.items():
             self._launch(number, trial.params, trial.seed, trial.slot, trial.attempt + 1)
         for number, by_itself in ended.items():
@@ -330,9 +340,8 @@ class Engine:
         self.snapshot = fold_all(self.snapshot, events)
         for number in tell or ():
             del self._running[number]
-            trial = self.snapshot.trials[number]
-            assert trial.outcome is not None
-            self._sampler.tell(number, trial.params, trial.value, trial.outcome)
+            self._sampler.tell(self.snapshot.trials[number])
+            self._pruner.ended(self.snapshot.trials[number])
 
     # -- ending ----------------------------------------------------------------------------------------------
 

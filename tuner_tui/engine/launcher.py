@@ -113,5 +113,9 @@ class Launcher(Protocol):
         ...
 
 
-class BadTarget(Exception):
+class CannotRun(Exception):
+    """No trial of a search can be run here; str() says why and what to do."""
+
+
+class BadTarget(CannotRun):
     """The target can't be imported or can't take the search's hyperparameters; str() says what to do."""

@@ -33,8 +33,9 @@ from ..trial.child import FILLED_IN
 from .engine import Engine
 from .interpreter import find_interpreter
 from .kept import KeptJournal
-from .launcher import BadTarget, Target
+from .launcher import BadTarget, CannotRun, Target
 from .launchers import make_launcher
+from .pruner import make_pruner
 from .sampler import make_sampler
 
 STORE_S = 120.0  # importing MLflow and making its database takes 5 to 30 s on a busy machine
@@ -73,7 +74,7 @@ def run_study(
     for all trials and the publisher. `publisher` is the command that copies the journal to MLflow; it learns of
     the end by its standard input, and nobody waits for it here: see `Ran.copy`. `warn` is told when MLflow does not
     answer. Raises StudyBusy when another engine has the study, NewerFormat when a newer version wrote its journal,
-    BadTarget when the target can't be run (the study is then closed as failed).
+    CannotRun when the target or the sampler can't be (the study is then closed as failed).
     """
     lock = StudyLock(folder)
     signals = _Signals(note)
@@ -108,6 +109,7 @@ def run_study(
                 search, folder, snapshot, launcher=launcher,
                 sampler=make_sampler(search, past=snapshot.trials.values()),
                 new_sampler=lambda changed: make_sampler(changed, past=engine.snapshot.trials.values()),
+                pruner=make_pruner(search, past=(t for t in snapshot.trials.values() if t.outcome is not None)),
                 journal=journal, slots=lambda parallel: launcher.slots(parallel, gpus), path=path,
                 yields=target.yields, requests=asked, held_up=held_up,
                 on_change=on_change,
@@ -126,7 +128,7 @@ def run_study(
                 snapshot = fold_all(snapshot, [closed])
                 _without_room(lambda: cached_fold.save(folder, snapshot), note)
                 on_change(snapshot)
-        except BadTarget as error:
+        except CannotRun as error:
             journal.append([StudyClosed(time.time(), "failed", str(error))])
             raise
         except KeyboardInterrupt:  # before the first trial: signals are caught from then on

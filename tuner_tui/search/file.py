@@ -17,12 +17,15 @@ from typing import Any
 from .command import problems_of
 from .conditions import Entry, resolve
 from .distributions import is_distribution, is_scalar, misspelt_kind, read_distribution
+from .grid import grid
 from .keys import DEFAULTS, KEYS, LIMIT_KEYS, LIMITS, SCALAR_KEYS
+from .options import Named, read_named
 from .overrides import apply_overrides
 from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
 from .reading import READ_KEYS, Read, read_read
+from .sampling import option
 from .search import Limits, Search
-from .space import Hyperparameter, Space
+from .space import Choice, Hyperparameter, Space
 from .values import Amount, Key
 
 TABLES = ("space", "fixed", "limits", "read")
@@ -99,7 +102,13 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     tables = {key: _table(raw, key, findings) for key in TABLES}
     fixed = _read_fixed(tables["fixed"], findings)
     space = Space(tuple(_read_space(tables["space"], fixed, findings)))
-    values = {key.name: _value(raw, (), key, getattr(DEFAULTS, key.name), findings) for key in KEYS}
+    values: dict[str, Any] = {}
+    for key in KEYS:
+        if isinstance(key.takes, Named):
+            named = read_named(raw, key.name, key.takes.known, findings)
+            values[key.name], values[f"{key.name}_options"] = named
+        else:
+            values[key.name] = _value(raw, (), key, getattr(DEFAULTS, key.name), findings)
     values["name"] = values["name"] or path.stem or "study"
     if "command" not in raw and "target" not in raw:
         findings.add(("target",), _NO_TARGET)
@@ -112,10 +121,14 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
             f"gpus_per_trial = {values['gpus_per_trial']} is given too; a trial has several GPUs or a GPU "
             "several trials: keep one of the two",
         )
+    usable = {name: value for name, value in fixed.items() if value is not None}
+    if not findings.problems:
+        trials = _check_sampler(raw, values["sampler"], values["sampler_options"], space, usable, findings)
+        values["trials"] = raw.get("trials", trials)
     return Search(
         **values,
         space=space,
-        fixed={name: value for name, value in fixed.items() if value is not None},
+        fixed=usable,
         limits=_read_limits(tables["limits"], findings),
         read=_read_reading(raw, tables["read"], values["objective"], findings),
         folder=str(path.absolute().parent),
@@ -173,6 +186,26 @@ def _read_reading(raw: dict[str, Any], table: dict[str, Any], objective: str, fi
     if table and "command" not in raw:
         findings.add(("read",), "is for a command; a target yields or reports its measurements")
     return read_read(table, objective, findings)
+
+
+def _check_sampler(
+    raw: dict[str, Any],
+    sampler: str,
+    given: dict[str, Any],
+    space: Space,
+    fixed: dict[str, Any],
+    findings: Findings,
+) -> int:
+    """Whether the sampler can draw from this space; how many trials there are where the file does not say."""
+    keys = ("sampler", "name") if isinstance(raw.get("sampler"), dict) else ("sampler",)
+    if sampler == "cmaes" and not any(not h.when and not isinstance(h.distribution, Choice) for h in space):
+        findings.add(keys, "cmaes needs a range that always applies, without a `when`; choose tpe or random")
+    if sampler == "grid" and "trials" not in raw:
+        try:
+            return len(grid(space, fixed, option(sampler, given, "points")))
+        except ValueError as error:
+            findings.add(keys, str(error))
+    return Search.trials
 
 
 def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
