@@ -242,3 +242,42 @@ def leaves_nothing_behind(*, x: float = 1.0, out: str):
     shutil.rmtree(Path(out).parent)
     os.close(2)
     raise ValueError("after all that")
+
+
+def own_pipe() -> int:
+    """The descriptor of the trial's pipe to the engine, found as a stray write would find it."""
+    for fd in range(3, 64):
+        try:
+            if str(Path(f"/proc/self/fd/{fd}").readlink()).startswith("pipe:"):
+                os.write(fd, b"\n")  # not the one that is read
+                return fd
+        except OSError:
+            continue
+    raise AssertionError("no pipe")
+
+
+def floods_its_pipe(*, x: float = 1.0):
+    yield {"step": 0, "loss": x}
+    pipe = own_pipe()
+    for _ in range(64):
+        os.write(pipe, b"x" * 65536)
+    os.write(pipe, b"\n")
+    yield {"step": 1, "loss": x / 2}
+
+
+def leaves_a_writer(*, x: float = 1.0):
+    """A copy of the trial leaves its group and goes on writing into the pipe it inherited."""
+    yield {"loss": x}
+    pipe = own_pipe()
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            os.write(pipe, b"{}\n" * 20000)
+
+
+def under_a_jumping_clock(*, x: float = 1.0):
+    """What this process sees of a machine whose clock is set, two hours back and forth."""
+    real = time.time
+    for step, jump in enumerate((0.0, -7200.0, 7200.0)):
+        time.time = lambda jump=jump: real() + jump
+        yield {"step": step, "loss": x}

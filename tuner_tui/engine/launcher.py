@@ -69,7 +69,16 @@ class Exited:
     message: str = ""
 
 
-LauncherEvent = Started | Said | Exited
+@dataclass(frozen=True)
+class NotNow:
+    """The trial could not be started for want of room on a disk, memory, processes or descriptors. Nothing of it has
+    run: it can be submitted again, and says nothing about its hyperparameters. The last event of a submission."""
+
+    trial: int
+    message: str
+
+
+LauncherEvent = Started | Said | Exited | NotNow
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,8 @@ class Launcher(Protocol):
         ...
 
     def submit(self, job: Job) -> None:
-        """Start a trial soon. Never blocks for long and never raises for one bad job: it sends `Exited`."""
+        """Start a trial soon. Never blocks for long and never raises for one bad job: it sends `Exited`, or `NotNow`
+        where it may go better later."""
         ...
 
     def events(self, timeout: float) -> list[LauncherEvent]:

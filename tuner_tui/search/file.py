@@ -29,6 +29,9 @@ TABLES = ("space", "fixed", "limits", "read")
 DIRECTIONS = ("minimize", "maximize")
 ISOLATIONS = ("fork", "spawn")
 _DEEPEST = 20  # a condition on lists of lists has seven levels
+_LONGEST = (
+    1_000_000  # characters; real searches have a few thousand, and the parser takes a second for each million
+)
 _LARGEST_SEED = 2**63 - 1  # what every reader of JSON and every database column takes
 # MLflow takes parameters of these names only; refusing others here costs less than losing them there.
 _NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
@@ -53,6 +56,12 @@ def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Searc
 
     Raises SearchError with all problems at once.
     """
+    if len(text) > _LONGEST:
+        message = (
+            f"holds {len(text):,} characters, and a search file may have {_LONGEST:,}; "
+            f"keep data in a file of its own"
+        )
+        raise SearchError([Problem(source, "", message)])
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -84,7 +84,7 @@ def yields(function: Callable[..., Any]) -> bool:
 
 def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     """Run one trial to its end and return the exit code its process should leave with."""
-    pipe = Pipe(pipe_fd)
+    pipe = Pipe(pipe_fd, job.get("ahead"))
     share_run(job)
     if job.get("command"):
         from .script import run_script
@@ -194,7 +194,7 @@ def share_run(job: Mapping[str, Any]) -> None:
 def prepare_process(job: Mapping[str, Any]) -> None:
     """Give a fresh process its log, environment and thread count, before anything can touch a GPU."""
     os.environ.update(job["environment"])
-    log = os.open(Path(job["folder"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(Path(job["folder"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(log, 1)
@@ -267,10 +267,7 @@ def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
         text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
     except BaseException:
         text = "".join(traceback.format_tb(frames or error.__traceback__)) + f"{name}: {message}\n"
-    try:
-        (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        pass
+    keep_traceback(folder, text)
     _complain(text)
     last = traceback.extract_tb(frames)[-1] if frames is not None else None
     memory = isinstance(error, MemoryError) or is_out_of_memory(name, message)
@@ -280,6 +277,16 @@ def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
         "pruned": name == "TrialPruned",
         "diverged": name == "Diverged",  # the target's own word for it: a class of its own, or of a library
     }  # fmt: skip
+
+
+def keep_traceback(folder: Path, text: str) -> None:
+    """Write a traceback where people look for it, if there is still a place."""
+    try:
+        fd = os.open(folder / "traceback.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        pass
 
 
 def is_out_of_memory(name: str, message: str) -> bool:

@@ -24,8 +24,10 @@ _NOT_FINITE = {math.inf: "inf", -math.inf: "-inf"}
 class Pipe:
     """The connection to the engine. `at` increases strictly, so that it identifies a measurement."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, ahead: float | None = None) -> None:
+        """`ahead`: seconds by which the time of day is ahead of `uptime`, as the engine has it; None: as now."""
         self._fd = fd
+        self._ahead = time.time() - uptime() if ahead is None else ahead
         self._at = 0.0
         self._steps = 0
         self._owner = os.getpid()
@@ -56,8 +58,16 @@ class Pipe:
             step = whole_step(values.pop("step")) if "step" in values else self._steps
             numbers = {str(name): number(name, value) for name, value in values.items()}
             self._steps = step + 1
-            self._at = max(time.time(), self._at + 1e-6)
+            self._at = max(self._ahead + uptime(), self._at + 1e-6)
             self.send({"step": step, "values": numbers, "at": self._at})
+
+
+def uptime() -> float:
+    """Seconds on a clock that nobody sets, the same for all processes of this machine. It runs on while the machine
+    sleeps, where the system has such a clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def whole_step(value: Any) -> int:
