@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.targets import TARGETS, seeds
+from fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).with_name("corpus")
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_input_is_worse_than_wrong(target):
-    inputs = [path.read_bytes() for path in sorted((CORPUS / target).iterdir())] + seeds()[target]
-    assert len(inputs) > 1
+    inputs = [path.read_bytes() for path in sorted((CORPUS / target).iterdir())]
+    assert inputs
     for data in inputs:
         TARGETS[target](data)

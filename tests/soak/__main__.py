@@ -193,22 +193,13 @@ class Round:
         deadline = time.monotonic() + LEAVE_S
         while True:
             servers = self.server.pids() if self.server else []
-            left = [pid for pid in self.processes.ours() if pid not in servers and pid not in _ancestors()]
+            left = [pid for pid in self.processes.ours() if pid not in servers]
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.1)
 
     def counts(self) -> Snapshot:
         return self.folder.snapshot()
-
-
-def _ancestors() -> list[int]:
-    """This process's parents: the test run that started it has the mark too."""
-    found, pid = [], os.getpid()
-    while pid > 1:
-        found.append(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return found
 
 
 def main() -> int:
@@ -223,6 +214,9 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the folders of all studies")
     given = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+    os.environ.pop(
+        reaper.MARK, None
+    )  # a mark of its own: a test run has other processes, which are none of ours
     reaper.start()
     home = Path(tempfile.mkdtemp(prefix="tuner-soak-"))
     chance = random.Random(given.seed)
@@ -271,8 +265,7 @@ def main() -> int:
         if server is not None:
             server.kill()
         for pid in Processes(StudyFolder(home)).ours():
-            if pid not in _ancestors():
-                send(pid, signal.SIGKILL)
+            send(pid, signal.SIGKILL)
         if not given.keep:
             for place in home.glob("round-*"):
                 subprocess.run(["umount", "-l", place / "disk"], capture_output=True, check=False)

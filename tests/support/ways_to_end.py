@@ -281,3 +281,10 @@ def under_a_jumping_clock(*, x: float = 1.0):
     for step, jump in enumerate((0.0, -7200.0, 7200.0)):
         time.time = lambda jump=jump: real() + jump
         yield {"step": step, "loss": x}
+
+
+def uses_a_secret(*, x: float = 1.0, token: str):
+    """Measures with it, and fails with it in its message when x is large."""
+    yield {"loss": x * len(token)}
+    if x > 1:
+        raise ConnectionError(f"the server refused {token}")

@@ -220,6 +220,7 @@ class Engine:
                 run_ids=str(self.folder.publisher_state.resolve()) if self.search.share_run else "",
                 command=expand(self.search.command, params, filled),
                 cwd=cwd,
+                secret=self.search.secret,
                 read=asdict(read) | {"file": str(Path(cwd, followed)) if followed else ""},
             )
         )

@@ -32,6 +32,7 @@ class Job:
     run_ids: str = ""  # the file that tells the id of its MLflow run, where it shares it
     command: Sequence[str] = ()  # what to run instead of a target: a program and its arguments
     cwd: str = "."  # where the command runs
+    secret: Mapping[str, str] = field(default_factory=dict)  # parameter -> variable that holds its value
     read: Mapping[str, Any] = field(default_factory=dict)  # how measurements are read (search/reading.py)
 
 

@@ -287,6 +287,7 @@ class LocalLauncher:
             "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
             "environment": {**job.environment, **_of_its_own(job)}, "path": list(job.path),
             "slot": job.slot, "run_ids": job.run_ids, "ahead": AHEAD,
+            "secret": dict(job.secret),
             "command": command, "cwd": job.cwd, "read": dict(job.read),
         }  # fmt: skip
 

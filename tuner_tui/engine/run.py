@@ -173,8 +173,12 @@ def logs_to_mlflow(search: Search) -> bool:
 def check_target(search: Search, target: Target) -> None:
     """Raise BadTarget when the target can't be called with what the search gives it."""
     names = set(target.names)
-    given = set(search.space.names) | set(search.fixed)
-    problems: list[str] = []
+    given = set(search.space.names) | set(search.fixed) | set(search.secret)
+    problems = [
+        f"[secret] {name}: the environment has no {variable}; export it where tuner is started"
+        for name, variable in search.secret.items()
+        if not os.environ.get(variable)
+    ]
     if not target.takes_any:
         for name in sorted(given - names):
             remedy = nearest(name, names) or f"; it takes {', '.join(sorted(names))}"

@@ -25,13 +25,14 @@ from .reading import READ_KEYS, Read, read_read
 from .search import LIMIT_KEYS, SAMPLERS, SCALAR_KEYS, Limits, Search
 from .space import Hyperparameter, Space
 
-TABLES = ("space", "fixed", "limits", "read")
+TABLES = ("space", "fixed", "secret", "limits", "read")
 DIRECTIONS = ("minimize", "maximize")
 ISOLATIONS = ("fork", "spawn")
 _DEEPEST = 20  # a condition on lists of lists has seven levels
 _LONGEST = (
     1_000_000  # characters; real searches have a few thousand, and the parser takes a second for each million
 )
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LARGEST_SEED = 2**63 - 1  # what every reader of JSON and every database column takes
 # MLflow takes parameters of these names only; refusing others here costs less than losing them there.
 _NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
@@ -120,6 +121,7 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         parallel=_whole(raw, "parallel", Search.parallel, 1, findings),
         seed=_whole(raw, "seed", Search.seed, 0, findings),
         fixed={name: value for name, value in fixed.items() if value is not None},
+        secret=_read_secret(tables["secret"], {*space.names, *fixed}, findings),
         limits=_read_limits(tables["limits"], findings),
         isolation=_one_of(raw, "isolation", ISOLATIONS, findings),
         finder=_function(raw, "finder", findings) if raw.get("finder", "") != "" else "",
@@ -279,6 +281,24 @@ def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
         else:
             good[key] = float(value)
     return Limits(**good)
+
+
+def _read_secret(table: dict[str, Any], others: set[str], findings: Findings) -> dict[str, str]:
+    good: dict[str, str] = {}
+    for name, variable in table.items():
+        keys = ("secret", name)
+        if name in others:
+            findings.add(keys, "is in [space] or [fixed] too; leave it in one of them")
+        elif not _NAME.fullmatch(name):
+            findings.add(keys, "this name can't be a parameter; use letters, digits and _")
+        elif not isinstance(variable, str) or not _VARIABLE.fullmatch(variable):
+            # What was written there may be the secret itself: it is not repeated.
+            findings.add(
+                keys, f'write the name of a variable of the environment, such as {name} = "MY_TOKEN"'
+            )
+        else:
+            good[name] = variable
+    return good
 
 
 def _read_fixed(table: dict[str, Any], findings: Findings) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class Search:
     parallel: int = 1
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    # Parameter -> the variable of the environment whose value it gets. The value is recorded nowhere.
+    secret: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
     finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
@@ -91,11 +93,16 @@ class Search:
 
     def to_json(self) -> dict[str, Any]:
         """The search as values that JSON can hold; `from_json` reads it back."""
-        record = {key: value for key, value in vars(self).items() if key not in ("space", "limits", "fixed")}
+        record = {
+            key: value
+            for key, value in vars(self).items()
+            if key not in ("space", "limits", "fixed", "secret")
+        }
         record["command"] = list(self.command)
         record["suggested"] = list(self.suggested)
         record["read"] = asdict(self.read)
         record["fixed"] = dict(self.fixed)
+        record["secret"] = dict(self.secret)
         record["limits"] = asdict(self.limits)
         record["space"] = [
             {
@@ -162,5 +169,5 @@ LIMIT_KEYS = tuple(f.name for f in fields(Limits))
 SCALAR_KEYS = tuple(
     f.name
     for f in fields(Search)
-    if f.name not in ("space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested")
+    if f.name not in ("space", "fixed", "secret", "limits", "read", "folder", "kind", "rate", "suggested")
 )

@@ -27,6 +27,8 @@ def to_toml(search: Search) -> str:
             lines.append(f"{key} = {spell(value)}")
     if search.fixed:
         lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
+    if search.secret:
+        lines += ["", "[secret]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.secret.items())]
     if search.read != _DEFAULTS.read:
         lines += ["", "[read]", *_read_lines(search.read)]
     limits = {key: v for key, v in asdict(search.limits).items() if v != getattr(Limits(), key)}

@@ -84,7 +84,8 @@ def yields(function: Callable[..., Any]) -> bool:
 
 def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     """Run one trial to its end and return the exit code its process should leave with."""
-    pipe = Pipe(pipe_fd, job.get("ahead"))
+    secrets = {name: os.environ.get(variable, "") for name, variable in job.get("secret", {}).items()}
+    pipe = Pipe(pipe_fd, job.get("ahead"), secrets.values())
     share_run(job)
     if job.get("command"):
         from .script import run_script
@@ -128,7 +129,7 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
             pipe.measure(result, job["objective"])
             pipe.send({"end": "returned"})
             return 0
-        arguments = _arguments(function, job, report)
+        arguments = _arguments(function, job, report) | secrets
         interruptible = not yields(function) and "report" not in arguments
         result = function(**arguments)
         if isinstance(result, (Generator, Iterator)):
@@ -153,7 +154,7 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
         return code
     except BaseException as error:
         if pipe.ours:
-            pipe.send(_last_word(error, Path(job["folder"])))
+            pipe.send(_last_word(error, Path(job["folder"]), pipe.mask))
         return 1
 
 
@@ -252,7 +253,7 @@ def _seed_everything(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
+def _last_word(error: BaseException, folder: Path, mask: Callable[[str], str]) -> dict[str, Any]:
     """Write the traceback for a person; return the message for the engine. Nothing here may fail: an error whose
     text can't be had, a folder that is gone or a closed stderr must not hide what the error was."""
     frames = error.__traceback__
@@ -267,8 +268,8 @@ def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
         text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
     except BaseException:
         text = "".join(traceback.format_tb(frames or error.__traceback__)) + f"{name}: {message}\n"
-    keep_traceback(folder, text)
-    _complain(text)
+    keep_traceback(folder, mask(text))
+    _complain(mask(text))
     last = traceback.extract_tb(frames)[-1] if frames is not None else None
     memory = isinstance(error, MemoryError) or is_out_of_memory(name, message)
     where = f"{Path(last.filename).name}:{last.lineno}" if last else ""

@@ -156,7 +156,7 @@ def _last_word(code: int, output: _Output, folder: Path, pipe: Pipe, *, stopped:
     error = last_error(list(output.tail))
     if error is not None:
         kind, message, where, text = error
-        keep_traceback(folder, text + "\n")
+        keep_traceback(folder, pipe.mask(text) + "\n")
         pipe.send(
             {"end": "raised", "type": kind, "message": message[:_MESSAGE_CHARS], "where": where,
              "memory": is_out_of_memory(kind, message), "diverged": kind == "Diverged"}
