@@ -29,6 +29,13 @@ def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:
     return folder, dict(ran.snapshot.trials)
 
 
+def test_a_hundred_thousand_measurements_are_all_there(tmp_path):
+    _, trials = run(tmp_path, a_search(function="measures_a_lot"))
+    x = trials[0].params["x"]
+    assert trials[0].outcome is Outcome.FINISHED and trials[0].value == x / 100_000
+    assert trials[0].curve == tuple((step, x / (step + 1)) for step in range(100_000))
+
+
 def test_a_clock_that_jumps_changes_no_duration_and_no_order(tmp_path, monkeypatch):
     """In the trial and in the engine, back and forth by hours."""
     jumps = itertools.cycle([0.0, -7200.0, 7200.0])

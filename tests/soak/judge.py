@@ -28,7 +28,7 @@ from .place import Place
 NATURAL = {
     target.RAISES: (Outcome.UNFINISHED, Reason.EXCEPTION), target.RAISES_EARLY: (Outcome.NO_START, Reason.EXCEPTION),
     target.LEAVES: (Outcome.UNFINISHED, Reason.EXIT), target.SEGFAULTS: (Outcome.UNFINISHED, Reason.SIGNAL),
-    target.DIVERGES: (Outcome.UNFINISHED, Reason.DIVERGED),
+    target.DIVERGES: (Outcome.UNFINISHED, Reason.DIVERGED), target.FILLS: (Outcome.UNFINISHED, Reason.EXCEPTION),
 }  # fmt: skip
 
 
@@ -110,12 +110,8 @@ def _unexplained(trial: Trial, hits: Hits, told: list[tuple[int, float]], done: 
     if trial.reason is Reason.SIGNAL and signals:
         sign = "SIGTERM" if "SIGTERM that tuner did not send" in trial.message else trial.message.split()[-1]
         return [] if any(name in trial.message or name == sign for name in signals) else ["another signal"]
-    if (
-        trial.reason is Reason.EXCEPTION
-        and hits.disks
-        and "No space left" in trial.message
-        and fate == target.SAVES
-    ):
+    # Its own file found no room: the disk was full, or a neighbour has filled it.
+    if trial.reason is Reason.EXCEPTION and "No space left" in trial.message and fate == target.SAVES:
         return []
     if (
         signals

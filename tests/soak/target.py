@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 FATES = 24  # those without an entry below return in good order
-RAISES, RAISES_EARLY, LEAVES, SEGFAULTS, DIVERGES, EXITS, HAS_CHILD, SAVES, MINDS_SIGTERM = range(9)
+RAISES, RAISES_EARLY, LEAVES, SEGFAULTS, DIVERGES, EXITS, HAS_CHILD, SAVES, MINDS_SIGTERM, FILLS = range(10)
 
 
 def note(trial, **what):
@@ -52,6 +52,8 @@ def train(*, x=1.0, fate=23, seed=0, trial=-1, out=""):
             return
     if fate == RAISES:
         raise RuntimeError("after some measurements")
+    if fate == FILLS:
+        fill(Path(out) / "large")
     if fate == LEAVES:
         os._exit(5)
     if fate == SEGFAULTS:
@@ -63,6 +65,17 @@ def train(*, x=1.0, fate=23, seed=0, trial=-1, out=""):
     note(trial, done=True)
     if fate == EXITS:
         sys.exit(0)
+
+
+def fill(path):
+    """Write until there is no room (the soak's disk has less), and fail as a program does that saves too much."""
+    try:
+        with path.open("wb") as file:
+            for _ in range(1600):
+                file.write(bytes(1 << 16))
+        raise OSError("there was room for all of it")
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def main():

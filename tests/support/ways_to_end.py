@@ -288,3 +288,8 @@ def uses_a_secret(*, x: float = 1.0, token: str):
     yield {"loss": x * len(token)}
     if x > 1:
         raise ConnectionError(f"the server refused {token}")
+
+
+def measures_a_lot(*, x: float = 1.0, measurements: int = 100_000):
+    for step in range(measurements):
+        yield {"step": step, "loss": x / (step + 1)}
