@@ -29,6 +29,18 @@ def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:
     return folder, dict(ran.snapshot.trials)
 
 
+def test_who_was_asked_to_end_from_elsewhere_did_not_finish(tmp_path):
+    """Although its own handler has taken the place of ours, and it returned."""
+    _, trials = run(tmp_path, a_search(function="minds_a_sigterm_from_elsewhere"))
+    assert (trials[0].outcome, trials[0].reason) == (Outcome.UNFINISHED, Reason.SIGNAL)
+    assert "SIGTERM that tuner did not send" in trials[0].message
+
+
+def test_a_trial_that_ends_its_workers_was_not_asked_to_end_itself(tmp_path):
+    _, trials = run(tmp_path, a_search(function="ends_its_workers"))
+    assert trials[0].outcome is Outcome.FINISHED and trials[0].value == trials[0].params["x"] / 2
+
+
 def test_a_hundred_thousand_measurements_are_all_there(tmp_path):
     _, trials = run(tmp_path, a_search(function="measures_a_lot"))
     x = trials[0].params["x"]

@@ -220,13 +220,13 @@ def main() -> int:
     reaper.start()
     home = Path(tempfile.mkdtemp(prefix="tuner-soak-"))
     chance = random.Random(given.seed)
-    until = time.monotonic() + given.minutes * 60
     server, template = None, home / "empty.db"
     _make_database(template)
+    until = time.monotonic() + given.minutes * 60
     total = {"studies": 0, "trials": 0, "injuries": 0, "engines killed": 0, "faulty": 0}
     number = 0
     try:
-        while number < given.rounds and time.monotonic() < until:
+        while number < given.rounds and (number == 0 or time.monotonic() < until):
             plan = Plan.drawn(chance, given.trials)
             if given.no_server:
                 plan = Plan(**{**plan.__dict__, "server": False})

@@ -113,13 +113,6 @@ def _unexplained(trial: Trial, hits: Hits, told: list[tuple[int, float]], done: 
     # Its own file found no room: the disk was full, or a neighbour has filled it.
     if trial.reason is Reason.EXCEPTION and "No space left" in trial.message and fate == target.SAVES:
         return []
-    if (
-        signals
-        and fate == target.MINDS_SIGTERM
-        and "SIGTERM" in signals
-        and trial.outcome is Outcome.FINISHED
-    ):
-        return []
     return [f"nothing explains it; signals {signals}, its fate is {fate}"]
 
 

@@ -293,3 +293,30 @@ def uses_a_secret(*, x: float = 1.0, token: str):
 def measures_a_lot(*, x: float = 1.0, measurements: int = 100_000):
     for step in range(measurements):
         yield {"step": step, "loss": x / (step + 1)}
+
+
+def minds_a_sigterm_from_elsewhere(*, x: float = 1.0):
+    """A batch system asks it to end, it handles that as `saves_at_sigterm` does, and returns in good order."""
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    yield {"step": 0, "loss": x}
+    os.kill(os.getpid(), signal.SIGTERM)
+    for step in range(1, 1000):
+        if asked:
+            return
+        yield {"step": step, "loss": x / step}
+
+
+def ends_its_workers(*, x: float = 1.0):
+    """As pools of processes and data loaders do."""
+    import multiprocessing
+
+    yield {"step": 0, "loss": x}
+    workers = [multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    time.sleep(0.2)
+    for worker in workers:
+        worker.terminate()
+        worker.join()
+    yield {"step": 1, "loss": x / 2}

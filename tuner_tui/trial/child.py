@@ -115,6 +115,14 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
         if stop.is_set():
             raise Stop
 
+    def on_fork() -> None:
+        """What the target forks is no trial: SIGTERM ends a worker, as its parent expects, and is not the trial's."""
+        signal.set_wakeup_fd(-1)
+        if signal.getsignal(signal.SIGTERM) is on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signals = _signals_from_here()
+    os.register_at_fork(after_in_child=on_fork)
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's business
     try:
@@ -127,7 +135,7 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
             if stop.is_set():
                 raise Stop
             pipe.measure(result, job["objective"])
-            pipe.send({"end": "returned"})
+            pipe.send({"end": "returned", "terminated": _has_come(signal.SIGTERM, signals)})
             return 0
         arguments = _arguments(function, job, report) | secrets
         interruptible = not yields(function) and "report" not in arguments
@@ -141,7 +149,7 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
         interruptible = False
         if result is not None:
             pipe.measure(result, job["objective"])
-        pipe.send({"end": "returned"})
+        pipe.send({"end": "returned", "terminated": _has_come(signal.SIGTERM, signals)})
         return 0
     except Stop:
         pipe.send({"end": "stopped"})
@@ -150,12 +158,29 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
         code = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
         if isinstance(left.code, str):
             _complain(left.code)
-        pipe.send({"end": "exit", "code": code})
+        pipe.send({"end": "exit", "code": code, "terminated": _has_come(signal.SIGTERM, signals)})
         return code
     except BaseException as error:
         if pipe.ours:
             pipe.send(_last_word(error, Path(job["folder"]), pipe.mask))
         return 1
+
+
+def _signals_from_here() -> int:
+    """A descriptor that holds the numbers of all signals which Python handles from now on, also by handlers that the
+    target puts in the place of ours: who was asked to end and returns did not end by itself."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    os.set_blocking(theirs, False)
+    signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    return ours
+
+
+def _has_come(number: int, signals: int) -> bool:
+    try:
+        return number in os.read(signals, 1 << 16)
+    except OSError:  # none has
+        return False
 
 
 def leave(code: int) -> None:

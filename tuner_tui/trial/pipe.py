@@ -1,7 +1,7 @@
 """The trial's end of the connection to the engine. Messages are lines of JSON:
 
     {"step": 12, "values": {"loss": 0.5}, "at": 1700000000.0}     a measurement
-    {"end": "returned"} | {"end": "stopped"} | {"end": "exit", "code": 3, "message": "..."}
+    {"end": "returned", "terminated": false} | {"end": "stopped"} | {"end": "exit", "code": 3, "message": "..."}
     {"end": "raised", "type": "ValueError", "message": "...", "where": "train.py:12", "memory": false,
      "diverged": false}
 
