@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -850,7 +851,12 @@ def engine(path: Path) -> None:
     from .launch import run_here
     from .study.folder import StudyFolder
 
-    run_here(StudyFolder(path), note=lambda text: print(text, flush=True))
+    def note(text: str) -> None:
+        """Straight to engine.log. It may be on the very disk that is full, which must not end the engine."""
+        with suppress(OSError):
+            os.write(1, f"{text}\n".encode(errors="replace"))
+
+    run_here(StudyFolder(path), note=note, warn=note)
 
 
 def _open_screen(root: Path, attach: Source | None) -> None:

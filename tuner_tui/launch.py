@@ -32,6 +32,7 @@ from .study.events import Event, StudyAsked
 from .study.folder import StudyBusy, StudyFolder, StudyLock, create_study
 from .study.history import history
 from .study.journal import JournalNotWritten, JournalWriter, NewerFormat, check_writable
+from .study.private import UMASK, private_files
 from .study.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -96,9 +97,10 @@ def new_study(
     before = past_trials(past, search) if past else []
     search = replace(search, experiment=search.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", ""))
     folder = create_study(root, name or search.name)
-    folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
-    resources.save(folder)
-    _ask(folder, search, before)
+    with private_files():
+        folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
+        resources.save(folder)
+        _ask(folder, search, before)
     return folder
 
 
@@ -178,7 +180,8 @@ def prepare_resume(
         gpus or resources.gpus, tracking_uri or resources.tracking_uri, python or resources.python
     )
     search = replace(snapshot.search, trials=planned, parallel=parallel or snapshot.search.parallel)
-    settled(search, changed).save(folder)
+    with private_files():
+        settled(search, changed).save(folder)
     if search != snapshot.search or planned != snapshot.planned:
         _ask(folder, search)
 
@@ -302,25 +305,27 @@ def run_here(
     from .report.summary_folder import write_summary
 
     resources = Resources.load(folder)
-    return run_study(
-        folder,
-        gpus=resources.gpus,
-        python=resources.python,
-        environment={"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)},
-        publisher=publisher_command(folder),
-        on_change=on_change,
-        note=note,
-        warn=warn,
-        summarise=write_summary,
-    )
+    with private_files():
+        return run_study(
+            folder,
+            gpus=resources.gpus,
+            python=resources.python,
+            environment={"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)},
+            publisher=publisher_command(folder),
+            on_change=on_change,
+            note=note,
+            warn=warn,
+            summarise=write_summary,
+        )
 
 
 def run_detached(folder: StudyFolder) -> None:
     """Run or resume the study in a session of its own and return at once; its words go to engine.log."""
-    with folder.engine_log.open("ab") as log:
+    with private_files(), folder.engine_log.open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "tuner_tui.cli", "engine", str(folder.path)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ),
+            umask=UMASK,
         )  # fmt: skip
 
 

@@ -118,6 +118,8 @@ BROKEN = [
     TARGET + '[sampler]\nname = "gp"\nfailures = "best"',
     TARGET + '[pruner]\nname = "hyperband"\nmax_resource = 2.5',
     TARGET + "[fixed]\nx = { y = 1 }",
+    TARGET + '[secret]\ntoken = "no variable"',
+    TARGET + "[secret]\ntoken = 3",
     TARGET + '[fixed]\n"x\'" = 1',
     TARGET + "space = 3",
     TARGET + "[space]\nlr = 0.1",
@@ -154,7 +156,7 @@ def test_a_misspelt_key_is_refused_anywhere_above_the_names(search):
 
 
 def test_each_field_of_a_search_is_a_key_and_each_key_is_documented():
-    not_keys = {"space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested",
+    not_keys = {"space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested", "secret",
                 "sampler_options", "pruner_options"}  # fmt: skip
     assert {key.name for key in KEYS} == {f.name for f in fields(Search)} - not_keys
     assert {key.name for key in LIMITS} == {f.name for f in fields(Limits)}

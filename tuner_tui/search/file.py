@@ -28,8 +28,11 @@ from .search import Limits, Search
 from .space import Choice, Hyperparameter, Space
 from .values import Amount, Key
 
-TABLES = ("space", "fixed", "limits", "read")
+TABLES = ("space", "fixed", "secret", "limits", "read")
 _DEEPEST = 20  # a condition on lists of lists has seven levels
+# Characters: real searches have a few thousand, and the parser takes a second for each million.
+_LONGEST = 1_000_000
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # MLflow takes parameters of these names only; refusing others here costs less than losing them there.
 NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
 _NO_TARGET = (
@@ -57,6 +60,12 @@ def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Searc
 
     Raises SearchError with all problems at once.
     """
+    if len(text) > _LONGEST:
+        message = (
+            f"holds {len(text):,} characters, and a search file may have {_LONGEST:,}; "
+            f"keep data in a file of its own"
+        )
+        raise SearchError([Problem(source, "", message)])
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -129,6 +138,7 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
         **values,
         space=space,
         fixed=usable,
+        secret=_read_secret(tables["secret"], {*space.names, *fixed}, findings),
         limits=_read_limits(tables["limits"], findings),
         read=_read_reading(raw, tables["read"], values["objective"], findings),
         folder=str(path.absolute().parent),
@@ -215,6 +225,24 @@ def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
         value = _value(table, ("limits",), key, getattr(Limits(), key.name), findings)
         good[key.name] = float(value) if isinstance(key.takes, Amount) and value is not None else value
     return Limits(**good)
+
+
+def _read_secret(table: dict[str, Any], others: set[str], findings: Findings) -> dict[str, str]:
+    good: dict[str, str] = {}
+    for name, variable in table.items():
+        keys = ("secret", name)
+        if name in others:
+            findings.add(keys, "is in [space] or [fixed] too; leave it in one of them")
+        elif not NAME.fullmatch(name):
+            findings.add(keys, "this name can't be a parameter; use letters, digits and _")
+        elif not isinstance(variable, str) or not VARIABLE.fullmatch(variable):
+            # What was written there may be the secret itself: it is not repeated.
+            findings.add(
+                keys, f'write the name of a variable of the environment, such as {name} = "MY_TOKEN"'
+            )
+        else:
+            good[name] = variable
+    return good
 
 
 def _read_fixed(table: dict[str, Any], findings: Findings) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Search:
     parallel: int = 1
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    # Parameter -> the variable of the environment whose value it gets. The value is recorded nowhere.
+    secret: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
     finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
@@ -100,7 +102,7 @@ class Search:
         record["command"] = list(self.command)
         record["suggested"] = list(self.suggested)
         record["read"] = asdict(self.read)
-        for key in ("fixed", "sampler_options", "pruner_options"):
+        for key in ("fixed", "secret", "sampler_options", "pruner_options"):
             record[key] = dict(record[key])
         record["limits"] = asdict(self.limits)
         record["space"] = [

@@ -42,6 +42,8 @@ def to_toml(search: Search) -> str:
             ]
     if search.fixed:
         lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
+    if search.secret:
+        lines += ["", "[secret]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.secret.items())]
     if search.read != DEFAULTS.read:
         lines += ["", "[read]", *_read_lines(search.read)]
     limits = {key: v for key, v in asdict(search.limits).items() if v != getattr(Limits(), key)}
