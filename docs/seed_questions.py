@@ -21,10 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
+
+if TYPE_CHECKING:
+    from models.train import Start
 
 SURE = 0.95  # of each interval
 FEW = 5  # different numbers that are treated as choices
@@ -117,7 +120,7 @@ def _print_effects(given: argparse.Namespace) -> None:
 # `given`: the model of 2017 in small, on 16 x 16 shapes. In a picture of shapes no level is below 16 or above 244.
 GIVEN = {
     "size": 16, "convnet.depth": 16, "convnet.profundity": 4, "masker.blank": 0.0, "loss": "emd2", "steps": 400,
-    "head.cosines": 0, "report_every": 400, "checkpoint_every": 0, "valid_images": 96, "batch_size": 16,
+    "head.cosines": 0, "valid_images": 96, "batch_size": 16,
 }  # fmt: skip
 DARKEST, LIGHTEST = 16, 244
 SHAKEN = 8  # levels that each given pixel is moved by, at most
@@ -148,19 +151,13 @@ def _fragile(optimize_given: bool, captions: bool, seed: int) -> list[float]:
     """The figures of one training, in the order of the table."""
     import torch
 
-    from models.config import Config
     from models.network.model import pixels
     from models.noise import Noise
     from models.task import losses
-    from models.train import prepare, schedules
 
-    config = Config.of(
-        GIVEN | {"optimize_given": optimize_given, "caption_dropout": 0.0 if captions else 1.0}
-    )
-    start = prepare(config, seed, "cpu", lambda _: None)
-    for step in range(1, config.steps + 1):
-        rate, momentum = schedules.learning_rate(config, step), schedules.momentum(config, step)
-        start.learner.learn(config.batch_size, rate, momentum)
+    hypers = GIVEN | {"optimize_given": optimize_given, "caption_dropout": 0.0 if captions else 1.0}
+    start = _trained(hypers, seed)
+    config = start.learner.config
     asked, model, noise = start.exam.curve, start.learner.model, Noise.at(seed, 0)
     images, known = asked.images, asked.given
     shake = noise.below("shake", 2 * SHAKEN + 1, *images.shape) - SHAKEN
@@ -190,11 +187,13 @@ def _spread(values: Sequence[float]) -> str:
 RATES = [1e-3 * 10 ** (i / 4) for i in range(9)]  # to 0.1
 UNITS = [8, 11, 16, 23, 32, 45, 64, 91, 128]
 TINY = {
-    "size": 12, "convnet.depth": 8, "convnet.profundity": 2, "merger.layers": 1, "steps": 80, "report_every": 80,
-    "valid_images": 42, "batch_size": 8, "loss_pixels": 32, "masker.blank": 1.0, "stop.warmup": 100,
+    "size": 12, "convnet.depth": 8, "convnet.profundity": 2, "merger.layers": 1, "steps": 80,
+    "valid_images": 42, "batch_size": 8, "loss_pixels": 32, "masker.blank": 1.0,
 }  # fmt: skip
 BUDGET = 9
 DRAWS = 20_000  # of nine points each
+
+DRAWN: dict[int, Any] = {}  # by size: (data, exam)
 
 
 def _print_grid(given: argparse.Namespace) -> None:
@@ -229,12 +228,33 @@ def draws() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _tiny(rate: float, units: int, seed: int) -> float:
-    from models.train import train
+    return _trained(TINY | {"lr": rate, "reader.size": units}, seed).true_answers().emd2
 
-    last = {}
-    for measured in train(seed=seed, say=lambda _: None, lr=rate, **TINY, **{"reader.size": units}):  # type: ignore[arg-type]
-        last = measured or last
-    return last["loss/valid"]
+
+def _trained(hypers: Mapping[str, Any], seed: int) -> Start:
+    """A training after its last step, on images that are drawn once for all of one size."""
+    import torch
+
+    from models import data
+    from models.config import Config
+    from models.network.model import CaptionModel
+    from models.task.exam import Exam
+    from models.train import Start, schedules, speed
+    from models.train.learner import Learner
+
+    config = Config.of(hypers)
+    if config.size not in DRAWN:
+        found = data.load(config, "cpu", lambda _: None)
+        DRAWN[config.size] = found, Exam.draw(found.train, found.valid, config.split_seed)
+    found, exam = DRAWN[config.size]
+    torch.set_num_threads(1)  # so small a model is no faster with more
+    torch.manual_seed(seed)
+    plan = speed.plan(config, torch.device("cpu"), len(found.tokenizer))
+    learner = Learner(config, CaptionModel(config, len(found.tokenizer)), found.train, seed, plan)
+    for step in range(1, config.steps + 1):
+        rate, momentum = schedules.learning_rate(config, step), schedules.momentum(config, step)
+        learner.learn(config.batch_size, rate, momentum)
+    return Start(found, exam, learner)
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def test_each_trial_of_the_optimizer_search_sees_as_many_images():
 
 
 def test_early_stopping_fires_in_the_capacity_search():
-    """In its first trial that may stop, has the units to learn 200 pictures by heart, and little dropout."""
+    """In its first trial that may stop, has the units to learn 100 pictures by heart, and little dropout."""
     hypers = next(
         h
         for h in trials("stites2018-capacity")
