@@ -155,7 +155,7 @@ def _fragile(optimize_given: bool, captions: bool, seed: int) -> list[float]:
     from models.noise import Noise
     from models.task import losses
 
-    hypers = GIVEN | {"optimize_given": optimize_given, "caption_dropout": 0.0 if captions else 1.0}
+    hypers = GIVEN | {"optimize_given": optimize_given} | ({} if captions else {"caption_dropout": 1.0})
     start = _trained(hypers, seed)
     config = start.learner.config
     asked, model, noise = start.exam.curve, start.learner.model, Noise.at(seed, 0)
