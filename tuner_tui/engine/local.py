@@ -49,7 +49,7 @@ _PIPE_BYTES = 1 << 20  # the most a pipe holds: what more comes out of that of a
 # What another moment may put right: no room, no processes, no memory, no descriptors, a file server that is away.
 _NOT_NOW = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ENOMEM,
-    errno.EMFILE, errno.ENFILE,
+    errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS,
 }  # fmt: skip
 _LAST_WORDS_S = 1.0  # how long killed processes may take to vanish, or to be passed on to us
 
@@ -237,6 +237,8 @@ class LocalLauncher:
             self._server_died()  # launches this one again as well
         except (OSError, TypeError, ValueError) as error:  # too long a message, no more descriptors
             number = error.errno if isinstance(error, OSError) else None
+            if process.server is not None:
+                process.server.asked.pop(f"launch {job.trial}", None)
             self._fail(process, f"could not start a process: {error}", number)
         finally:
             os.close(pipe_there)
