@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,6 +86,7 @@ class Round:
     place: Place
     server: Server | None
     name: str  # of the search; a server has all rounds
+    spared: Callable[[], list[int]]  # the processes of a server, which other rounds need
     template: Path | None  # an empty database, which takes MLflow seconds to make
     hits: Hits = field(default_factory=Hits)
     faults: list[str] = field(default_factory=list)
@@ -167,9 +169,11 @@ class Round:
             time.sleep(0.1)
         if self.server:
             self.server.wait()
-        published = self.place.tuner(
-            "publish", self.folder.name, *(("--tracking-uri", self.uri) if self.server else ())
-        )
+        store = ("--tracking-uri", self.uri) if self.server else ()
+        while True:  # the publisher of an engine before the last may have waited for its turn
+            published = self.place.tuner("publish", self.folder.name, *store)
+            if "at work" not in published.stdout + published.stderr or time.monotonic() > deadline:
+                break
         if published.returncode:
             self.faults.append(f"tuner publish: {published.stdout}{published.stderr}")
 
@@ -193,8 +197,7 @@ class Round:
     def _left(self) -> list[int]:
         deadline = time.monotonic() + LEAVE_S
         while True:
-            servers = self.server.pids() if self.server else []
-            left = [pid for pid in self.processes.ours() if pid not in servers]
+            left = [pid for pid in self.processes.ours() if pid not in self.spared()]
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.1)
@@ -238,7 +241,13 @@ def main() -> int:
             place = Place(home / f"round-{number}")
             seed = chance.getrandbits(32)
             ran = Round(
-                plan, random.Random(seed), place, server if plan.server else None, f"soak-{number}", template
+                plan,
+                random.Random(seed),
+                place,
+                server if plan.server else None,
+                f"soak-{number}",
+                server.pids if server else list,
+                template,
             )
             ran.run(min(60.0, max(5.0, until - time.monotonic())))
             snapshot = ran.counts()
