@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.rate import RateCurve, rate_curve
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
-from . import best_so_far, tuning_curve
+from . import ahead, best_so_far, tuning_curve
 from .draw import PICTURE_HEIGHT, Line, Run
 from .page import as_text, page_lines
 from .rate import rate_panel, rate_words
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..analysis.crash_bias import CrashBias
     from ..analysis.draws import Obstacle
     from ..analysis.importance import Importance
+    from .referee import Found as Refereed
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,24 @@ def _say_importance(found: Importance | Obstacle) -> tuple[str, ...]:
     return tuple(sentences(found))
 
 
+def _referee(snapshot: Snapshot) -> Refereed | None:
+    from .referee import find  # late: numpy
+
+    return find(snapshot)
+
+
+def _draw_referee(found: Refereed, width: int, color: bool) -> tuple[Line, ...]:
+    from .referee import lines
+
+    return lines(found, width, color)
+
+
+def _say_referee(found: Refereed) -> tuple[str, ...]:
+    from .referee import sentences
+
+    return sentences(found)
+
+
 def text_lines(texts: tuple[str, ...], width: int) -> tuple[Line, ...]:
     """Sentences, each on as many lines as it needs."""
     return tuple((Run(line, ""),) for text in texts for line in wrap(text, max(width, 1)))
@@ -132,7 +151,19 @@ IMPORTANCE = Finding(
     _say_importance,
 )
 
-FINDINGS: tuple[Finding, ...] = (SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE)
+OUTLIERS = Finding(
+    "outliers",
+    "Outliers",
+    ahead.find,
+    lambda found, width, color: text_lines(ahead.sentences(found), width),
+    ahead.sentences,
+)
+
+REFEREE = Finding("referee", "Referee", _referee, _draw_referee, _say_referee)
+
+FINDINGS: tuple[Finding, ...] = (
+    SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE, OUTLIERS, REFEREE,
+)  # fmt: skip
 
 
 def all_findings(snapshot: Snapshot, width: int, *, color: bool) -> str:
