@@ -30,7 +30,7 @@ class Data:
 
     source: str = hyper("shapes", Text("shapes, emoji, or the folder of your images"))
     split: str = hyper("random", Kind(("random", "combinations")))  # combinations: of shapes, held out
-    objects: int = hyper(1, Whole(1, 2))  # shapes in a picture; two make captions whose order matters
+    objects: int = hyper(1, Whole(1, 4))  # shapes in a picture; several make long captions, order matters
     caption_column: str = hyper("text", Text("the column of the captions"))
     bad: str = hyper("refuse", Kind(("refuse", "skip")))  # images that can't be used: end, or go on without
 

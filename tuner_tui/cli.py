@@ -232,6 +232,15 @@ def sweep(
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name of the study; a number is added.")
     ] = None,
+    past: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STUDY",
+            help="Begin with the trials of another study: optuna:sqlite:///trials.db/NAME, mlflow:EXPERIMENT, or one "
+            "of tuner's own. They are shown and counted apart, never run again; a sampler that learns is told them.",
+        ),
+    ] = None,
     headless: Headless = False,
     report: Reports = None,
     json: Json = None,
@@ -249,9 +258,10 @@ def sweep(
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
     from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
-    from .launch import Resources, new_study, run_detached, settled
+    from .launch import Resources, new_study, run_detached, settled, spread
     from .search.builtin import find_search
     from .search.file import load_search
+    from .sources import find_past
     from .sources.journal import JournalSource
 
     overrides = list(settings or [])
@@ -260,10 +270,11 @@ def sweep(
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
     source = find_search(search, Path.cwd())
-    loaded = load_search(source, overrides)
+    loaded = spread(load_search(source, overrides), gpus or "auto")
     before = check_baseline(baseline, conditions, loaded, root, tracking_uri)
     resources = settled(loaded, Resources(gpus or "auto", tracking_uri, python))
-    folder = new_study(root, loaded, resources, source, name)
+    history = find_past(root, past, loaded, tracking_uri) if past else None
+    folder = new_study(root, loaded, resources, source, name, history)
     if headless or reports or conditions or not _terminal():
         wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
         code = run_headless(
@@ -309,6 +320,57 @@ def find_lr(
     wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
     folder = new_study(root, finder, resources, source)
     raise typer.Exit(run_finder(folder, result=json, no_color=no_color, mlflow_wait=wait))
+
+
+@app.command()
+def refine(
+    study: StudyName = None,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", min=0, metavar="N", help="Refine this trial; default: the best one."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Fix meta_lr=0.03 instead of trying several, or fixed.meta_iterations=60. Repeatable.",
+        ),
+    ] = None,
+    trials: Trials = None,
+    parallel: Parallel = None,
+    seed: Seed = None,
+    gpus: Gpus = None,
+    python: Python = None,
+    tracking_uri: TrackingUri = None,
+    headless: Headless = False,
+    report: Reports = None,
+    no_color: NoColor = False,
+    root: Root = _HERE,
+) -> None:
+    """After a sweep: improve its best trial's continuous hyperparameters by hypergradients.
+
+    Runs the search's `refiner` as a study <name>-refined. Each of its trials is one descent from the best trial, with
+    another step (meta_lr); its loss, loss/held, is that of trainings on seeds that were not learned on.
+
+    \b
+      tuner sweep plain                a random search that comes with the tuner
+      tuner refine plain               ... and what hypergradients add to its best trial
+    """
+    from .headless import report_writers, run_headless
+    from .launch import Resources, find_study, new_study, refinement_of, run_detached, settled
+    from .sources.journal import JournalSource
+
+    overrides = list(settings or [])
+    options = {"trials": trials, "parallel": parallel, "seed": seed}
+    overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
+    reports = report_writers(report or [], None, None, None)
+    made = refinement_of(find_study(root, study), trial, overrides)
+    folder = new_study(root, made, settled(made, Resources(gpus or "auto", tracking_uri, python)), None)
+    if headless or reports or not _terminal():
+        raise typer.Exit(run_headless(folder, [], reports=reports, no_color=no_color))
+    run_detached(folder)
+    _open_screen(root, JournalSource(folder))
 
 
 @app.command()
@@ -580,6 +642,7 @@ def init(
     """
     from .drafting import a_draft
     from .launch import BadInput
+    from .search.schema import FILE, save_search_file
 
     if to.exists() and not force:
         raise BadInput(f"{to} is there already; give another name with --to, or --force")
@@ -590,8 +653,22 @@ def init(
     )
     wants = ask if run is None else (lambda _: bool(run))
     text = a_draft(what, to, python, seconds, wants, lambda note: print(note, file=sys.stderr))
-    to.write_text(text, encoding="utf-8")
+    save_search_file(to, text)
     print(f"{to}: written; edit its ranges, then `tuner check {to}`")
+    print(f"{to.with_name(FILE)}: lets editors check and complete it")
+
+
+@app.command("schema")
+def print_schema() -> None:
+    """Print the JSON Schema of search files, by which editors check and complete them.
+
+    \b
+      tuner schema > tuner.schema.json     beside tuner.toml, whose first line is then
+                                           #:schema tuner.schema.json
+    """
+    from .search.schema import schema_text
+
+    print(schema_text(), end="")
 
 
 @app.command()
@@ -670,7 +747,9 @@ def change(
 
     Trials that have started keep what they were given; the journal records each change.
     """
-    from .launch import BadInput, find_study
+    from dataclasses import replace
+
+    from .launch import BadInput, Resources, find_study, settled
     from .search.change import changed
     from .study.requests import Request, ask
 
@@ -682,6 +761,10 @@ def change(
     missing = [number for number in rerun or () if number not in snapshot.trials]
     if missing:
         raise BadInput(f"--rerun {missing[0]}: {folder.name} has had no such trial")
+    if parallel:
+        settled(
+            replace(snapshot.search, parallel=parallel), Resources.load(folder)
+        )  # raises where it can't be
     wanted = [Request("change", settings=tuple(settings))] if settings else []
     wanted += [Request("parallel", parallel)] if parallel else []
     wanted += [Request("add_trials", add)] if add else []
@@ -738,18 +821,18 @@ def serve(
 
     From a GPU box: ssh -L 8000:localhost:8000 box, then open localhost:8000.
     """
-    from shlex import join
-
     from .launch import BadInput
 
     try:
-        from textual_serve.server import Server
+        from .ui import browser
     except ImportError:
         raise BadInput(
             "the screen in a browser needs textual-serve: pip install 'tuner-tui[serve]'"
         ) from None
-    command = join([sys.executable, "-m", "tuner_tui.cli", "--mlruns", str(root)])
-    Server(command, host=host, port=port, title="tuner").serve()
+    try:
+        browser.serve([sys.executable, "-m", "tuner_tui.cli", "--mlruns", str(root)], host, port)
+    except OSError as problem:
+        raise BadInput(f"can't listen on {host}:{port}: {problem.strerror}; choose another --port") from None
 
 
 @app.command("engine", hidden=True)

@@ -21,8 +21,8 @@ from .report.progress import Printer
 from .report.rate import RatePrinter, rate_report, write_rate_json
 from .report.text import summary
 from .search.search import Search
-from .sources import find_source, is_address
-from .sources.source import SourceError, Wanted
+from .sources import find_past, is_address
+from .sources.source import SourceError
 from .study.folder import StudyFolder
 from .study.snapshot import Snapshot
 
@@ -64,10 +64,7 @@ def check_baseline(
             raise BadInput(f"--baseline {where}: {words}") from error
     else:
         try:
-            wanted = Wanted()
-            if where.startswith("mlflow:"):
-                wanted = Wanted(search.objective, search.direction, tracking_uri=tracking_uri)
-            snapshot = find_source(root, where, wanted=wanted).snapshot()
+            snapshot = find_past(root, where, search, tracking_uri).snapshot()
         except SourceError as error:
             raise BadInput(f"--baseline {where}: {error}") from error
     ours, theirs = (search.objective, search.direction), (snapshot.objective, snapshot.direction)

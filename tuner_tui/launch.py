@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Any
 from .engine.launcher import BadTarget, Launcher, Target
 from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search, is_builtin
-from .search.file import load_search
+from .search.file import load_search, parse_search
 from .search.problems import Problem, SearchError
-from .search.search import UNKNOWN, Search, finder_search
+from .search.search import UNKNOWN, Search, finder_search, refine_search
 from .search.write import to_toml
 from .sources import find_source
 from .sources.journal import JournalSource
 from .sources.source import Source, SourceError
-from .study.events import StudyAsked
+from .study.events import Event, StudyAsked
 from .study.folder import StudyBusy, StudyFolder, StudyLock, create_study
+from .study.history import history
 from .study.journal import JournalNotWritten, JournalWriter, NewerFormat, check_writable
 from .study.snapshot import Snapshot
 
@@ -79,27 +80,53 @@ class Resources:
 
 
 def new_study(
-    root: Path, search: Search, resources: Resources, source: Path | None, name: str | None = None
+    root: Path,
+    search: Search,
+    resources: Resources,
+    source: Path | None,
+    name: str | None = None,
+    past: Source | None = None,
 ) -> StudyFolder:
     """A new folder whose journal holds the question; nothing runs yet.
 
-    `source`: the search file, kept as it is; None where there is none that says this.
+    `source`: the search file, kept as it is; None where there is none that says this. `past`: a study whose trials
+    the new one begins with. Raises BadInput where they can't be (`past_trials`).
     """
+    before = past_trials(past, search) if past else []
     search = replace(search, experiment=search.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", ""))
     folder = create_study(root, name or search.name)
     folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
     resources.save(folder)
-    _ask(folder, search)
+    _ask(folder, search, before)
     return folder
 
 
-def _ask(folder: StudyFolder, search: Search) -> None:
-    """Write the question into the journal, under the lock: no engine may be writing."""
+def past_trials(past: Source, search: Search) -> list[Event]:
+    """The trials of another study, as a study of `search` begins with them.
+
+    Raises BadInput where none has ended, or where the other study is better in the other direction; SourceError where
+    it can't be read.
+    """
+    snapshot = past.snapshot()
+    if snapshot.direction != search.direction:
+        raise BadInput(
+            f"--from {past.address}: its direction is {snapshot.direction}, and that of this search is "
+            f'{search.direction}; set direction = "{snapshot.direction}", or leave --from out'
+        )
+    events = history(snapshot, past.address, search.objective)
+    if not events:
+        raise BadInput(f"--from {past.address}: no trial of it has ended")
+    return events
+
+
+def _ask(folder: StudyFolder, search: Search, before: Sequence[Event] = ()) -> None:
+    """Write the question into the journal, and what is known before it is asked; under the lock: no engine may be
+    writing."""
     lock = StudyLock(folder)
     try:
         journal = JournalWriter(folder.journal)
         try:
-            journal.append([StudyAsked(time.time(), folder.name, search)])
+            journal.append([StudyAsked(time.time(), folder.name, search), *before])
         finally:
             journal.close()
     finally:
@@ -141,9 +168,10 @@ def prepare_resume(
     if snapshot.search == UNKNOWN:
         raise BadInput(f"{folder.name}: its journal does not say what to run; start a new sweep")
     planned = trials or max(snapshot.search.trials, snapshot.planned)
-    if planned < len(snapshot.trials):
-        raise BadInput(f"--trials {planned}: {folder.name} has had {len(snapshot.trials)} trials already")
-    if snapshot.opened_at and not snapshot.counts.running and planned == len(snapshot.trials):
+    had = len(snapshot.own.trials)
+    if planned < had:
+        raise BadInput(f"--trials {planned}: {folder.name} has had {had} trials already")
+    if snapshot.opened_at and not snapshot.counts.running and planned == had:
         raise BadInput(f"{folder.name} is done: all {planned} trials have ended; `--trials N` adds more")
     changed = Resources(
         gpus or resources.gpus, tracking_uri or resources.tracking_uri, python or resources.python
@@ -168,6 +196,21 @@ def settled(search: Search, resources: Resources) -> Resources:
     return replace(resources, python=None if interpreter.ours else interpreter.path)
 
 
+def spread(search: Search, gpus: str) -> Search:
+    """The search with as many trials at once as its `trials_per_gpu` means on these GPUs; `gpus` as --gpus has it.
+
+    Raises BadInput for a GPU that is not there.
+    """
+    from .engine.slots import parse_gpus, places
+
+    if not search.trials_per_gpu:
+        return search
+    try:
+        return replace(search, parallel=places(search, parse_gpus(gpus)))
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
 def interpreter_of(search: Search, option: str | None) -> tuple[Interpreter, str]:
     """What runs the trials of a search, and its version. `option`: what --python says. Raises BadTarget."""
     from .engine.interpreter import check_interpreter, find_interpreter
@@ -184,14 +227,34 @@ def finder_of(search: Search, source: Path) -> Search:
     return finder_search(search)
 
 
+def refinement_of(folder: StudyFolder, number: int | None, settings: Sequence[str]) -> Search:
+    """The search that refines a study's best trial, or the one of this number, with what `--set` changes.
+
+    Raises SearchError when the study's search names no refiner, BadInput when there is no such trial.
+    """
+    snapshot = folder.snapshot()
+    search = snapshot.search
+    if not search.refiner:
+        message = 'missing; name what improves a trial: refiner = "module:function" (docs/search-files.md)'
+        raise SearchError([Problem(str(folder.search_file), "refiner", message)])
+    trial = snapshot.best if number is None else snapshot.trials.get(number)
+    if trial is None:
+        wanted = "no trial has finished" if number is None else f"--trial {number}: there is no such trial"
+        raise BadInput(f"{folder.name}: {wanted}; `tuner list` counts the trials")
+    made = refine_search(search, trial.params, f"{folder.name} trial {trial.number}")
+    return parse_search(to_toml(made), str(Path(search.folder) / "search.toml"), settings)
+
+
 def check_search_target(search: Search, interpreter: Interpreter) -> None:
-    """Import the target, and the finder if there is one, each in a process of its own.
+    """Import the target, and the finder and the refiner if there are any, each in a process of its own.
 
     Raises BadTarget when one can't run this search.
     """
     _check_target(search, interpreter)
     if search.finder:  # `--set` may give what it lacks
         _check_target(finder_search(search), interpreter, required=False)
+    if search.refiner:
+        _check_target(replace(search, target=search.refiner, command=()), interpreter, required=False)
 
 
 def describe_target(search: Search, interpreter: Interpreter) -> Target:
@@ -260,6 +323,7 @@ def run_detached(folder: StudyFolder) -> None:
 
 def launch(root: Path, search: Search, source: Path | None, gpus: str = "auto") -> StudyFolder:
     """Start a search, detached. `source`: the file that says just this. Raises BadInput where it can't run here."""
+    search = spread(search, gpus)
     folder = new_study(root, search, settled(search, Resources(gpus)), source)
     run_detached(folder)
     return folder

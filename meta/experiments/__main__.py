@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from meta.experiments import edge, penalties, schedules, ten, vertigo
+from meta.experiments import edge, penalties, refined, schedules, ten, vertigo
 
 EXPERIMENTS: dict[str, Callable[..., Iterator[dict[str, float]]]] = {
     "penalties": penalties.train,
@@ -21,6 +21,7 @@ EXPERIMENTS: dict[str, Callable[..., Iterator[dict[str, float]]]] = {
     "schedules": schedules.train,
     "edge": edge.train,
     "vertigo": vertigo.train,
+    "refined": refined.train,
 }
 
 

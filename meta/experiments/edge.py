@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from meta.draw import BAD, GOOD, THIRD, canvas
 from meta.dynamics import HeavyBall
-from meta.experiments.draw import BAD, GOOD, THIRD, canvas
 from meta.experiments.loop import Measured
 from meta.experiments.splits import Source
 from meta.hypergrad import hypergradient

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from meta.draw import canvas
 from meta.dynamics import HeavyBall
-from meta.experiments.draw import canvas
 from meta.experiments.loop import Measured, Place, descend, over_splits
 from meta.experiments.splits import Source
 from meta.hypergrad import hypergradient

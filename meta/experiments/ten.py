@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from meta.draw import curves, maps
 from meta.dynamics import HeavyBall
-from meta.experiments.draw import curves, maps
 from meta.experiments.loop import Measured, Place, descend, over_splits
 from meta.experiments.splits import Source
 from meta.hypers import Hypers

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from meta.draw import curves
 from meta.dynamics import HeavyBall
-from meta.experiments.draw import curves
 from meta.experiments.loop import Measured, descend, over_splits
 from meta.experiments.splits import Source
 from meta.hypers import Hypers

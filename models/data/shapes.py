@@ -2,11 +2,14 @@
 
 "a small red circle at the top left on blue": two sizes, eight colours, four shapes, nine places and seven
 grounds make 4,032 captions. A model that does not draw what it is told has not listened. Each picture is
-moved, resized and tinted a little, so that two with one caption differ. With two objects a caption is a sentence
-whose order matters, "at the top, a small red circle left of a large blue square, on white". Everything is integers
-drawn from `Noise`: the same pictures, bit for bit, on every device.
+moved, resized and tinted a little, so that two with one caption differ. Several objects make a longer sentence,
+"at the top left a small red circle, right of it a large blue square, below it a small green cross, on white": where
+an object is follows from all the words before it, so a reader has to keep track. Everything is integers drawn from
+`Noise`: the same pictures, bit for bit, on every device.
 """
 
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,15 +35,24 @@ PLACES = (
     *("at the left", "in the middle", "at the right"),
     *("at the bottom left", "at the bottom", "at the bottom right"),
 )
-RELATIONS = ("left of", "right of", "above", "below")
-LANES = (  # of two shapes side by side, and of two one above the other
-    ("at the top", "in the middle", "at the bottom"),
-    ("at the left", "in the middle", "at the right"),
-)
-# A pixel is 96 long, so that all lengths are whole numbers. What follows is in 96ths of the picture's side:
-# the middle of a place is 24 from an edge or another, and 20 + 1 + 2 cut nothing off.
+RELATIONS = {-1: "left of", 1: "right of", -3: "above", 3: "below"}  # from one place to a neighbouring one
+# A pixel is 96 long, so that all lengths are whole numbers. What follows is in 96ths of the picture's side.
 UNIT = 96
-SIZES = {"small": 13, "large": 20}  # from the middle to the edge
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the three places of a row are, and how large the shapes."""
+
+    first: int  # from the edge to the middle of the first place
+    step: int  # from one middle to the next
+    sizes: Mapping[str, int]  # from a shape's middle to its edge
+
+
+# The largest shape that is grown by 1 and moved by 2 is not cut off, and several do not cover each other's middles.
+ALONE = Layout(24, 24, {"small": 13, "large": 20})
+SEVERAL = Layout(16, 32, {"small": 9, "large": 13})
+SIZES = tuple(ALONE.sizes)
 GROWN, MOVED = 1, 2  # by so much at most, either way
 TINT = 4  # levels of each channel, either way
 CHUNK = 1 << 22  # pixels drawn at once: their int32 working memory stays near 100 MB
@@ -57,7 +69,7 @@ class Figures:
 
 
 def pictures(side: int, seed: int, split: str, device: torch.device | str, objects: int = 1) -> Pictures:
-    """6,000 pictures of `side` x `side` with one or two `objects`, a tenth of them for validation.
+    """6,000 pictures of `side` x `side` with one to four `objects`, a tenth of them for validation.
 
     `split` is "random", or "combinations": then some pairs of colour and shape are in validation only, and
     validation has only those.
@@ -83,21 +95,29 @@ def pictures(side: int, seed: int, split: str, device: torch.device | str, objec
         one = figures("", noise.below("place", len(PLACES), n))
         ground = (one.colour + 1 + noise.below("ground", len(COLOURS) - 1, n)) % len(COLOURS)
         told = torch.stack([one.size, one.colour, one.shape, one.place, ground], 1).tolist()
-        images = _drawn(noise, side, ground, one)
+        images = _drawn(noise, side, ground, ALONE, [one])
         return Pictures(images, [(caption(*a),) for a in told], TRAIN, content_of(images))
-    relation, lane = noise.below("relation", len(RELATIONS), n), noise.below("lane", 3, n)
-    end = 2 * (relation % 2)  # of the lane, 0 or 2: where the first of the two is
-    across, down = 3 * lane + end, 3 * end + lane
-    one = figures("", torch.where(relation < 2, across, down))
-    two = figures(" 2", torch.where(relation < 2, across + 2 - 2 * end, down + 3 * (2 - 2 * end)))
-    ground = (one.colour + 1 + noise.below("ground", len(COLOURS) - 1, n)) % len(COLOURS)
-    for other in (two.colour, one.colour):  # the next colour that neither of them has
-        ground = torch.where(ground == other, ground + 1, ground) % len(COLOURS)
+    ways = torch.tensor(walks(objects), device=device)  # [W, objects]
+    places = ways[noise.below("walk", len(ways), n)]  # [N, objects]
+    several = [figures(f" {i + 1}", place) for i, place in enumerate(places.unbind(1))]
+    free = torch.ones(n, len(COLOURS), dtype=torch.bool, device=device)
+    free = free.scatter(1, torch.stack([f.colour for f in several], 1), False)  # [N, 8]
+    which = noise.below("ground", free.sum(1), n)  # of the colours that no object has
+    ground = (free.cumsum(1) > which[:, None]).int().argmax(1)  # [N]
     told = torch.stack(
-        [lane, *(x for f in (one, two) for x in (f.size, f.colour, f.shape)), relation, ground], 1
-    )
-    images = _drawn(noise, side, ground, one, two)
-    return Pictures(images, [(scene(*a),) for a in told.tolist()], TRAIN, content_of(images))
+        [torch.stack([f.size, f.colour, f.shape, f.place], 1) for f in several], 1
+    )  # [N, objects, 4]
+    said = [(scene(*a),) for a in zip(told.tolist(), ground.tolist(), strict=True)]
+    images = _drawn(noise, side, ground, SEVERAL, several)
+    return Pictures(images, said, TRAIN, content_of(images))
+
+
+def walks(objects: int) -> list[tuple[int, ...]]:
+    """All ways over so many places, each step to a neighbouring place where the walk has not been."""
+    across = {(a, b) for a in range(len(PLACES)) for b in (a - 1, a + 1) if a // 3 == b // 3}
+    down = {(a, a + d) for a in range(len(PLACES)) for d in (-3, 3) if 0 <= a + d < len(PLACES)}
+    ways = itertools.permutations(range(len(PLACES)), objects)
+    return [way for way in ways if across | down >= set(itertools.pairwise(way))]
 
 
 def held_out(seed: int) -> list[int]:
@@ -112,28 +132,22 @@ def held_out(seed: int) -> list[int]:
 def caption(size: int, colour: int, shape: int, place: int, ground: int) -> str:
     """The caption of a picture, from the indices of its attributes."""
     names = tuple(COLOURS)
-    return f"a {tuple(SIZES)[size]} {names[colour]} {SHAPES[shape]} {PLACES[place]} on {names[ground]}"
+    return f"a {SIZES[size]} {names[colour]} {SHAPES[shape]} {PLACES[place]} on {names[ground]}"
 
 
-def scene(
-    lane: int,
-    size: int,
-    colour: int,
-    shape: int,
-    size2: int,
-    colour2: int,
-    shape2: int,
-    relation: int,
-    ground: int,
-) -> str:
-    """The caption of two shapes: "at the top, a small red circle left of a large blue square, on white"."""
+def scene(figures: Sequence[Sequence[int]], ground: int) -> str:
+    """The caption of several shapes, from the indices of the size, colour, shape and place of each:
+
+    "at the top left a small red circle, right of it a large blue square, on white".
+    """
     names = tuple(COLOURS)
-    where = LANES[relation // 2][lane]
-    one, two = (
-        f"a {tuple(SIZES)[s]} {names[c]} {SHAPES[f]}"
-        for s, c, f in ((size, colour, shape), (size2, colour2, shape2))
-    )
-    return f"{where}, {one} {RELATIONS[relation]} {two}, on {names[ground]}"
+    places = [place for *_, place in figures]
+    steps = [f"{RELATIONS[b - a]} it" for a, b in itertools.pairwise(places)]
+    parts = [
+        f"{where} a {SIZES[size]} {names[colour]} {SHAPES[shape]}"
+        for where, (size, colour, shape, _) in zip([PLACES[places[0]], *steps], figures, strict=True)
+    ]
+    return ", ".join([*parts, f"on {names[ground]}"])
 
 
 def attributes(said: str) -> tuple[int, int, int, int, int]:
@@ -141,7 +155,7 @@ def attributes(said: str) -> tuple[int, int, int, int, int]:
     figure, ground = said.rsplit(" on ", 1)
     _, size, colour, shape, place = figure.split(" ", 4)
     names = [*COLOURS]
-    of = ([*SIZES], size), (names, colour), ([*SHAPES], shape), ([*PLACES], place), (names, ground)
+    of = (SIZES, size), (names, colour), (SHAPES, shape), (PLACES, place), (names, ground)
     return tuple(known.index(word) for known, word in of)  # pyright: ignore[reportReturnType]
 
 
@@ -160,9 +174,9 @@ def stencils(side: int) -> tuple[Tensor, Tensor]:
     size, shape, place, grown, down, across = (
         x.flatten() for x in torch.meshgrid(*map(torch.tensor, axes), indexing="ij")
     )
-    radius = torch.tensor(tuple(SIZES.values()))[size] * side + grown * side
-    cell = torch.stack([place // 3, place % 3], 1) * (UNIT // 4) * side
-    middle = UNIT // 4 * side + cell + torch.stack([down, across], 1) * side
+    radius = torch.tensor(tuple(ALONE.sizes.values()))[size] * side + grown * side
+    cell = torch.stack([place // 3, place % 3], 1)  # [M, 2]: down, across
+    middle = (ALONE.first + ALONE.step * cell + torch.stack([down, across], 1)) * side
     pixels = torch.arange(side) * UNIT + UNIT // 2
     away = pixels - (middle // UNIT * UNIT + UNIT // 2)[:, :, None]  # [M, 2, side]
     inside = _inside(shape, away[:, 0, :, None], away[:, 1, None, :], radius).flatten(1)
@@ -170,7 +184,7 @@ def stencils(side: int) -> tuple[Tensor, Tensor]:
     return unique[:, 1:].bool(), unique[:, 0].long()
 
 
-def _drawn(noise: Noise, side: int, ground: Tensor, *figures: Figures) -> Tensor:
+def _drawn(noise: Noise, side: int, ground: Tensor, layout: Layout, figures: Sequence[Figures]) -> Tensor:
     """[N, 3, side, side] uint8: the ground [N], and one figure after the other on it."""
     n, device = len(ground), ground.device
 
@@ -183,10 +197,10 @@ def _drawn(noise: Noise, side: int, ground: Tensor, *figures: Figures) -> Tensor
     pixels = torch.arange(side, dtype=torch.int32, device=device) * UNIT + UNIT // 2
     for i, figure in enumerate(figures):
         which = f" {i + 1}" if i else ""
-        radius = torch.tensor(tuple(SIZES.values()), device=device)[figure.size] * side
+        radius = torch.tensor(tuple(layout.sizes.values()), device=device)[figure.size] * side
         radius = radius + about(f"grown{which}", GROWN * side)
         cell = torch.stack([figure.place // 3, figure.place % 3], 1)  # [N, 2]: down, across
-        middle = (1 + cell) * (UNIT // 4) * side + about(f"moved{which}", MOVED * side, 2)
+        middle = (layout.first + layout.step * cell) * side + about(f"moved{which}", MOVED * side, 2)
         # Of the nearest pixel: even at 8 x 8 every shape has that one.
         middle = middle // UNIT * UNIT + UNIT // 2
         ink = (palette[figure.colour] + about(f"ink{which}", TINT, 3)).to(torch.uint8)  # [N, 3]

@@ -47,6 +47,7 @@ def test_a_script_becomes_a_search_that_runs_as_it_is(init, tmp_path):
     result = init("main.py", "--run")
     assert result.exit_code == 0, result.output
     text = (tmp_path / "tuner.toml").read_text()
+    assert text.startswith("#:schema tuner.schema.json\n") and (tmp_path / "tuner.schema.json").is_file()
     search = parse_search(text, str(tmp_path / "tuner.toml"))
     assert search.command == ("python", "main.py", "--seed={seed}", "--save-dir={out}", "{rest}")
     assert search.objective == "test_average_loss" and search.direction == "minimize"

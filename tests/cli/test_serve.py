@@ -1,4 +1,7 @@
-"""`tuner serve`: the screen reaches the socket that a page in a browser talks to. (There is no browser here.)"""
+"""`tuner serve`: the screen reaches the socket that a page in a browser talks to, and no other page.
+
+(There is no browser in this test; the page itself was tried in headless Chromium.)
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-async def first_picture(port: int) -> tuple[str, bytes]:
-    """The page, and what its socket sends until the list of studies is drawn."""
+async def pages(port: int) -> tuple[str, bytes, list[int]]:
+    """The page, what its socket sends until the list of studies is drawn, and the answers to strangers."""
     address = f"127.0.0.1:{port}"
-    received = b""
+    received, refused = b"", []
     async with aiohttp.ClientSession() as session:
         while True:
             try:
@@ -30,23 +33,41 @@ async def first_picture(port: int) -> tuple[str, bytes]:
                     break
             except aiohttp.ClientConnectionError:
                 await asyncio.sleep(0.2)
-        async with session.ws_connect(f"ws://{address}/ws?width=100&height=30") as ws:
+        socket = f"ws://{address}/ws?width=100&height=30"
+        async with session.ws_connect(socket, origin=f"http://{address}") as ws:
             async for message in ws:
                 received += message.data if isinstance(message.data, bytes) else message.data.encode()
                 if b"No studies yet" in received:
-                    return page, received
-    return page, received
+                    break
+        for stranger in ({"origin": "http://elsewhere.example"}, {}):
+            try:
+                await session.ws_connect(socket, **stranger)
+            except aiohttp.WSServerHandshakeError as refusal:
+                refused.append(refusal.status)
+        async with session.get(f"http://{address}/", headers={"Host": f"rebound.example:{port}"}) as answer:
+            refused.append(answer.status)
+    return page, received, refused
 
 
 @pytest.mark.slow
-def test_the_screen_is_served_to_a_browser(tmp_path):
+def test_the_screen_is_served_to_its_own_pages_only(tmp_path):
     port = free_port()
     server = subprocess.Popen(
         [*TUNER, "serve", "--port", str(port)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
-        page, received = asyncio.run(asyncio.wait_for(first_picture(port), PATIENCE_S))
+        page, received, refused = asyncio.run(asyncio.wait_for(pages(port), PATIENCE_S))
+        second = subprocess.run(
+            [*TUNER, "serve", "--port", str(port)], cwd=tmp_path, capture_output=True, text=True,
+            timeout=PATIENCE_S,
+        )  # fmt: skip
     finally:
         server.terminate()
         server.wait(PATIENCE_S)
     assert "xterm.css" in page and b"No studies yet" in received
+    assert "//" not in page.replace(f"//127.0.0.1:{port}", "").replace(
+        "//www.w3.org", ""
+    )  # asks no other host
+    assert refused == [403, 403, 403]
+    assert second.returncode == 2 and f"can't listen on 127.0.0.1:{port}" in second.stderr
+    assert "--port" in second.stderr and "Traceback" not in second.stderr

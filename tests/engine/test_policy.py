@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from support.one_trial import a_search
 
 from tuner_tui.engine.engine import Engine, trial_seed
 from tuner_tui.engine.launcher import Exited, Job, LauncherEvent, Said, Started
-from tuner_tui.engine.slots import make_slots, parse_gpus
-from tuner_tui.search.search import Limits
-from tuner_tui.search.space import Float
+from tuner_tui.engine.slots import make_slots, parse_gpus, places
+from tuner_tui.search.search import Limits, Search
+from tuner_tui.search.space import Float, Space
 from tuner_tui.study.events import Event, StudyOpened
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Outcome, Reason
@@ -260,6 +261,20 @@ def test_slots_go_round_the_gpus_and_share_the_cores(parallel, gpus, cores, labe
         assert slot.environment["CUDA_VISIBLE_DEVICES"] == slot.label.removeprefix("cpu").removeprefix(
             "cuda:"
         )
+
+
+def test_trials_share_a_gpu_as_far_as_the_search_says():
+    search = Search("s", "t:t", "loss", Space(), trials_per_gpu=3)
+    assert places(search, [0, 2]) == 6 and places(search, []) == 1
+    assert places(replace(search, parallel=2), [0, 2]) == 2, "what is given is kept"
+    slots = make_slots(6, [0, 2], 12, trials_per_gpu=3)
+    assert Counter(slot.label for slot in slots) == {"cuda:0": 3, "cuda:2": 3}
+    # JAX and TensorFlow take most of a GPU where they are not told to share it
+    assert {slot.environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] for slot in slots} == {"0.25"}
+    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in make_slots(2, [0, 2], 12, trials_per_gpu=3)[0].environment
+    with pytest.raises(ValueError, match=r"2 GPUs \(0,2\) take 6 at once"):
+        make_slots(7, [0, 2], 12, trials_per_gpu=3)
+    assert len(make_slots(7, [], 12, trials_per_gpu=3)) == 7, "without a GPU there is none to share"
 
 
 @pytest.mark.parametrize("text", ["x", "0,", "97"])

@@ -134,7 +134,8 @@ def test_the_area_under_the_curve():
 def test_the_same_run_twice_gives_the_same_numbers(name):
     """Of the first measurements of the search's first trial, made small."""
     search = SEARCHES[name]
-    tiny = {"steps": 12, "values": 4, "seeds": 2, "splits": 2, "hidden": 4, "meta_iterations": 2}
+    tiny = {"steps": 12, "values": 4, "seeds": 2, "splits": 2, "hidden": 4, "meta_iterations": 2,
+            "trials": 2, "held": 2, "pieces": 4}  # fmt: skip
     settings = dict(search.fixed) | {n: v for n, v in tiny.items() if n in EXPERIMENTS[name].__kwdefaults__}
     runs = [[*itertools.islice(EXPERIMENTS[name](**settings), 2)] for _ in range(2)]
     assert repr(runs[0]) == repr(runs[1])  # as text: not-a-number equals itself

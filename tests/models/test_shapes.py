@@ -1,6 +1,7 @@
 """Shapes are what their captions say, at every size, and the same everywhere."""
 
 import re
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from models.config import Config
 from models.data import load, shapes
 
 CAPTION = re.compile(r"a (small|large) (\w+) (\w+) (at the .+|in the middle) on (\w+)")
+PART = re.compile(r"(at the .+|in the middle|\w+ of it|above it|below it) a (small|large) (\w+) (\w+)")
+MOVES = {"left of it": (0, -1), "right of it": (0, 1), "above it": (-1, 0), "below it": (1, 0)}
 
 
 def drawn(side=32, seed=0, split="random"):
@@ -69,7 +72,9 @@ def test_the_largest_size():
     noise = shapes.Noise.at(0, 0)
     n = 5
     zero = torch.zeros(n, dtype=torch.int64)
-    images = shapes._drawn(noise, 256, zero + 4, shapes.Figures(zero + 1, zero, zero, zero + 8))
+    images = shapes._drawn(
+        noise, 256, zero + 4, shapes.ALONE, [shapes.Figures(zero + 1, zero, zero, zero + 8)]
+    )
     ink = (images[:, 0] > 150).flatten(1).sum(1).float()  # red has more of it than blue
     radius = (ink / torch.pi).sqrt() * shapes.UNIT / 256
     assert ((radius > 19 - 0.2) & (radius < 21 + 0.3)).all()
@@ -126,6 +131,91 @@ def test_these_images_never_change():
 
 
 DIGEST = "8d9bfdf44ed025c7"
+
+
+def told(said):
+    """What a sentence tells, followed from place to place: {(down, across): (size, colour, shape)} and the ground."""
+    *parts, ground = said.split(", ")
+    at, found = (0, 0), {}
+    for i, part in enumerate(parts):
+        match = PART.fullmatch(part)
+        assert match, part
+        where, *what = match.groups()
+        down, across = MOVES.get(where, (0, 0))
+        at = (at[0] + down, at[1] + across) if i else divmod(shapes.PLACES.index(where), 3)
+        assert at not in found, said
+        found[at] = tuple(what)
+    return found, ground.removeprefix("on ")
+
+
+@pytest.mark.parametrize("objects", [2, 3, 4])
+def test_the_picture_of_several_is_what_its_sentence_says(objects):
+    pictures = shapes.pictures(48, 1, "random", "cpu", objects)
+    images = pictures.images[:400].int()
+    for image, paper, (said,) in zip(images, papers(images), pictures.captions, strict=False):
+        there, ground = told(said)
+        assert len(there) == objects
+        colours = {where: colour for where, (_, colour, _) in there.items()}
+        for down in range(3):
+            for across in range(3):
+                middle = image[:, 8 + 16 * down, 8 + 16 * across]
+                wanted = torch.tensor(shapes.COLOURS[colours.get((down, across), ground)])
+                assert (middle - wanted).abs().max() <= shapes.TINT, said
+        assert ground not in colours.values()
+        assert (paper - torch.tensor(shapes.COLOURS[ground])).abs().max() <= shapes.TINT
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(12, 40), st.integers(0, 2**31 - 1), st.integers(2, 4))
+def test_several_are_all_there_at_any_size(side, seed, objects):
+    pictures = shapes.pictures(side, seed, "random", "cpu", objects)
+    images = pictures.images[:300].int()
+    ink = (images != papers(images)[..., None, None]).any(1)  # [N, H, W]
+    for n, (said,) in enumerate(pictures.captions[:300]):
+        there, _ = told(said)
+        for down, across in there:  # each has some ink within its ninth
+            third = [slice(side * k // 3, -(-side * (k + 1) // 3)) for k in (down, across)]
+            assert ink[n][third[0], third[1]].any(), said
+
+
+def test_the_same_words_in_another_order_are_another_picture():
+    """So a reader that only collects words can't draw them."""
+    captions = [said for (said,) in shapes.pictures(8, 0, "random", "cpu", 3).captions]
+    of: dict = {}
+    for said in captions:
+        of.setdefault(tuple(sorted(said.replace(",", "").split())), set()).add(said)
+    assert sum(len(sentences) > 1 for sentences in of.values()) > 20
+    assert min(len(said.split()) for said in captions) >= 20
+
+
+def test_walks_are_all_ways_to_neighbours():
+    assert [len(shapes.walks(n)) for n in (2, 3, 4)] == [
+        24,
+        44,
+        80,
+    ]  # counted by hand for two: 12 edges, both ways
+    for walk in shapes.walks(4):
+        assert len(set(walk)) == 4
+        assert all(abs(a // 3 - b // 3) + abs(a % 3 - b % 3) == 1 for a, b in pairwise(walk))
+
+
+@pytest.mark.parametrize("objects", [2, 3])
+def test_combinations_hold_out_pairs_of_several(objects):
+    pictures = shapes.pictures(8, 5, "combinations", "cpu", objects)
+    pairs = [{(c, s) for _, c, s in told(said)[0].values()} for (said,) in pictures.captions]
+    learned, asked = set().union(*pairs[: pictures.train]), set().union(*pairs[pictures.train :])
+    assert len(asked) == 4 and len(learned) == 28 and not learned & asked
+
+
+def test_several_never_change_and_every_word_of_theirs_is_learned():
+    found = load(Config.of({"data": "shapes", "data.objects": 3, "data.split": "combinations", "size": 16}))
+    assert found.digest == SEVERAL
+    first = "at the bottom a large black triangle, above it a large red circle, right of it a small black"
+    assert found.train.captions[0] == first + " cross, on green"
+    assert (found.valid.tokens != 1).all()
+
+
+SEVERAL = "177c4caad910f287"
 
 
 @pytest.mark.gpu

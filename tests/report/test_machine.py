@@ -49,16 +49,18 @@ def test_json_has_exactly_the_promised_shape(name, tmp_path):
         "format", "study", "search", "objective", "direction", "seed", "sampler", "git_commit", "versions",
         "started", "seconds", "counts", "best", "trials",
     ]  # fmt: skip
-    assert list(report["counts"]) == ["finished", "unfinished", "no_start"]
+    assert list(report["counts"]) == ["finished", "unfinished", "no_start", "before"]
     assert [t["number"] for t in report["trials"]] == sorted(snapshot.trials)
     for record in report["trials"]:
         assert list(record) == [
             "number", "outcome", "reason", "message", "value", "metrics", "params", "seed", "steps", "seconds",
+            "source",
         ]  # fmt: skip
         assert record["outcome"] in ("finished", "unfinished", "no_start", None)
         assert (record["value"] is None) == (snapshot.trials[record["number"]].value is None)
     ended = [t["outcome"] for t in report["trials"]]
-    assert report["counts"] == {o: ended.count(o) for o in ("finished", "unfinished", "no_start")}
+    ends = {o: ended.count(o) for o in ("finished", "unfinished", "no_start")}
+    assert report["counts"] == ends | {"before": 0}
     if report["best"] is None:
         assert "finished" not in ended
     else:

@@ -79,6 +79,12 @@ def test_every_form_of_a_distribution() -> None:
     assert space["j"].when == (("h", ((1, 2),)),)  # the list is itself an option, so it is one value
 
 
+def test_a_gpu_is_shared_by_trials_or_a_trial_has_several() -> None:
+    assert parse(TARGET + "trials_per_gpu = 2").trials_per_gpu == 2
+    [problem] = problems("gpus_per_trial = 2\ntrials_per_gpu = 2")
+    assert problem.startswith("caption.toml: trials_per_gpu: gpus_per_trial = 2 is given too; ")
+
+
 def test_defaults_are_few_and_a_target_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "lr-only.toml"
     path.write_text("\ufeff" + TARGET.replace("\n", "\r\n"), encoding="utf-8")  # as some editors save it

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 import time
+from urllib.parse import unquote
 
 import pytest
 from support import studies
@@ -158,6 +161,18 @@ async def test_clicks_in_a_crowded_cell_go_through_its_trials_best_first(room):
             await settle(pilot)
             seen.append(screen.selected)
         assert seen == [299, 298, 297, 296]
+
+
+async def test_a_click_after_a_rest_takes_the_trial_that_the_rest_marked(room):
+    async with room.app(room.study("crowded-1", crowded())).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        screen, grid = pilot.app.screen, pilot.app.screen.query_one(ScatterGrid)
+        await pilot.hover(grid, offset=offset_of(grid, 0, 295))
+        await until(pilot, lambda: screen.selected == 299)
+        for best in (299, 298):
+            await pilot.click(grid, offset=offset_of(grid, 0, 295))
+            await settle(pilot)
+            assert screen.selected == best
 
 
 async def test_a_mouse_that_rests_marks_a_trial_until_one_is_chosen(room):
@@ -390,3 +405,20 @@ async def test_a_long_study_is_charted_off_the_keys(room, monkeypatch):
         await until(pilot, lambda: len(screen.scatters[0].marks) > before)
         await settle(pilot)
         assert len(screen.scatters[0].marks) == before + 1
+
+
+async def test_the_detail_links_a_trials_run_in_mlflow(room):
+    folder = room.study("small-1", studies.small_events())
+    folder.publisher_state.write_text(json.dumps({"uri": "http://box:5000", "experiment_id": "3"}))
+    async with room.app(folder).run_test(size=WIDE) as pilot:
+        await settle(pilot)
+        await pilot.press("b")
+        await settle(pilot)
+        strips = pilot.app.screen._compositor.render_strips()
+        drawn = "".join(strip.render(pilot.app.console) for strip in strips)
+        best = pilot.app.screen.selected
+    links = set(re.findall(r"\x1b]8;[^;]*;(http[^\x1b]+)\x1b", drawn))
+    search = f"tags.`tuner.study` = 'small-1' and tags.`tuner.trial` = '{best}'"
+    assert {unquote(link) for link in links} == {
+        f"http://box:5000/#/experiments/3/runs?searchFilter={search}"
+    }

@@ -16,6 +16,7 @@ from tuner_tui.study.outcomes import Reason
 from tuner_tui.view.cells import place, reduce, row_at
 from tuner_tui.view.charts import Scatter, scatters
 from tuner_tui.view.draw import CEILINGS, EIGHTHS, canvas, draw_panel, trials_at
+from tuner_tui.view.loss import loss_scale
 from tuner_tui.view.medians import medians
 from tuner_tui.view.signs import CROWDS
 
@@ -88,13 +89,14 @@ def test_one_trial_and_forty_look_different():
 
 def strip(scatter: Scatter, width: int, height: int) -> tuple[float, list[float]]:
     """The scale, and the share that each column of the crash strip shows."""
-    line = "".join(run.text for run in draw_panel(scatter, width, height, color=False)[-1])
     area = canvas(scatter, width, height)
+    lines = draw_panel(scatter, width, height, color=False)
+    line = "".join(run.text for run in lines[-1 if area.below else -2])
     top = float(line[: area.left].strip().rstrip("%")) / 100
-    return top, [EIGHTHS.index(block) / 8 * top for block in line[area.left :]]
+    return top, [max(EIGHTHS.find(block), 0) / 8 * top for block in line[area.left :]]
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [(19, 6), *SIZES])  # the first: twelve panels of a terminal of 80x24
 def test_the_crash_strip_follows_the_rate(size):
     scatter = planted(3000)[1]
     top, shown = strip(scatter, *size)
@@ -113,7 +115,7 @@ def test_shades_stand_where_trials_die_more_often_and_nowhere_else():
         rows = ["".join(run.text for run in line) for line in lines]
         return {row.index("░", at) for row in rows for at in range(len(row)) if row.startswith("░", at)}
 
-    assert len(shaded(lr)) <= 4  # of some 46 columns: one in forty by chance
+    assert len(shaded(lr)) <= 1  # one in twenty such panels has one by chance
     right = shaded(width)
     assert len(right) >= 8 and min(right) > 25
 
@@ -122,8 +124,25 @@ def test_without_failures_there_is_no_strip():
     made = [
         studies.Made({"lr": 10 ** -(1 + n % 4), "width": n / 40, "kind": "a"}, (1.0 + n,)) for n in range(40)
     ]
-    lines = draw_panel(scatters(studies.study_of(SPACE, made))[0], 40, 12, color=False)
-    assert "%" not in "".join(run.text for run in lines[-1])
+    for height in (6, 12, 20):
+        lines = draw_panel(scatters(studies.study_of(SPACE, made))[0], 40, height, color=False)
+        assert "%" not in "".join(run.text for line in lines[-2:] for run in line)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.2, 1.2), (1e-5, 1.0), (1e3, 1e6)])
+@pytest.mark.parametrize("negative", [-0.08, -1e-4])
+def test_a_few_negative_losses_leave_the_others_their_height(low, high, negative):
+    """The best is below zero, so the axis is a symmetric logarithm: no rows for decades where no trial is."""
+    rng = random.Random(3)
+    losses = [math.exp(rng.uniform(math.log(low), math.log(high))) for _ in range(97)]
+    made = [
+        studies.Made(studies.draw_params(SPACE, rng), (loss,))
+        for loss in [*losses, negative, negative / 2, negative / 3]
+    ]
+    scale = loss_scale(studies.study_of(SPACE, made))
+    assert scale.scale == "symlog" and not scale.under  # the best has a height that can be read
+    heights = [scale.place(loss)[0] for loss in sorted(losses)]
+    assert (heights[-10] - heights[9]) / (scale.high - scale.low) > 0.35
 
 
 @pytest.mark.parametrize("size", SIZES)

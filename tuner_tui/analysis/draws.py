@@ -44,6 +44,6 @@ def counted(snapshot: Snapshot) -> list[Trial]:
     """The ended trials, without ends that say nothing of the hyperparameters and repeats of chosen trials."""
     return [
         trial
-        for trial in snapshot.trials.values()
+        for trial in snapshot.own.trials.values()  # how another study drew its trials is not known
         if trial.outcome is not None and trial.reason not in LEFT_OUT and trial.number not in snapshot.reruns
     ]

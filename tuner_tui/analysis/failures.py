@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
@@ -44,12 +45,12 @@ class FailureGroup:
         counted = Counter(t.outcome for t in self.trials)
         return {o: counted[o] for o in (Outcome.UNFINISHED, Outcome.NO_START) if counted[o]}
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[FailureKind, ...]:
         """The trials by what was said of them, the most frequent first."""
         found: dict[str, list[Trial]] = {}
         for trial in self.trials:
-            found.setdefault(_NUMBERS.sub("#", one_line(trial.message)), []).append(trial)
+            found.setdefault(_said(trial.message)[1], []).append(trial)
         kinds = [FailureKind(one_line(trials[0].message), tuple(trials)) for trials in found.values()]
         return tuple(sorted(kinds, key=lambda kind: (-len(kind.trials), kind.trials[0].number)))
 
@@ -60,15 +61,22 @@ class FailureGroup:
 
 
 def failure_groups(snapshot: Snapshot) -> list[FailureGroup]:
-    """Every trial that ended without finishing, grouped by reason, the largest group first."""
+    """Every trial of the study's own that ended without finishing, grouped by reason, the largest group first."""
     by_reason: dict[str | None, list[Trial]] = {}
-    for trial in sorted(snapshot.trials.values(), key=lambda t: t.number):
+    for trial in sorted(snapshot.own.trials.values(), key=lambda t: t.number):
         if trial.failed:
             by_reason.setdefault(trial.reason, []).append(trial)
     groups: list[FailureGroup] = []
     for reason, trials in by_reason.items():
-        messages = Counter(one_line(t.message) for t in trials)
+        messages = Counter(_said(t.message)[0] for t in trials)
         message = messages.most_common(1)[0][0]
-        example = next(t for t in trials if one_line(t.message) == message)
+        example = next(t for t in trials if _said(t.message)[0] == message)
         groups.append(FailureGroup(reason, tuple(trials), message, example, len(messages)))
     return sorted(groups, key=lambda group: (-len(group.trials), group.trials[0].number))
+
+
+@lru_cache(maxsize=4096)  # thousands of trials die with the same few words, and a screen asks twice a second
+def _said(message: str) -> tuple[str, str]:
+    """A message on one line, and that without its numbers."""
+    line = one_line(message)
+    return line, _NUMBERS.sub("#", line)

@@ -69,7 +69,9 @@ class LateTraining:
 
 def late_training(snapshot: Snapshot) -> LateTraining:
     """Looks only at trials that finished."""
-    finished = [t for t in snapshot.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None]
+    finished = [
+        t for t in snapshot.own.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None
+    ]
     finished = sorted((t for t in finished if t.number not in snapshot.reruns), key=snapshot.rank)
     sign = snapshot.search.sign
     most = min(BEST, len(finished) // SHARE)

@@ -64,8 +64,8 @@ def _median(ordered: list[float]) -> float:
 
 
 def _whole_seconds(trial: Trial) -> float | None:
-    """How long a trial took; None if it was stopped from outside."""
-    return None if trial.reason in _CUT_OFF else trial_seconds(trial)
+    """How long a trial took; None if it was stopped from outside, or ran elsewhere, before this study."""
+    return None if trial.source or trial.reason in _CUT_OFF else trial_seconds(trial)
 
 
 def trial_seconds(trial: Trial) -> float | None:

@@ -88,7 +88,7 @@ class Referee:
 
 def referee(snapshot: Snapshot) -> Referee | None:
     """None before a second trial has ended, and for a rate finder."""
-    ended = [trial for trial in snapshot.trials.values() if trial.outcome is not None]
+    ended = [trial for trial in snapshot.own.trials.values() if trial.outcome is not None]
     if len(ended) < 2 or snapshot.search.kind == RATE_FINDER:
         return None
     obstacle = obstacle_of(snapshot)

@@ -150,14 +150,16 @@ class Engine:
             case "add_trials" if request.number and request.number > 0:
                 self._write([StudyChanged(now, trials=self.snapshot.planned + request.number)])
             case "parallel" if request.number and request.number > 0:
-                self._slots = self._places(request.number)
+                try:
+                    self._slots = self._places(request.number)
+                except ValueError:  # more than the GPUs, or the system, take: `tuner change` says so
+                    return
                 self.search = replace(self.search, parallel=request.number)
                 self._write([StudyChanged(now, search=self.search)])
             case "rerun" if request.number in self.snapshot.trials:
-                number = self.snapshot.planned
                 assert request.number is not None
-                reruns = {str(number): request.number}
-                self._write([StudyChanged(now, trials=number + 1, reruns=reruns)])
+                reruns = {str(self.snapshot.next_number): request.number}
+                self._write([StudyChanged(now, trials=self.snapshot.planned + 1, reruns=reruns)])
             case "change":
                 self._change(request.settings)
             case "kill_trial" if request.number in self._running:
@@ -168,7 +170,7 @@ class Engine:
             free = self._free()
             while self._next in self.snapshot.trials or self._next in self._running:
                 self._next += 1
-            if not free or self._next >= self.snapshot.planned:
+            if not free or self._next >= self.snapshot.next_number:
                 return
             self._start(self._next, free[0])
 
@@ -285,7 +287,7 @@ class Engine:
         """Stop the study when its trials can't tell anything (breaker.py)."""
         if self.broken:
             return
-        self.broken = broken(self.search, self.snapshot.trials, trial, by_itself=by_itself)
+        self.broken = broken(self.search, self.snapshot.own.trials, trial, by_itself=by_itself)
         if self.broken:
             self.obey(Request("stop_now"))
 

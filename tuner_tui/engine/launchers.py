@@ -39,7 +39,8 @@ def _local(
         environment = {**environment_of(python, os.environ), **environment}
     return LocalLauncher(
         study, search.target, path, isolation=search.isolation, python=OURS if search.command else python,
-        gpus_per_trial=search.gpus_per_trial, extra=environment, program=partial(program_of, interpreter=python),
+        gpus_per_trial=search.gpus_per_trial, trials_per_gpu=search.trials_per_gpu, extra=environment,
+        program=partial(program_of, interpreter=python),
         missing=_MODELS if is_builtin(search) else _ELSEWHERE.format(python),
     )  # fmt: skip
 

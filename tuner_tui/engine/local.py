@@ -73,6 +73,7 @@ class LocalLauncher:
     isolation: str = "fork"
     python: Interpreter = OURS
     gpus_per_trial: int = 1
+    trials_per_gpu: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)  # variables that all trials get
     program: Callable[[str], str] = str  # what the first word of a command stands for
     missing: str = ""  # what to do when a module is missing
@@ -181,7 +182,9 @@ class LocalLauncher:
     def slots(self, parallel: int, gpus: str) -> list[Slot]:
         """Slots on this machine: its GPUs in turn, its CPU cores shared out evenly."""
         raise_descriptor_limit(parallel)
-        slots = make_slots(parallel, parse_gpus(gpus), gpus_per_trial=self.gpus_per_trial)
+        slots = make_slots(
+            parallel, parse_gpus(gpus), gpus_per_trial=self.gpus_per_trial, trials_per_gpu=self.trials_per_gpu
+        )
         self._shared = slots[0].environment
         return slots
 

@@ -123,8 +123,8 @@ class _InMemory:
                 params=known,
                 distributions={name: self.distributions[name] for name in known},
             )
-        except ValueError:
-            return  # it lies outside the space, which was changed since: it can't be placed
+        except (ValueError, TypeError):
+            return  # it lies outside the space, which was changed since or is another study's: it can't be placed
         self.study.add_trial(past)
 
     def _internal(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..search.search import Search
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -32,11 +34,17 @@ _THREAD_LIMITS = (
 
 
 def make_slots(
-    parallel: int, gpus: Sequence[int], cores: int | None = None, *, gpus_per_trial: int = 1
+    parallel: int,
+    gpus: Sequence[int],
+    cores: int | None = None,
+    *,
+    gpus_per_trial: int = 1,
+    trials_per_gpu: int = 0,
 ) -> list[Slot]:
     """`parallel` slots, dealt round the GPUs (several may share one), CPU cores shared out evenly.
 
-    Raises ValueError when a trial is to have more GPUs than there are.
+    Raises ValueError when a trial is to have more GPUs than there are, or when more than `trials_per_gpu` (if that is
+    not 0) would have to share one.
     """
     threads = max(1, (cores or available_cores()) // parallel)
     shares = {name: str(threads) for name in _THREAD_LIMITS}
@@ -49,7 +57,13 @@ def make_slots(
         raise ValueError(
             f"gpus_per_trial = {gpus_per_trial}: this study has {len(gpus)} GPUs ({_listed(gpus)})"
         )
+    if trials_per_gpu and parallel > len(gpus) * trials_per_gpu:
+        raise ValueError(
+            f"parallel = {parallel}: with trials_per_gpu = {trials_per_gpu} this study's {len(gpus)} GPUs "
+            f"({_listed(gpus)}) take {len(gpus) * trials_per_gpu} at once; lower the one or raise the other"
+        )
     groups = [gpus[i : i + gpus_per_trial] for i in range(0, len(gpus) - gpus_per_trial + 1, gpus_per_trial)]
+    shares |= _shares_of_a_gpu(tenants=-(-parallel // len(groups)))
     return [
         Slot(
             f"cuda:{_listed(group)}",
@@ -60,6 +74,21 @@ def make_slots(
         )
         for number, group in ((number, groups[number % len(groups)]) for number in range(parallel))
     ]
+
+
+def places(search: Search, gpus: Sequence[int]) -> int:
+    """How many trials of a search run at once: what it says, or, with `trials_per_gpu`, as many as the GPUs take."""
+    if search.trials_per_gpu and search.parallel == Search.parallel and gpus:
+        return len(gpus) * search.trials_per_gpu
+    return search.parallel
+
+
+def _shares_of_a_gpu(tenants: int) -> dict[str, str]:
+    """Variables for libraries that take most of a GPU's memory when they start. PyTorch takes what it needs."""
+    if tenants == 1:
+        return {}
+    # 0.75 is what JAX takes for one process.
+    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.75 / tenants:.2f}", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
 def _listed(gpus: Sequence[int]) -> str:

@@ -131,6 +131,8 @@ class Story:
                         if not finite:
                             odd[event.trial] = odd.get(event.trial, Odd()).add(name, value, event.step)
                             write.tags["tuner.not_finite"] = tag_value(odd[event.trial])
+                case TrialStarted() if event.source:
+                    continue  # the study that ran it has recorded it: MLflow gets no run, and nothing else, of it
                 case TrialStarted():
                     if event.trial in before.trials or event.trial in runs:
                         if event.trial in taken:  # it has drawn another hyperparameter while it runs
@@ -286,6 +288,8 @@ def closing_tags(snapshot: Snapshot, why: str, message: str = "") -> dict[str, s
     said = f"{why}: {counts.finished} finished, {counts.unfinished} unfinished, {counts.no_start} no start"
     if counts.waiting:
         said += f", {counts.waiting} not begun"
+    if counts.before:
+        said += f", {counts.before} from before"
     if best := snapshot.best:
         said += f"; best {snapshot.objective} {best.value:.6g} in trial {best.number}"
     said += f". {message}" if message else "."

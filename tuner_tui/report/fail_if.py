@@ -91,6 +91,7 @@ class Condition:
 
     def holds(self, snapshot: Snapshot, baseline: Snapshot | None = None) -> Verdict:
         """Whether it holds for the study; a quantity without a value counts as held."""
+        snapshot = snapshot.own  # a verdict on this sweep, and not on what was known before
         value = value_of(snapshot, self.quantity)
         if value is None:
             return Verdict(True, f"{self} counts as held: {_missing(snapshot, self.quantity)}")

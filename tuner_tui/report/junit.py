@@ -35,6 +35,7 @@ def write_junit(snapshot: Snapshot, path: Path | str, files: Files | None = None
 
 def junit(snapshot: Snapshot, files: Files | None = None) -> ElementTree.Element:
     """The report as XML: one suite per study, one case per trial."""
+    snapshot = snapshot.own
     counts = snapshot.counts
     trials = sorted(snapshot.trials.values(), key=lambda t: t.number)
     sums = {

@@ -16,7 +16,8 @@ def text_line(source: Source, snapshot: Snapshot) -> str:
     counts, best = snapshot.counts, snapshot.best
     ends = ", ".join(words for outcome, words in count_words(counts) if outcome is not None)
     line = (
-        f"{one_line(source.name):<28} {source.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}; "
+        f"{one_line(source.name):<28} {source.state(snapshot):<12} {counts.ended}/{counts.planned} ended: {ends}"
+        f"{f', {counts.before} from before' if counts.before else ''}; "
         f"{f'best {best_words(best)}' if best else 'no best yet'}"
     )
     copy = source.publication()

@@ -4,8 +4,11 @@ The JSON is strict (no NaN, no Infinity) and its shape is a promise. `format` gr
 older report would misread a newer one; fields may be added without that:
 
     {format, study, search, objective, direction, seed, sampler, git_commit, versions, started, seconds,
-     counts: {finished, unfinished, no_start}, best: {number, value, params} | null,
-     trials: [{number, outcome, reason, message, value, metrics, params, seed, steps, seconds}]}
+     counts: {finished, unfinished, no_start, before}, best: {number, value, params} | null,
+     trials: [{number, outcome, reason, message, value, metrics, params, seed, steps, seconds, source}]}
+
+Trials from before the study (`tuner sweep --from`) have the study that ran them as their `source`, and are counted as
+`before` and nowhere else.
 
 `value` is null where a trial never had a finite loss, `reason` for a finished trial; `outcome`, `reason` and
 `seconds` for one that still ran. `metrics` are the last readings.
@@ -49,6 +52,7 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
             "finished": counts.finished,
             "unfinished": counts.unfinished,
             "no_start": counts.no_start,
+            "before": counts.before,
         },
         "best": None
         if best is None
@@ -80,7 +84,7 @@ def from_json(report: Mapping[str, Any]) -> Snapshot:
         study=report["study"],
         search=UNKNOWN.from_json(UNKNOWN.to_json() | search),
         trials=trials,
-        planned=len(trials),
+        planned=sum(not trial.source for trial in trials.values()),
         opened_at=None if seconds is None else began,
         closed_at=None if seconds is None else began + seconds,
         git_commit=report["git_commit"],
@@ -100,6 +104,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "seed": trial.seed,
         "steps": trial.steps,
         "seconds": _rounded(trial_seconds(trial)),
+        "source": trial.source or None,
     }
 
 
@@ -116,6 +121,7 @@ def _read_trial(record: Mapping[str, Any], began: float) -> Trial:
         value=record["value"],
         latest={name: decode_number(value) for name, value in record["metrics"].items()},
         steps=record["steps"],
+        source=record.get("source") or "",
     )
 
 

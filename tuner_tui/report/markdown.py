@@ -15,7 +15,15 @@ from ..analysis.failures import failure_groups
 from ..study.snapshot import Snapshot
 from ..study.text import MESSAGE_CHARS, one_line
 from ..view.signs import OUTCOME_SIGNS
-from ..view.words import OUTCOME_WORDS, best_words, direction_words, ended_words, plural, trial_list
+from ..view.words import (
+    OUTCOME_WORDS,
+    best_of_words,
+    best_words,
+    direction_words,
+    ended_words,
+    plural,
+    trial_list,
+)
 from .atomic import write_text
 from .text import BEST, beaten_words, best_table
 
@@ -46,7 +54,7 @@ def markdown(snapshot: Snapshot) -> str:
     ]
     if trials := best_trials(snapshot, BEST):
         table = best_table(snapshot, trials)
-        parts.append(f"**Best of {plural(counts.finished, 'finished trial')}** ({direction_words(snapshot)})")
+        parts.append(f"**{best_of_words(counts)}** ({direction_words(snapshot)})")
         # The first four columns are numbers of ours under headings of ours, but for the objective's name.
         heading = [table.heading[0], _code(table.heading[1]), *table.heading[2:4]]
         heading += [_code(name) for name in table.heading[4:]]

@@ -18,6 +18,7 @@ from ..study.text import one_line
 from ..view.signs import OUTCOME_SIGNS
 from ..view.words import (
     OUTCOME_WORDS,
+    before_words,
     best_words,
     brief_params,
     counts_parts,
@@ -60,6 +61,7 @@ class Printer:
         self._known = 0  # trials seen so far, in the order of their start
         self._running: set[int] = set()
         self._tally = dict.fromkeys(Outcome, 0)
+        self._before = 0  # trials from before the study
         self._best: Trial | None = None
         self._pace = Pace()
         self._names: tuple[str, ...] = ()
@@ -121,7 +123,9 @@ class Printer:
 
     def _count(self, snapshot: Snapshot, trial: Trial) -> bool:
         """Take an ended trial into the counts; whether it is the best so far."""
-        if trial.outcome is not None:
+        if trial.source:
+            self._before += 1
+        elif trial.outcome is not None:
             self._tally[trial.outcome] += 1
         self._pace.add(trial)
         if trial.outcome is not Outcome.FINISHED or trial.value is None:
@@ -138,6 +142,7 @@ class Printer:
             finished=self._tally[Outcome.FINISHED],
             unfinished=self._tally[Outcome.UNFINISHED],
             no_start=self._tally[Outcome.NO_START],
+            before=self._before,
         )
 
     def _remaining(self, snapshot: Snapshot, now: float) -> float | None:
@@ -158,6 +163,8 @@ class Printer:
         lines = [paint(" · ".join(parts), "bold", self._color)]
         for trial in past:
             self._count(snapshot, trial)
+        if self._before:
+            lines.append(f"{before_words(snapshot)}; best {self._best_words()}")
         if ended := self._counts(snapshot).ended:
             lines.append(
                 f"going on after {plural(ended, 'trial')} that ended before; best {self._best_words()}"

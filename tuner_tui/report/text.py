@@ -19,7 +19,17 @@ from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from ..study.text import one_line
 from ..view.signs import OUTCOME_SIGNS
-from ..view.words import counts_parts, duration, ended_words, number, parameter, plural, trial_list
+from ..view.words import (
+    best_of_words,
+    counts_parts,
+    duration,
+    ended_words,
+    number,
+    parameter,
+    plural,
+    trial_list,
+    trial_name,
+)
 from .output import paint
 
 if TYPE_CHECKING:
@@ -89,7 +99,7 @@ def best_table(snapshot: Snapshot, trials: Sequence[Trial]) -> Table:
     heading = ("trial", one_line(snapshot.objective) or "value", "steps", "time", *map(one_line, names))
     rows = tuple(
         (
-            str(t.number),
+            trial_name(t),
             number(t.value),
             str(t.steps),
             duration(trial_seconds(t)),
@@ -115,7 +125,7 @@ def _best(snapshot: Snapshot, width: int, color: bool) -> str:
         text = paint("No trial finished, so there is no best.", "bold", color)
     else:
         table = best_table(snapshot, trials)
-        title = paint(f"Best of {plural(snapshot.counts.finished, 'finished trial')}", "bold", color)
+        title = paint(best_of_words(snapshot.counts), "bold", color)
         if table.width <= width:
             text = f"{title}\n{_draw(table, width, color, turned=False)}"
         else:  # many hyperparameters: they go down the page, and as many trials across as fit

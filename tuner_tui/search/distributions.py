@@ -15,7 +15,14 @@ from typing import Any
 from .problems import Findings, Keys, nearest, show
 from .space import Choice, Distribution, Float, Int, frozen
 
-KINDS = ("log", "float", "int", "choices")
+# kind -> the keys that may stand in its table
+ALLOWED = {
+    "log": ("log", "when"),
+    "float": ("float", "log", "step", "when"),
+    "int": ("int", "log", "step", "when"),
+    "choices": ("choices", "when"),
+}
+KINDS = tuple(ALLOWED)
 _EXTRAS = ("step", "when")
 # How other tools spell what we call log, float, int and choices.
 _FOREIGN = {
@@ -67,7 +74,7 @@ def read_distribution(value: Any, keys: Keys, findings: Findings) -> Distributio
         findings.add(keys, f"has both {' and '.join(kinds)}; keep one of them")
         return None
     kind = kinds[0]
-    allowed = {kind, "when"} | ({"log", "step"} if kind in ("float", "int") else set())
+    allowed = ALLOWED[kind]
     before = len(findings.problems)
     for key in value:
         if key in allowed:

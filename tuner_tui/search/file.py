@@ -7,10 +7,8 @@ because ignoring a misspelt limit would run the search without that limit.
 from __future__ import annotations
 
 import copy
-import keyword
 import posixpath
 import re
-import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,20 +16,23 @@ from typing import Any
 
 from .command import problems_of
 from .conditions import Entry, resolve
-from .distributions import is_distribution, is_number, is_scalar, misspelt_kind, read_distribution
+from .distributions import is_distribution, is_scalar, misspelt_kind, read_distribution
+from .keys import DEFAULTS, KEYS, LIMIT_KEYS, LIMITS, SCALAR_KEYS
 from .overrides import apply_overrides
 from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
 from .reading import READ_KEYS, Read, read_read
-from .search import LIMIT_KEYS, SAMPLERS, SCALAR_KEYS, Limits, Search
+from .search import Limits, Search
 from .space import Hyperparameter, Space
+from .values import Amount, Key
 
 TABLES = ("space", "fixed", "limits", "read")
-DIRECTIONS = ("minimize", "maximize")
-ISOLATIONS = ("fork", "spawn")
 _DEEPEST = 20  # a condition on lists of lists has seven levels
-_LARGEST_SEED = 2**63 - 1  # what every reader of JSON and every database column takes
 # MLflow takes parameters of these names only; refusing others here costs less than losing them there.
-_NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
+NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
+_NO_TARGET = (
+    'missing; name the training function: target = "module:function", or a script: '
+    'command = ["python", "train.py", "{rest}"]'
+)
 
 
 def load_search(path: Path | str, overrides: Sequence[str] = ()) -> Search:
@@ -98,29 +99,25 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     tables = {key: _table(raw, key, findings) for key in TABLES}
     fixed = _read_fixed(tables["fixed"], findings)
     space = Space(tuple(_read_space(tables["space"], fixed, findings)))
-    objective = _text(raw, "objective", "loss", findings)
-    command = _read_command(raw, space, fixed, findings)
+    values = {key.name: _value(raw, (), key, getattr(DEFAULTS, key.name), findings) for key in KEYS}
+    values["name"] = values["name"] or path.stem or "study"
+    if "command" not in raw and "target" not in raw:
+        findings.add(("target",), _NO_TARGET)
+    if "command" in raw:
+        _check_command(raw, values["command"], space, fixed, findings)
+        values |= {"target": "", "command": tuple(values["command"])}
+    if values["gpus_per_trial"] > 1 and values["trials_per_gpu"]:
+        findings.add(
+            ("trials_per_gpu",),
+            f"gpus_per_trial = {values['gpus_per_trial']} is given too; a trial has several GPUs or a GPU "
+            "several trials: keep one of the two",
+        )
     return Search(
-        name=_text(raw, "name", path.stem or "study", findings),
-        target="" if "command" in raw else _function(raw, "target", findings),
-        objective=objective,
+        **values,
         space=space,
-        direction=_one_of(raw, "direction", DIRECTIONS, findings),
-        sampler=_one_of(raw, "sampler", SAMPLERS, findings),
-        trials=_whole(raw, "trials", Search.trials, 1, findings),
-        parallel=_whole(raw, "parallel", Search.parallel, 1, findings),
-        seed=_whole(raw, "seed", Search.seed, 0, findings),
         fixed={name: value for name, value in fixed.items() if value is not None},
         limits=_read_limits(tables["limits"], findings),
-        isolation=_one_of(raw, "isolation", ISOLATIONS, findings),
-        finder=_function(raw, "finder", findings) if raw.get("finder", "") != "" else "",
-        command=command,
-        read=_read_reading(raw, tables["read"], objective, findings),
-        python=_text(raw, "python", "python", findings) if raw.get("python", "") != "" else "",
-        gpus_per_trial=_whole(raw, "gpus_per_trial", Search.gpus_per_trial, 1, findings),
-        retries=_whole(raw, "retries", Search.retries, 0, findings),
-        experiment=_text(raw, "experiment", "project", findings) if raw.get("experiment", "") != "" else "",
-        share_run=_boolean(raw, "share_run", findings),
+        read=_read_reading(raw, tables["read"], values["objective"], findings),
         folder=str(path.absolute().parent),
     )
 
@@ -148,99 +145,27 @@ def _table(raw: dict[str, Any], key: str, findings: Findings) -> dict[str, Any]:
     return {}
 
 
-def _text(raw: dict[str, Any], key: str, default: str, findings: Findings) -> str:
-    value = raw.get(key, default)
-    if isinstance(value, str) and value.strip() and value.isprintable():
-        return value
-    findings.add((key,), f"{show(value)} is not a name; write text in quotes, on one line")
-    return default
+def _value(table: dict[str, Any], above: Keys, key: Key, default: Any, findings: Findings) -> Any:
+    """The value of a key; its default where it is not given or is wrong."""
+    if key.name not in table:
+        return default
+    value = table[key.name]
+    wrong = key.takes.wrong(key.name, value, default)
+    if wrong:
+        findings.add((*above, key.name), wrong)
+    return default if wrong else value
 
 
-def _one_of(raw: dict[str, Any], key: str, options: tuple[str, ...], findings: Findings) -> str:
-    """One of `options`, the first of them by default."""
-    value = raw.get(key, options[0])
-    if value in options and isinstance(value, str):
-        return value
-    hint = nearest(value, options) if isinstance(value, str) else ""
-    findings.add((key,), f"unknown {key} {show(value)}; choose {' or '.join(options)}{hint}")
-    return options[0]
-
-
-def _whole(raw: dict[str, Any], key: str, default: int, least: int, findings: Findings) -> int:
-    value = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int):
-        findings.add((key,), f"{show(value)} is not a whole number; write {key} = {default}, say")
-    elif not least <= value <= _LARGEST_SEED:
-        bound = f"at least {least}" if value < least else "below 2**63"
-        findings.add((key,), f"{show(value)} is out of range; it must be {bound}")
-    else:
-        return value
-    return default
-
-
-def _boolean(raw: dict[str, Any], key: str, findings: Findings) -> bool:
-    value = raw.get(key, False)
-    if not isinstance(value, bool):
-        findings.add((key,), f"{show(value)} is not true or false; write {key} = true, or leave it out")
-    return value is True
-
-
-def _function(raw: dict[str, Any], key: str, findings: Findings) -> str:
-    if key not in raw:
-        findings.add(
-            (key,), 'missing; name the training function: target = "module:function", or a script: '
-            'command = ["python", "train.py", "{rest}"]',
-        )  # fmt: skip
-        return ""
-    value = raw[key]
-    remedy = 'write "module:function"'
-    if isinstance(value, str):
-        bare = value.removeprefix("optuna:") if value.count(":") == 2 else value
-        module, colon, function = bare.partition(":")
-        parts = [*module.split("."), function]
-        is_name = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
-        if colon and is_name and not module.endswith(".py"):
-            return value
-        if " " in value or (module.endswith(".py") and not colon):
-            words = value.split() if " " in value else ["python", value, "{rest}"]
-            guess = module.removesuffix(".py").strip("./").replace("/", ".")
-            named = "" if " " in value else f'; for a function in it name the module: "{guess}:train"'
-            remedy = f"for a script write command = {show(words)}{named}"
-        elif "/" in module or module.endswith(".py"):
-            guess = module.removesuffix(".py").strip("./").replace("/", ".")
-            remedy = f'name the module, not its file: "{guess}:{function or "train"}"'
-        elif not colon and value.isidentifier():
-            remedy = f'write "{value}:function", the function in that module'
-    findings.add((key,), f"{show(value)} names no function; {remedy}")
-    return ""
-
-
-def _read_command(
-    raw: dict[str, Any], space: Space, fixed: dict[str, Any], findings: Findings
-) -> tuple[str, ...]:
-    if "command" not in raw:
-        return ()
-    keys = ("command",)
+def _check_command(
+    raw: dict[str, Any], command: Sequence[str], space: Space, fixed: dict[str, Any], findings: Findings
+) -> None:
     if "target" in raw:
-        findings.add(keys, "target is given too; keep one of the two")
-    command = raw["command"]
-    if isinstance(command, str) and command.strip():
-        try:
-            words = shlex.split(command)
-        except ValueError:
-            words = command.split()
-        findings.add(keys, f"is one text; write a list, no shell reads it: {show(words)}")
-        return ()
-    if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
-        findings.add(keys, f'{show(command)} is no command; write ["python", "train.py", "{{rest}}"]')
-        return ()
-    if not command[0] or any("\0" in word for word in command):
-        findings.add(keys, f"{show(command)} names no program, or holds a NUL; correct it")
-        return ()
+        findings.add(("command",), "target is given too; keep one of the two")
+    if not command:
+        return
     conditional = [h.name for h in space if h.when]
     for index, message in problems_of(command, (*space.names, *fixed), conditional):
-        findings.add((*keys, str(index + 1)) if index is not None else keys, message)
-    return tuple(command)
+        findings.add(("command",) if index is None else ("command", str(index + 1)), message)
 
 
 def _read_reading(raw: dict[str, Any], table: dict[str, Any], objective: str, findings: Findings) -> Read:
@@ -253,22 +178,9 @@ def _read_reading(raw: dict[str, Any], table: dict[str, Any], objective: str, fi
 def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
     _refuse_unknown(table, ("limits",), LIMIT_KEYS, findings)
     good: dict[str, Any] = {}
-    for key in LIMIT_KEYS:
-        if key not in table:
-            continue
-        if key == "same_failures":
-            value = table[key]
-            if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_SEED:
-                good[key] = value
-            else:
-                findings.add(("limits", key), f"{show(value)} is no count; write a whole number above 0")
-            continue
-        value, unit = table[key], "gigabytes" if key == "memory_gb" else "seconds"
-        if not is_number(value) or not 0 < value < 1e15:  # 1e15 s: beyond any clock; also refuses nan and inf
-            wrong = "is not a number" if not is_number(value) else "is out of range"
-            findings.add(("limits", key), f"{show(value)} {wrong}; write {unit} above 0, or leave it out")
-        else:
-            good[key] = float(value)
+    for key in LIMITS:
+        value = _value(table, ("limits",), key, getattr(Limits(), key.name), findings)
+        good[key.name] = float(value) if isinstance(key.takes, Amount) and value is not None else value
     return Limits(**good)
 
 
@@ -326,12 +238,7 @@ def _walk(table: dict[str, Any], findings: Findings) -> Iterator[tuple[str, str,
 
 def _is_name(name: str, keys: Keys, findings: Findings) -> bool:
     """Whether MLflow can keep a parameter of that name; adds a problem if not."""
-    if (
-        _NAME.fullmatch(name)
-        and posixpath.normpath(name) == name
-        and name[0] not in "/ "
-        and name[:2] != ".."
-    ):
+    if NAME.fullmatch(name) and posixpath.normpath(name) == name and name[0] not in "/ " and name[:2] != "..":
         return True
     findings.add(keys, f"{show(name)} is no name; use letters, digits and _ . - : / (up to 250)")
     return False

@@ -20,8 +20,8 @@ from datetime import date, time
 from typing import Any
 
 from .distributions import is_distribution
+from .keys import LIMIT_KEYS, SCALAR_KEYS
 from .problems import OVERRIDE, Findings, Keys, Problem, nearest, show
-from .search import LIMIT_KEYS, SCALAR_KEYS
 
 _LIMITS = tuple(f"limits.{key}" for key in LIMIT_KEYS)
 

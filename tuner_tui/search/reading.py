@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from .problems import Findings, show
+from .values import File, Key, Name, Patterns
 
-READ_KEYS = ("pattern", "file", "step")
+READS = (
+    Key(
+        "pattern", Patterns(),
+        "A regular expression for lines of the output; its named groups are measurements. Or a list of them.",
+    ),
+    Key("file", File(), "A .csv or .jsonl file or TensorBoard events that the script writes; {out} is its folder."),
+    Key("step", Name("what the script calls the step"), "What the script calls the step."),
+)  # fmt: skip
+READ_KEYS = tuple(key.name for key in READS)
 
 
 @dataclass(frozen=True)
@@ -27,14 +36,17 @@ JSON_LINES = Read()
 
 def read_read(table: dict[str, Any], objective: str, findings: Findings) -> Read:
     """The table as a value, with everything wrong in it added to `findings`."""
-    patterns = table.get("pattern", [])
-    patterns = [patterns] if isinstance(patterns, str) else patterns
+    given: dict[str, Any] = {"pattern": [], "file": "", "step": "step"}
+    for key in READS:
+        if wrong := key.takes.wrong(key.name, table.get(key.name, given[key.name]), given[key.name]):
+            findings.add(("read", key.name), wrong)
+        else:
+            given[key.name] = table.get(key.name, given[key.name])
+    file, step = given["file"], given["step"]
+    patterns = [given["pattern"]] if isinstance(given["pattern"], str) else given["pattern"]
     keys = ("read", "pattern")
     good: list[str] = []
     groups: set[str] = set()
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        findings.add(keys, f"{show(patterns)} is no pattern; write 'loss (?P<loss>\\S+)', or a list of such")
-        patterns = []
     for pattern in patterns:
         try:
             names = re.compile(pattern).groupindex
@@ -45,13 +57,6 @@ def read_read(table: dict[str, Any], objective: str, findings: Findings) -> Read
             findings.add(keys, f"{show(pattern)} names no group; name what it reads: (?P<{objective}>\\S+)")
         groups |= names.keys()
         good.append(pattern)
-    file, step = table.get("file", ""), table.get("step", "step")
-    if not isinstance(file, str) or "\0" in file:
-        findings.add(("read", "file"), f"{show(file)} is no path; write one in quotes")
-        file = ""
-    if not isinstance(step, str) or not step:
-        findings.add(("read", "step"), f"{show(step)} is no name; write what the script calls the step")
-        step = "step"
     if groups and not file and objective not in groups and len(good) == len(patterns):
         there = ", ".join(sorted(groups - {step}))
         findings.add(

@@ -13,6 +13,7 @@ from typing import Any
 from .reading import JSON_LINES, Read
 from .space import (
     DISTRIBUTIONS,
+    Float,
     Hyperparameter,
     Space,
     distribution_from_json,
@@ -60,11 +61,13 @@ class Search:
     limits: Limits = Limits()
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
     finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
+    refiner: str = ""  # "module:function" that improves a study's best trial; "": none
     folder: str = ""  # of the search file: the target is looked up here first
     command: tuple[str, ...] = ()  # a script to run, with places for hyperparameters (command.py)
     read: Read = JSON_LINES  # where the measurements of the command come from
     python: str = ""  # the interpreter of the trials, as the file has it; "": see engine/interpreter.py
     gpus_per_trial: int = 1
+    trials_per_gpu: int = 0  # how many trials may share a GPU; 0: as many as `parallel` asks for
     retries: int = 0  # how often a trial is tried again that something outside of it has ended
     experiment: str = ""  # of MLflow, which the study is a run of; "": one of the study's own name
     share_run: bool = False  # trials find the id of their MLflow run, so that what they log lands there
@@ -134,7 +137,23 @@ def finder_search(search: Search) -> Search:
     rates = (name for name in names if name.rpartition(".")[2] in ("lr", "learning_rate"))
     return replace(
         search, name=f"{search.name}-lr", target=search.finder, command=(), objective="loss", direction="minimize",
-        sampler="random", trials=1, parallel=1, space=Space(), kind=RATE_FINDER, rate=next(rates, "lr"),
+        sampler="random", trials=1, parallel=1, trials_per_gpu=0, space=Space(), kind=RATE_FINDER,
+        rate=next(rates, "lr"),
+    )  # fmt: skip
+
+
+STEPS = Float(0.01, 0.1, log=True)  # of the outer optimiser: which one suits is not known, so some are tried
+REFINEMENTS = 4
+
+
+def refine_search(search: Search, params: Mapping[str, Any], which: str) -> Search:
+    """The search that refines the trial with these parameters. `which` names the trial, for the record."""
+    fixed = {**search.fixed, **params, "refines": which}
+    fixed.pop("meta_lr", None)
+    return replace(
+        search, name=f"{search.name}-refined", target=search.refiner, command=(), objective="loss/held",
+        direction="minimize", sampler="random", trials=REFINEMENTS, fixed=fixed, finder="", suggested=(),
+        space=Space((Hyperparameter("meta_lr", STEPS),)),
     )  # fmt: skip
 
 
@@ -155,12 +174,3 @@ def space_from_json(records: list[Mapping[str, Any]]) -> Space:
             for record in records
         )
     )
-
-
-LIMIT_KEYS = tuple(f.name for f in fields(Limits))
-# The keys of a search file that stand above its tables.
-SCALAR_KEYS = tuple(
-    f.name
-    for f in fields(Search)
-    if f.name not in ("space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested")
-)

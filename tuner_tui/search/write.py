@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from .keys import DEFAULTS, SCALAR_KEYS
 from .problems import dotted
 from .reading import Read
 from .search import Limits, Search
@@ -23,11 +24,11 @@ def to_toml(search: Search) -> str:
     lines += [f"objective = {spell(search.objective)}"] if search.objective else []
     for key in _OPTIONAL:
         value = getattr(search, key)
-        if value != getattr(_DEFAULTS, key) or key in ("trials", "parallel"):
+        if value != getattr(DEFAULTS, key) or key in ("trials", "parallel"):
             lines.append(f"{key} = {spell(value)}")
     if search.fixed:
         lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
-    if search.read != _DEFAULTS.read:
+    if search.read != DEFAULTS.read:
         lines += ["", "[read]", *_read_lines(search.read)]
     limits = {key: v for key, v in asdict(search.limits).items() if v != getattr(Limits(), key)}
     if limits:
@@ -113,8 +114,4 @@ def spell(value: Any) -> str:
             return str(value)
 
 
-_OPTIONAL = (
-    "direction", "sampler", "trials", "parallel", "seed", "isolation", "finder", "python", "gpus_per_trial",
-    "retries", "experiment", "share_run",
-)  # fmt: skip
-_DEFAULTS = Search("", "", "", Space())
+_OPTIONAL = [key for key in SCALAR_KEYS if key not in ("name", "target", "command", "objective")]

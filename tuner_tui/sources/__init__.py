@@ -14,6 +14,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+from ..search.search import Search
 from .source import Source, SourceError, Wanted
 
 _NOT_SCHEMES = ("source", "background", "mlflow_store")  # what the sources share
@@ -55,6 +56,34 @@ def find_source(
             f"leave {inside!r} out"
         )
     return pick(studies_at("", root, wanted), study, str(root))
+
+
+def find_past(root: Path, text: str, search: Search, tracking_uri: str | None = None) -> Source:
+    """One study by one text: its name under `root`, or its address with its name behind a space or a slash.
+
+    `optuna:sqlite:///trials.db digits`, as tuner shows it, `optuna:sqlite:///trials.db/digits`, or without a name for
+    the newest. `search`: of a study that is compared with it, or begins with it; an MLflow experiment does not say
+    itself what its objective is. Raises SourceError when there is none.
+    """
+    if not is_address(text):
+        return find_source(root, text)
+    wanted = Wanted()
+    if text.startswith("mlflow:"):
+        wanted = Wanted(search.objective, search.direction, tracking_uri=tracking_uri)
+    place, space, name = text.partition(" ")
+    if space:
+        return find_source(root, place, name.strip(), wanted)
+    try:
+        return find_source(root, text, None, wanted)
+    except SourceError as error:
+        place, slash, name = text.rpartition("/")
+        try:
+            if slash and name:
+                return find_source(root, place, name, wanted)
+        except SourceError as other:
+            if "no study in" in str(other) or "more than one study" in str(other):
+                raise other from None
+        raise error
 
 
 def pick(found: Sequence[Source], name: str | None, where: str) -> Source:

@@ -65,6 +65,7 @@ class TrialStarted:
     pid: int | None = None
     process_started: float | None = None  # kernel ticks after boot; with host and pid it names one process
     host: str = ""  # where it runs; "": where the engine runs
+    source: str = ""  # the address of the study that ran it, for a trial from before this one (history.py)
 
 
 @dataclass(frozen=True)

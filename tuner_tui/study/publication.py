@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from .folder import StudyFolder, is_locked
 from .whole_file import write_whole
@@ -78,6 +79,7 @@ class Publication:
     problem_count: int = 0
     at_work: bool = False  # a publisher lives
     experiment_id: str = ""
+    study: str = ""
 
     @property
     def behind_events(self) -> int:
@@ -90,6 +92,15 @@ class Publication:
         if not self.uri.startswith(("http://", "https://")) or not self.experiment_id:
             return ""
         return f"{self.uri.rstrip('/')}/#/experiments/{self.experiment_id}"
+
+    def trial_page(self, trial: int) -> str:
+        """Where a browser shows the run of a trial, under that of its study; "" where the copy is a file.
+
+        It is a search for the tags of the run: the publisher forgets the ids of runs that are complete.
+        """
+        tags = {"tuner.study": self.study, "tuner.trial": trial}
+        search = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())
+        return f"{self.page}/runs?searchFilter={quote(search)}" if self.page else ""
 
     @property
     def complete(self) -> bool:
@@ -124,7 +135,7 @@ def publication(folder: StudyFolder) -> Publication:
         journal=folder.journal,
         uploads=len(notebook.uploads), error=notebook.error, error_since=notebook.error_since,
         problems=notebook.problems, problem_count=notebook.problem_count,
-        at_work=is_locked(publisher_lock(folder)), experiment_id=notebook.experiment_id,
+        at_work=is_locked(publisher_lock(folder)), experiment_id=notebook.experiment_id, study=folder.name,
     )  # fmt: skip
 
 

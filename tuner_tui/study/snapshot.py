@@ -43,6 +43,7 @@ class Trial:
     pid: int | None = None
     process_started: float | None = None
     host: str = ""  # "": the engine's
+    source: str = ""  # the address of another study that ran it, before this one; "": this study ran it
     started_at: float = 0.0
     ended_at: float | None = None
     outcome: Outcome | None = None  # None while it runs
@@ -87,13 +88,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many trials there are of each outcome."""
+    """How many trials there are of each outcome: of this study's own, with those from before it counted apart."""
 
     planned: int = 0
     running: int = 0
     finished: int = 0
     unfinished: int = 0
     no_start: int = 0
+    before: int = 0  # trials that another study ran, however they ended
 
     @property
     def tally(self) -> dict[Outcome | None, int]:
@@ -122,7 +124,7 @@ class Snapshot:
 
     study: str = ""
     search: Search = UNKNOWN
-    planned: int = 0  # trials in all: what the search asked for, and those added since
+    planned: int = 0  # trials in all: what the search asked for, and those added since; none from before
     trials: Mapping[int, Trial] = field(default_factory=dict)  # number -> Trial
     opened_at: float | None = None
     closed_at: float | None = None  # None while an engine has it, or after one was killed
@@ -166,7 +168,7 @@ class Snapshot:
     def counts(self) -> Counts:
         """The trials counted by outcome. Looks at every trial."""
         tally = {None: 0, Outcome.FINISHED: 0, Outcome.UNFINISHED: 0, Outcome.NO_START: 0}
-        for trial in self.trials.values():
+        for trial in self.own.trials.values():
             tally[trial.outcome] += 1
         return Counts(
             planned=self.planned,
@@ -174,13 +176,38 @@ class Snapshot:
             finished=tally[Outcome.FINISHED],
             unfinished=tally[Outcome.UNFINISHED],
             no_start=tally[Outcome.NO_START],
+            before=self.before,
         )
+
+    @cached_property
+    def before(self) -> int:
+        """How many trials are from before this study: another one ran them. Their numbers come first."""
+        return sum(bool(trial.source) for trial in self.trials.values())
+
+    @property
+    def next_number(self) -> int:
+        """The number behind all planned trials: the next one to be added has it."""
+        return self.before + self.planned
+
+    @cached_property
+    def own(self) -> Snapshot:
+        """The study without the trials from before it."""
+        if not self.before:
+            return self
+        own = {number: trial for number, trial in self.trials.items() if not trial.source}
+        return replace(self, trials=MappingProxyType(own))
 
     @cached_property
     def best(self) -> Trial | None:
         """The finished trial with the best value: an unreliable result is never called best."""
         finished = [t for t in self.trials.values() if t.outcome is Outcome.FINISHED and t.value is not None]
         return min(finished, key=self.rank, default=None)
+
+    @cached_property
+    def ends(self) -> tuple[object, ...]:
+        """Equal for snapshots of one study whose plan and ended trials are the same, whatever runs meanwhile."""
+        newest = max((t.ended_at for t in self.trials.values() if t.ended_at is not None), default=None)
+        return self.planned, self.counts.ended, newest, len(self.earlier), self.where
 
     def rank(self, trial: Trial) -> tuple[float, int]:
         """Sort key: better first, trials without a value last, earlier first among equals."""
@@ -226,6 +253,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                         pid=event.pid,
                         process_started=event.process_started,
                         host=event.host,
+                        source=event.source,
                         started_at=event.at,
                     )
             case TrialRetried():

@@ -12,6 +12,8 @@ _TAIL_BYTES = 65536  # of a file: more lines than anybody scrolls through
 
 def printable(text: str) -> str:
     """`text` without what could move a terminal's cursor or change its colours."""
+    if text.isprintable():  # nearly always, and a study asks for thousands of messages
+        return text
     without_escapes = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]", "", text)
     return "".join(c if c.isprintable() else " " if c == "\t" else "·" for c in without_escapes)
 

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 
 from textual.content import Content
+from textual.style import Style
 
 from ..analysis.difference import differing
 from ..analysis.failures import failure_groups
@@ -13,8 +14,9 @@ from ..study.processes import resident_bytes
 from ..study.snapshot import Snapshot, Trial
 from ..study.state import State
 from ..study.text import printable
-from ..view.signs import OUTCOME_SIGNS, OUTCOME_TONES
+from ..view.signs import OUTCOME_SIGNS, OUTCOME_TONES, end_sign
 from ..view.words import (
+    before_words,
     duration,
     number,
     outcome_word,
@@ -41,7 +43,7 @@ def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float, wid
     best = snapshot.best
     head = Content.assemble(
         (f"#{trial.number}  ", "bold $foreground"),
-        (f"{OUTCOME_SIGNS[trial.outcome].glyph} {outcome_word(trial, alive)}", f"bold {colour}"),
+        (f"{end_sign(trial).glyph} {outcome_word(trial, alive)}", f"bold {colour}"),
         ("  ★ best" if best is not None and best.number == trial.number else "", "bold $primary"),
     )
     lines = [head]
@@ -70,6 +72,7 @@ def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float, wid
     if alive or not trial.running:
         facts.insert(0, duration(trial.seconds(now)))
     facts += [trial.device] if trial.device else []
+    facts += [f"from {printable(trial.source)}"] if trial.source else []
     facts += [f"seed {trial.seed}"] if trial.seed is not None else []
     if trial.exit_code:
         facts.append(f"signal {-trial.exit_code}" if trial.exit_code < 0 else f"exit code {trial.exit_code}")
@@ -85,9 +88,16 @@ def trial_text(
     traceback: Sequence[str] = (),
     log: Sequence[str] | None = (),
     curves: Mapping[str, Sequence[tuple[int, float]]] = _NONE,
+    mlflow: str = "",
 ) -> Content:
-    """A trial's settings, curve and last words, for a pane `width` cells wide. `log` None: none is kept."""
+    """A trial's settings, curve and last words, for a pane `width` cells wide. `log` None: none is kept.
+
+    `mlflow`: the address of its run, for terminals that follow links (OSC 8).
+    """
     parts = [_settings(trial, snapshot, width)]
+    if mlflow:
+        said = mlflow.partition("?")[0][: max(10, width - 7)]
+        parts.append(Content.assemble(("MLflow ", "$quiet"), (said, Style(link=mlflow, underline=True))))
     if curve := _curve(f"{printable(snapshot.objective)} by step", trial.curve, width, _CURVE_ROWS):
         parts.append(curve)
     for name, readings in list(curves.items())[:_MORE_CURVES]:
@@ -131,6 +141,7 @@ def study_text(
         ("sampler", search.sampler if planned else None),
         ("seed", search.seed if planned else None),
         ("trials", f"{snapshot.planned}, {search.parallel} at a time" if planned else None),
+        ("before", before_words(snapshot)),
         ("host", snapshot.host),
         ("commit", (snapshot.git_commit or "")[:10]),
         ("MLflow", mlflow),

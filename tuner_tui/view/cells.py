@@ -8,7 +8,7 @@ is the one that was drawn there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .charts import Axis, Mark, Scatter
@@ -42,6 +42,7 @@ class Cells:
     points: dict[tuple[int, int], Cell]
     lines: dict[int, list[int]]
     crowded: bool = False
+    crashes: tuple[tuple[int, int], ...] = ()  # see `crash_counts`; () where no trial failed to start
 
     @property
     def most(self) -> int:
@@ -130,6 +131,11 @@ def _scale(axis: Axis, count: int) -> float:
 
 def reduce(scatter: Scatter, columns: int, rows: int) -> Cells:
     """The cells of a canvas: a sign for each trial, or dots where that would hide too many."""
+    cells = _cells(scatter, columns, rows)
+    return replace(cells, crashes=crash_counts(scatter, columns)) if scatter.crashes else cells
+
+
+def _cells(scatter: Scatter, columns: int, rows: int) -> Cells:
     points = sum(mark[3] is not None for mark in scatter.marks)
     if points > FEW and points * (1 - HIDDEN) > columns * rows:
         return _dotted(scatter, columns, rows)
@@ -137,6 +143,15 @@ def reduce(scatter: Scatter, columns: int, rows: int) -> Cells:
     drawn = sum(cell.sign is not INFINITE for cell in cells.points.values())
     crowded = points > FEW and points - drawn > HIDDEN * points
     return _dotted(scatter, columns, rows) if crowded else cells
+
+
+def reduced(scatter: Scatter, columns: int, rows: int) -> Cells:
+    """As `reduce`, and remembered: the marks of ten thousand trials take ten milliseconds, and a selection or a
+    click changes none of them."""
+    if (columns, rows) not in scatter.reductions:
+        scatter.reductions.clear()  # of another size
+        scatter.reductions[columns, rows] = reduce(scatter, columns, rows)
+    return scatter.reductions[columns, rows]
 
 
 def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:
@@ -154,7 +169,7 @@ def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:
     under, over = gutters(scatter.y, rows)
     y_low, y_scale = scatter.y.low, _scale(scatter.y, rows - under - over)
     spread = int(scatter.x.step * x_scale * SPREAD)
-    for trial, kind, x, y, _, edge, best, endless in scatter.marks:
+    for trial, kind, x, y, _, edge, best, endless, _ in scatter.marks:
         across = (x - x_low) * x_scale
         if y is None:
             lines.setdefault(int(across), []).append(trial)
@@ -199,7 +214,7 @@ _KINDS = {"finished": 0, "unfinished": 1, "running": 2}
 _DOTS = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))  # [row from the bottom][column] of braille
 
 
-def crash_counts(scatter: Scatter, columns: int) -> list[tuple[int, int]]:
+def crash_counts(scatter: Scatter, columns: int) -> tuple[tuple[int, int], ...]:
     """For each column its trials, and how many of them never started.
 
     Where an axis has only a few places, all columns about a place have the counts of that place.
@@ -212,12 +227,14 @@ def crash_counts(scatter: Scatter, columns: int) -> list[tuple[int, int]]:
         trials[column] += 1
         dead[column] += mark[3] is None
     counts = list(zip(trials, dead, strict=True))
+    if not spread:
+        return tuple(counts)
     wide = list(counts)
     for column, found in enumerate(counts):
-        if spread and found[0]:
+        if found[0]:
             first, last = max(0, column - spread), min(columns, column + spread + 1)
             wide[first:last] = [found] * (last - first)
-    return wide
+    return tuple(wide)
 
 
 def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
@@ -233,7 +250,7 @@ def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
     y_low, y_scale = scatter.y.low, _scale(scatter.y, rows - under - over)
     spread = int(scatter.x.step * x_scale * SPREAD)
     crowds: dict[tuple[int, int], int] = {}
-    for trial, kind, x, y, diverged, edge, best, infinite in (
+    for trial, kind, x, y, diverged, edge, best, infinite, before in (
         _important_first(scatter.marks) if spread else scatter.marks
     ):
         column = int((x - x_low) * x_scale)
@@ -252,7 +269,8 @@ def _signed(scatter: Scatter, columns: int, rows: int) -> Cells:
                 continue  # all places are taken, by trials no less important
             aside = (crowd + 1) // 2
             cell = (column - aside if crowd % 2 else column + aside, cell[1])
-        sign = sign_of(kind, diverged, edge, best) if diverged or edge or best else USUAL[kind]
+        odd = diverged or edge or best or before
+        sign = sign_of(kind, diverged, edge, best, before) if odd else USUAL[kind]
         held = points.get(cell)
         if held is None or sign[2] > held[1][2]:
             points[cell] = Cell(trial, sign)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import compress
 from typing import Any, Literal, NamedTuple
 
-from ..search.space import Choice, Float, Hyperparameter, Int
+from ..search.space import Choice, Distribution, Float, Hyperparameter, Int
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from .axes import Axes, Spacing
@@ -45,6 +45,7 @@ class Mark(NamedTuple):
     edge: Edge = ""  # "high" or "low": the loss lies beyond that end of the axis, y is the end
     best: bool = False
     infinite: bool = False  # after y came nan or infinity
+    before: bool = False  # another study ran it, before this one
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,17 @@ class Scatter:
     def crashes(self) -> bool:
         """Whether some trial of this panel never started."""
         return any(mark.y is None for mark in self.marks)
+
+    @cached_property
+    def beyond(self) -> tuple[int, int]:
+        """How many trials lie below and above the y axis; a loss that went to infinity counts as above."""
+        below = sum(mark.edge == "low" for mark in self.marks)
+        return below, sum(mark.edge == "high" or mark.infinite for mark in self.marks)
+
+    @cached_property
+    def reductions(self) -> dict[tuple[int, int], Any]:
+        """The cells (cells.py) it has been drawn in, by columns and rows."""
+        return {}
 
     @property
     def counts(self) -> dict[Kind, int]:
@@ -134,6 +146,7 @@ class _Heights(NamedTuple):
     edges: list[Edge]
     best: list[bool]
     infinite: list[bool]
+    before: list[bool]
 
     @classmethod
     def of(cls, trials: list[Trial], losses: LossScale, best: int | None, axes: Axes) -> _Heights:
@@ -150,6 +163,7 @@ class _Heights(NamedTuple):
             [edge for _, edge in places],
             [trial.number == best for trial in trials],
             [t.not_a_number and y is not None for t, (y, _) in zip(trials, places, strict=True)],
+            [bool(trial.source) for trial in trials],
         )
 
 
@@ -181,6 +195,8 @@ def _scatter(
 ) -> Scatter:
     name, distribution = hyperparameter.name, hyperparameter.distribution
     values = [trial.params.get(name, _ABSENT) for trial in shown]
+    if any(heights.before):
+        distribution = _covering(distribution, compress(values, heights.before))
     if isinstance(distribution, Choice):
         options, xs = _option_places(values, distribution.options)
         x = _categorical_axis(name, options)
@@ -189,7 +205,7 @@ def _scatter(
         xs = _number_places(values, x)
     columns = zip(
         heights.trials, heights.kinds, xs, heights.ys, heights.diverged, heights.edges, heights.best,
-        heights.infinite, strict=True,
+        heights.infinite, heights.before, strict=True,
     )  # fmt: skip
     if None in xs:
         columns = compress(columns, [place is not None for place in xs])
@@ -200,6 +216,19 @@ def _scatter(
 
 _ABSENT = object()
 _mark = partial(tuple.__new__, Mark)  # Mark._make without its check: half the time of all scatters went there
+
+
+def _covering(distribution: Distribution, values: Iterable[Any]) -> Distribution:
+    """The distribution, with a range that holds these values: another study's space may have been wider."""
+    if isinstance(distribution, Choice):
+        return distribution  # `_option_places` adds what it lacks
+    numbers = [v for v in values if isinstance(v, (int, float)) and -LARGEST <= v <= LARGEST]
+    if distribution.log:
+        numbers = [v for v in numbers if v > 0]
+    low, high = min(numbers, default=distribution.low), max(numbers, default=distribution.high)
+    if isinstance(distribution, Int):
+        low, high = math.floor(low), math.ceil(high)
+    return replace(distribution, low=min(low, distribution.low), high=max(high, distribution.high))
 
 
 def _number_places(values: list[Any], axis: Axis) -> Sequence[float | None]:

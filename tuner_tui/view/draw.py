@@ -13,11 +13,12 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from ..study.outcomes import Outcome
 from . import fitting
-from .cells import crash_counts, gutters, place, reduce, row_at, trials_in
+from .cells import gutters, place, reduced, row_at, trials_in
 from .charts import Scatter
 from .labels import FILLER, clean, cut
 from .medians import overlay
@@ -41,9 +42,12 @@ from .signs import (
     line_level,
 )
 
-STRIP_BODY = 6  # rows with axes and labels; with fewer, a row of points says more than the crash strip
+STRIP_ROWS = (
+    10  # of points, from which on the crash strip has a line of its own; with fewer it stands in the axis
+)
 SINGLE = 1.5  # trials that never started, for each column: up to here they are lines, above shades
-CLEARLY = 2.0  # standard errors of a share: of columns that are like the rest, one in forty is above
+# Standard errors of a share: of forty columns that are like the rest, none is above in nineteen panels of twenty.
+CLEARLY = 3.0
 CEILINGS = (0.05, 0.1, 0.2, 0.5, 1.0)  # what a full block of the crash strip can mean
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 PICTURE_HEIGHT = (
@@ -74,7 +78,8 @@ class Canvas(NamedTuple):
     rows: int
     frame: bool  # whether there are axes about it
     numbers: bool  # whether the axes are labelled
-    strip: bool = False  # whether the last line of the panel is the crash strip
+    strip: bool = False  # whether there is a crash strip
+    below: bool = False  # ... in the last line of the panel; else it stands in the line of the x axis
 
     @property
     def drawable(self) -> bool:
@@ -91,8 +96,8 @@ def canvas(scatter: Scatter, width: int, height: int, *, title: bool = True) -> 
         if scatter.y.over or scatter.y.under:
             gutter = max(gutter, COUNT)  # for how many there are
         gutter = min(gutter, width // 3)
-        strip = scatter.crashes and body >= STRIP_BODY
-        return Canvas(gutter + 1, top, width - gutter - 1, body - 2 - strip, True, True, strip)
+        strip, below = scatter.crashes, scatter.crashes and body - 3 >= STRIP_ROWS
+        return Canvas(gutter + 1, top, width - gutter - 1, body - 2 - below, True, True, strip, below)
     if width >= 4 and body >= 3:
         return Canvas(1, top, width - 1, body - 1, True, False)
     return Canvas(0, top, 0, 0, False, False)
@@ -116,8 +121,8 @@ def draw_panel(
     area = canvas(scatter, width, height, title=title)
     if not area.drawable:
         return draw_cells(scatter, width, height, {}, {}, color=color, title=title)
-    cells = reduce(scatter, area.columns, area.rows)
-    crashes = crash_counts(scatter, area.columns) if area.strip else []
+    cells = reduced(scatter, area.columns, area.rows)
+    crashes = cells.crashes if area.strip else ()
     if area.strip and sum(map(len, cells.lines.values())) > SINGLE * area.columns:
         columns = _shades(crashes, (LIGHT_SHADES if light else SHADES) if color else PLAIN_SHADES)
     else:
@@ -143,7 +148,11 @@ def draw_panel(
     elif mark:
         points[cells.cell_of(mark, scatter)] = SELECTED
     lines = draw_cells(scatter, width, height, points, columns, color=color, title=title)
-    return (*lines, _strip(crashes, area.left, color)) if area.strip else lines
+    if area.below:
+        return (*lines, _strip(crashes, area.left, color))
+    if area.strip:
+        return (*lines[:-2], _strip(crashes, area.left, color, lines[-2]), lines[-1])
+    return lines
 
 
 def draw_cells(
@@ -158,7 +167,7 @@ def draw_cells(
 ) -> tuple[Line, ...]:
     """A panel with title and axes of `scatter`, and signs of one's own in it.
 
-    A panel with a crash strip leaves its last line to `draw_panel`.
+    Where the crash strip has a line of its own, that is left to `draw_panel`.
     `points`: (column, row from the bottom) of the canvas -> sign; `columns`: column -> a line over the whole
     height, behind the points.
     """
@@ -171,13 +180,13 @@ def draw_cells(
     if not area.drawable:
         lines += [(Run(" " * width, ""),)] * (height - len(lines))
         return tuple(lines)
-    lines += _plot(scatter, area, width, height - len(lines) - area.strip, points, columns, _Styles(color))
+    lines += _plot(scatter, area, width, height - len(lines) - area.below, points, columns, _Styles(color))
     return tuple(lines)
 
 
-def _ceiling(shares: list[float | None]) -> float:
+def _ceiling(shares: list[float]) -> float:
     """A round number that no share exceeds, so that the strip's scale changes seldom."""
-    return next(c for c in CEILINGS if c >= max((s for s in shares if s is not None), default=0.0))
+    return next(c for c in CEILINGS if c >= max(shares, default=0.0))
 
 
 def _shades(counts: Sequence[tuple[int, int]], levels: tuple[Sign, ...]) -> dict[int, Sign]:
@@ -193,18 +202,19 @@ def _shades(counts: Sequence[tuple[int, int]], levels: tuple[Sign, ...]) -> dict
     return shades
 
 
-def _strip(counts: Sequence[tuple[int, int]], left: int, color: bool) -> Line:
+def _strip(counts: Sequence[tuple[int, int]], left: int, color: bool, axis: Line = ()) -> Line:
     """The crash strip: for each column the share of its trials that never started. A full block is the number
-    in the `left` cells before them."""
-    shares = [d / n if n else None for n, d in counts]
+    in the `left` cells before them. Where none did, the line of the `axis` goes on, if it stands in that."""
+    shares = [d / n if n else 0.0 for n, d in counts]
     top = _ceiling(shares)
-    blocks = "".join(
-        " " if share is None else EIGHTHS[0 if not share else max(1, round(8 * share / top))]
-        for share in shares
-    )
-    sign = OUTCOME_SIGNS[Outcome.NO_START]
+    empty = "".join(run.text for run in axis)[left:] or " " * len(shares)
+    red, frame = (OUTCOME_SIGNS[Outcome.NO_START].style, FRAME) if color else ("", "")
     label = f"{top:.0%}"[:left].rjust(left)  # "100" where that is all there is room for
-    return (Run(label, TEXT if color else ""), Run(blocks, sign.style if color else ""))
+    runs = [Run(label, TEXT if color else "")]
+    for crashed, cells in groupby(zip(shares, empty, strict=True), key=lambda cell: cell[0] > 0):
+        text = "".join(EIGHTHS[max(1, round(8 * share / top))] if share else bare for share, bare in cells)
+        runs.append(Run(text, red if crashed else frame))
+    return tuple(runs)
 
 
 def trials_at(
@@ -220,7 +230,7 @@ def trials_at(
     if not area.drawable:
         return ()
     from_bottom = area.top + area.rows - 1 - row
-    cells = reduce(scatter, area.columns, area.rows)
+    cells = reduced(scatter, area.columns, area.rows)
     found = cells.near(column - area.left, from_bottom)
     return () if found is None else trials_in(scatter, cells, found)
 
@@ -321,10 +331,9 @@ def _plot(
 def _beyond(scatter: Scatter, rows: int, width: int) -> list[tuple[int, str]]:
     """(row, how many trials) of the rows of what lies beyond the axis."""
     under, over = gutters(scatter.y, rows)
-    above = sum(mark.edge == "high" or mark.infinite for mark in scatter.marks) if over else 0
-    below = sum(mark.edge == "low" for mark in scatter.marks) if under else 0
+    below, above = scatter.beyond
     found: list[tuple[int, str]] = []
-    for at, count, sign in ((rows - 1, above, "↑"), (0, below, "↓")):
+    for at, count, sign in ((rows - 1, above if over else 0, "↑"), (0, below if under else 0, "↓")):
         if count:
             words = (f"{count}{sign}", str(count), f"{10 ** (width - 1) - 1}+"[-width:])
             found.append((at, next(word for word in words if len(word) <= width)))

@@ -12,12 +12,14 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.rate import RateCurve, rate_curve
+from ..analysis.refinement import refinement
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
 from . import ahead, best_so_far, tuning_curve
 from .draw import PICTURE_HEIGHT, Line, Run
 from .page import as_text, page_lines
 from .rate import rate_panel, rate_words
+from .refinement import sentences
 from .signs import TITLE
 
 if TYPE_CHECKING:
@@ -151,6 +153,14 @@ IMPORTANCE = Finding(
     _say_importance,
 )
 
+REFINEMENT = Finding(
+    "refinement",
+    "Refinement",
+    refinement,
+    lambda found, width, color: text_lines(sentences(found), width),
+    sentences,
+)
+
 OUTLIERS = Finding(
     "outliers",
     "Outliers",
@@ -162,7 +172,7 @@ OUTLIERS = Finding(
 REFEREE = Finding("referee", "Referee", _referee, _draw_referee, _say_referee)
 
 FINDINGS: tuple[Finding, ...] = (
-    SCATTERPLOTS, RATE, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE, OUTLIERS, REFEREE,
+    SCATTERPLOTS, RATE, REFINEMENT, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE, OUTLIERS, REFEREE,
 )  # fmt: skip
 
 

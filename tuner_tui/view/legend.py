@@ -18,6 +18,8 @@ def legend(snapshot: Snapshot, *, color: bool = True) -> Line:
     entries = [(signs.OUTCOME_SIGNS[outcome], words) for outcome, words in count_words(snapshot.counts)]
     if diverged := edges(snapshot).diverged:
         entries.append((signs.DIVERGED, f"{diverged} diverged"))
+    if before := snapshot.before:
+        entries.append((signs.BEFORE, f"{before} from before"))
     if best := snapshot.best:
         entries.append((signs.BEST, f"best {best_words(best)}"))
     runs: list[Run] = []

@@ -37,6 +37,7 @@ NARROWEST = 0.01  # of a decade, or of the value: nearer than that losses are eq
 BELOW_LEAST = 0.5  # decades under the smallest excess: where the lowest loss itself stands
 ROUNDING = 1e-6  # of the median excess: a smaller one is rounding, and would take decades of the axis
 RANK_LADDER = ((0.0, 1.0), (0.0, 0.5, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0), tuple(k / 10 for k in range(11)))
+UNITS = 12  # of a symmetric logarithm that are tried: the decades that losses of a study span, and more
 SQUEEZED = 0.1  # of the finished trials, the best: in less than a row of points they can't be told apart
 TELLING = 50  # finished trials, from which on that is said
 
@@ -155,12 +156,26 @@ def _log(positive: list[float], best: float | None) -> LossScale:
 
 
 def _symmetric(losses: list[float], best: float) -> LossScale:
-    """A symmetric logarithm; `unit` is of the size of the best loss, or smaller."""
-    sizes = sorted(abs(loss) for loss in losses if loss)
-    size = min(abs(best), sizes[len(sizes) // 2]) if best else sizes[len(sizes) // 10]
-    unit = 10.0 ** math.floor(math.log10(max(size, SMALLEST)))
-    low, high = _limits([symlog(loss, unit) for loss in losses], symlog(best, unit))
-    low, high = _snap(low, high if high > low else low + 1)
+    """A symmetric logarithm, with the power of ten as its unit that gives the middle of the losses most height.
+
+    A smaller unit spends rows on decades about zero where no trial is, a larger one is a linear axis.
+    """
+    ordered = sorted(losses)
+    tenth = len(ordered) // 10
+    sizes = sorted(max(abs(loss), SMALLEST) for loss in losses if loss)
+    first, last = (math.floor(math.log10(size)) for size in (sizes[0], sizes[-1]))
+    step = max(1, (last - first) // UNITS)
+
+    def limits(unit: float) -> tuple[float, float]:
+        low, high = _limits([symlog(loss, unit) for loss in ordered], symlog(best, unit))
+        return low, high if high > low else low + 1
+
+    def share(unit: float) -> float:
+        low, high = limits(unit)
+        return (symlog(ordered[-1 - tenth], unit) - symlog(ordered[tenth], unit)) / (high - low)
+
+    unit = max((10.0**decade for decade in range(first, last + 1, step)), key=share)
+    low, high = _snap(*limits(unit))
     return LossScale("symlog", low, high, symlog_ladder(low, high, unit), unit=unit)
 
 

@@ -141,6 +141,20 @@ def _points(ax: Any, scatter: Scatter) -> None:
         signs.UNFINISHED: {"marker": "^", "s": 20, "color": UNFINISHED, "linewidths": 0},
         signs.DIVERGED: {"marker": "x", "s": 18, "color": UNFINISHED, "linewidths": 1.3},
         signs.RUNNING: {"marker": "o", "s": 13, "facecolors": "none", "edgecolors": RUNNING},
+        signs.BEFORE: {
+            "marker": "D",
+            "s": 11,
+            "facecolors": "none",
+            "edgecolors": FINISHED,
+            "linewidths": 0.9,
+        },
+        signs.BEFORE_UNFINISHED: {
+            "marker": "^",
+            "s": 18,
+            "facecolors": "none",
+            "edgecolors": UNFINISHED,
+            "linewidths": 0.9,
+        },
         signs.BEST: {"marker": "*", "s": 70, "color": BEST, "linewidths": 0},
     }
     beyond = {sign.glyph: sign for sign in signs.BEYOND.values()}
@@ -149,7 +163,7 @@ def _points(ax: Any, scatter: Scatter) -> None:
         if mark.y is None:
             continue
         x = mark.x + _aside(mark, scatter.x)
-        sign = signs.sign_of(mark.kind, mark.diverged, mark.edge, mark.best)
+        sign = signs.sign_of(mark.kind, mark.diverged, mark.edge, mark.best, mark.before)
         points.setdefault(sign, []).append((x, mark.y))
         if mark.infinite:
             points.setdefault(signs.INFINITE, []).append((x, scatter.y.high))
@@ -193,6 +207,9 @@ def _legend(sheet: _Sheet, snapshot: Snapshot, top: float) -> None:
     from matplotlib.lines import Line2D
 
     entries = [(_LEGEND[outcome], words) for outcome, words in count_words(snapshot.counts)]
+    if before := snapshot.before:
+        hollow = {"marker": "D", "color": FINISHED, "markerfacecolor": "none", "markersize": 5}
+        entries.append((hollow, f"{before} from before"))
     if best := snapshot.best:
         entries.append(({"marker": "*", "color": BEST, "markersize": 9}, f"best {best_words(best)}"))
     handles = [Line2D([], [], linestyle="none", label=label, **style) for style, label in entries]

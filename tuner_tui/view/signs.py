@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 from ..study.outcomes import Outcome
+from ..study.snapshot import Trial
 from ..study.state import State
 
 
@@ -24,6 +25,8 @@ class Sign(NamedTuple):
 FINISHED = Sign("●", "#3f8fe8", 3)
 UNFINISHED = Sign("▲", "#f08c00", 4)
 RUNNING = Sign("○", "#7f93a8", 1)
+BEFORE = Sign("◇", FINISHED.style, 3)  # finished, but in another study, before this one
+BEFORE_UNFINISHED = Sign("△", UNFINISHED.style, 4)
 BEST = Sign("★", "bold #14b86a", 5)
 DIVERGED = Sign("×", "bold #f08c00", 4)  # at the last finite loss, whoever noticed
 INFINITE = Sign("∞", "#8a8a8a", 2)  # where nan or infinity followed: beyond the upper end, above the trial
@@ -111,15 +114,26 @@ def shaded(kind: str, level: int) -> Sign:
 
 
 USUAL = {"finished": FINISHED, "unfinished": UNFINISHED, "running": RUNNING}
+OF_BEFORE = {"finished": BEFORE, "unfinished": BEFORE_UNFINISHED}
 
 
-def sign_of(kind: str, diverged: bool = False, edge: str = "", best: bool = False) -> Sign:
+def sign_of(
+    kind: str, diverged: bool = False, edge: str = "", best: bool = False, before: bool = False
+) -> Sign:
     """The sign of a trial that has a height."""
     if best:
         return BEST
     if edge:
         return BEYOND[kind, edge]
-    return DIVERGED if diverged else USUAL[kind]
+    if diverged:
+        return DIVERGED
+    return OF_BEFORE.get(kind, USUAL[kind]) if before else USUAL[kind]
+
+
+def end_sign(trial: Trial) -> Sign:
+    """How a trial ended, in a list of trials."""
+    usual = OUTCOME_SIGNS[trial.outcome]
+    return {FINISHED: BEFORE, UNFINISHED: BEFORE_UNFINISHED}.get(usual, usual) if trial.source else usual
 
 
 # How each end is drawn in lists and bars: the middle one of the reds for trials that never started.

@@ -90,12 +90,18 @@ def symlog(value: float, unit: float) -> float:
 
 
 def symlog_ladder(low: float, high: float, unit: float) -> Ladder:
-    """Ticks of sign(v) log10(1 + |v| / unit): zero and decades on both sides, from few decades to all, then 1-2-5."""
+    """Ticks of sign(v) log10(1 + |v| / unit): zero and decades on both sides, from few decades to all, then 1-2-5.
+
+    The finest have those of the decade below the unit, where the axis is nearly linear.
+    """
     first = math.floor(math.log10(unit) + 0.5)
     last = min(first + math.ceil(max(abs(low), abs(high))), 300)
     sets: list[tuple[Tick, ...]] = []
-    for stride, digits in ((5, (1,)), (3, (1,)), (2, (1,)), (1, (1,)), (1, (1, 2, 5))):
-        sizes = [float(f"{digit}e{decade}") for decade in range(last, first - 1, -stride) for digit in digits]
+    for stride, digits, below in (
+        (5, (1,), 0), (3, (1,), 0), (2, (1,), 0), (1, (1,), 0), (1, (1,), 1), (1, (1, 2, 5), 0), (1, (1, 2, 5), 1),
+    ):  # fmt: skip
+        decades = range(last, first - 1 - below, -stride)
+        sizes = [float(f"{digit}e{decade}") for decade in decades for digit in digits]
         values = sorted({0.0, *sizes, *(-size for size in sizes)})
         ticks = tuple(
             Tick(position, number(value, 6))

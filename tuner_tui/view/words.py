@@ -15,7 +15,7 @@ from ..study.outcomes import Outcome
 from ..study.snapshot import Counts, Snapshot, Trial
 from ..study.state import State
 from ..study.text import MESSAGE_CHARS, one_line, printable
-from .signs import OUTCOME_SIGNS
+from .signs import BEFORE, OUTCOME_SIGNS
 
 VALUE_CHARS = 24  # of one parameter's value
 NOTHING = "–"  # where there is no number
@@ -159,9 +159,29 @@ def counts_parts(counts: Counts) -> list[tuple[Outcome | None, str]]:
     return [(outcome, f"{OUTCOME_SIGNS[outcome].glyph} {words}") for outcome, words in count_words(counts)]
 
 
+def before_words(snapshot: Snapshot) -> str:
+    """`97 trials from before: optuna:sqlite:///trials.db digits`; "" where there are none."""
+    sources = dict.fromkeys(trial.source for trial in snapshot.trials.values() if trial.source)
+    if not sources:
+        return ""
+    return f"{plural(snapshot.before, 'trial')} from before: {', '.join(map(one_line, sources))}"
+
+
+def best_of_words(counts: Counts) -> str:
+    """What the best trials are the best of: `Best of 9 finished trials`, `... and 97 trials from before`."""
+    before = f" and {plural(counts.before, 'trial')} from before" if counts.before else ""
+    return f"Best of {plural(counts.finished, 'finished trial')}{before}"
+
+
+def trial_name(trial: Trial) -> str:
+    """Its number; with a sign for a trial from before the study."""
+    return f"{BEFORE.glyph}{trial.number}" if trial.source else str(trial.number)
+
+
 def ended_words(counts: Counts) -> str:
-    """`28 of 30 trials ended`."""
-    return f"{counts.ended} of {max(counts.planned, counts.ended + counts.running)} trials ended"
+    """`28 of 30 trials ended`, and `97 from before` where there are such."""
+    before = f", {counts.before} from before" if counts.before else ""
+    return f"{counts.ended} of {max(counts.planned, counts.ended + counts.running)} trials ended{before}"
 
 
 def trial_list(trials: Sequence[Trial], limit: int = 12) -> str:

@@ -11,7 +11,7 @@ from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ..atomic import write_text
 
-COLUMNS = ("number", "outcome", "reason", "value", "steps", "seconds", "device", "seed", "message")
+COLUMNS = ("number", "outcome", "reason", "value", "steps", "seconds", "device", "seed", "message", "source")
 
 
 def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
@@ -25,7 +25,7 @@ def write(snapshot: Snapshot, path: Path, files: Files | None) -> None:
         seconds = trial_seconds(trial)
         rows.writerow([
             trial.number, trial.outcome, trial.reason, trial.value, trial.steps,
-            None if seconds is None else round(seconds, 3), trial.device, trial.seed, trial.message,
+            None if seconds is None else round(seconds, 3), trial.device, trial.seed, trial.message, trial.source,
             *(trial.params.get(name) for name in names),
         ])  # fmt: skip
     write_text(path, text.getvalue())

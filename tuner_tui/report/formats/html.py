@@ -12,7 +12,7 @@ from ...sources.source import Files
 from ...study.snapshot import Snapshot
 from ...view.findings import FINDINGS, SCATTERPLOTS
 from ...view.page import as_text
-from ...view.words import counts_parts, direction_words, ended_words, plural, trial_list
+from ...view.words import best_of_words, counts_parts, direction_words, ended_words, trial_list
 from ..atomic import write_text
 from ..picture import picture_bytes
 from ..text import BEST, COLUMNS, beaten_words, best_table
@@ -53,7 +53,7 @@ def page(snapshot: Snapshot) -> str:
     if trials := best_trials(snapshot, BEST):
         table = best_table(snapshot, trials)
         parts += [
-            f"<h2>Best of {plural(counts.finished, 'finished trial')}</h2>",
+            f"<h2>{best_of_words(counts)}</h2>",
             _table(table.heading, table.rows),
         ]
     if beaten := beaten_words(snapshot):

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from ...analysis.difference import differing
 from ...study.snapshot import Snapshot, Trial
 from ...study.text import printable
-from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES
+from ...view.signs import OUTCOME_TONES, end_sign
 from ...view.words import duration, number, outcome_word, parameter, reason_word
 from ..curve import overlaid
 
@@ -62,7 +62,7 @@ def compared(snapshot: Snapshot, trials: Sequence[Trial], *, width: int, now: fl
     """The whole page. The first column names, the others are the trials, each in its colour."""
     rows: list[tuple[str, list[str]]] = [
         (printable(snapshot.objective), [number(t.value) for t in trials]),
-        ("outcome", [f"{OUTCOME_SIGNS[t.outcome].glyph} {outcome_word(t, True)}" for t in trials]),
+        ("outcome", [f"{end_sign(t).glyph} {outcome_word(t, True)}" for t in trials]),
     ]
     if any(t.reason for t in trials):
         rows.append(("reason", [reason_word(t.reason) for t in trials]))

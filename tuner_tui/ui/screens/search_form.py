@@ -20,6 +20,7 @@ from textual.widgets import Input, Static
 
 from ...search.file import parse_search
 from ...search.problems import SearchError
+from ...search.schema import save_search_file
 from ...search.search import Search
 from ...search.write import spell, spell_hyperparameter, to_toml
 from ...study.text import printable
@@ -262,7 +263,7 @@ class SearchForm(ModalScreen[Answer | None]):
             return
         path = free_path(Path.cwd(), self._now.name)
         try:
-            path.write_text(to_toml(self._now), encoding="utf-8")
+            save_search_file(path, to_toml(self._now))
         except OSError as error:
             self.notify(f"{path.name}: {error.strerror}", severity="error", markup=False)
         else:

@@ -102,7 +102,6 @@ class StudyScreen(SweepScreen):
     alive: reactive[bool] = reactive(True, repaint=False)
     standing: reactive[frozenset[str] | None] = reactive(None, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
-    mlflow: reactive[str] = reactive("", repaint=False)  # where its runs are to be seen
     publication: reactive[Publication | None] = reactive(None, repaint=False)
     finding: reactive[Finding | None] = reactive(None, init=False, repaint=False)  # None: not known yet
     found: reactive[Mapping[str, Any]] = reactive(dict, init=False, repaint=False)  # by the finding's id
@@ -132,6 +131,7 @@ class StudyScreen(SweepScreen):
         self._charted_of = (-1, "")
         self._plain: tuple[Scatter, ...] = ()  # the panels, without what the findings say of them
         self._marks: Marks = {}
+        self._rung_for: tuple[object, ...] = ()  # the ends that were looked at for failures that pile up
         self._failing: bool | None = None  # whether the last trials have all failed; None: not looked yet
         self._curves_of: tuple[int, int] | None = None  # trial and steps whose measurements were read
         self._pointed_at: int | None = None  # the trial that the mouse came to rest on
@@ -163,7 +163,7 @@ class StudyScreen(SweepScreen):
                     origin="" if self.source.desk else self.source.address,
                     id="detail",
                     classes="pane",
-                ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now, cls.curves, cls.mlflow)
+                ).data_bind(cls.snapshot, cls.selected, cls.state, cls.now, cls.curves, cls.publication)
         yield TrialLine(id="trial-line").data_bind(cls.snapshot, cls.selected, cls.alive)
         yield FilterBar(id="filter").data_bind(said=cls.filtered)
         yield KeyLine(STUDY, id="keys").data_bind(cls.standing)
@@ -215,7 +215,6 @@ class StudyScreen(SweepScreen):
             self._resuming_until = None
             self.notify("No engine came up. l shows what it said.", severity="error", timeout=10)
         self.publication = self.tail.publication()
-        self.mlflow = (self.publication.page or "`tuner mlflow` shows it") if self.publication else ""
         self.note = self._note()
         if snapshot.version == self.snapshot.version and snapshot.opened_at == self.snapshot.opened_at:
             self.query_one(ScatterGrid).why_empty = self._why_empty(snapshot)
@@ -313,8 +312,10 @@ class StudyScreen(SweepScreen):
 
     @property
     def _sought(self) -> tuple[object, ...]:
-        """What is searched for findings; effects are found only where panels stand by them."""
-        return (*_of(self._shown), self.panel_order is PanelOrder.EFFECT)
+        """What is searched for findings: ended trials, but the curve of a finder as it grows. Effects are found
+        only where panels stand by them."""
+        searched = _of(self._shown) if self._shown.search.kind == RATE_FINDER else self._shown.ends
+        return (*searched, self.panel_order is PanelOrder.EFFECT)
 
     def _find_in_thread(self, snapshot: Snapshot, sought: tuple[object, ...], by_effect: bool) -> None:
         began = time.monotonic()
@@ -346,7 +347,8 @@ class StudyScreen(SweepScreen):
         drawn = self.query_one(ScatterGrid).settled and self.query_one(Preview).settled
         found = not self._finding_out and self._found_in == self._sought
         charted = self._charted_of == _of(self._shown)
-        return self.tail.caught_up and charted and found and drawn
+        taken = self.tail.caught_up and self.snapshot.version == self.tail.snapshot.version
+        return taken and charted and found and drawn
 
     def _why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.opened_at is None:
@@ -373,6 +375,9 @@ class StudyScreen(SweepScreen):
 
     def _ring_when_failures_pile_up(self) -> None:
         """A bell when the last trials have all failed by themselves; again only after one that did not."""
+        if self.snapshot.ends == self._rung_for:
+            return
+        self._rung_for = self.snapshot.ends
         ended = [
             t
             for t in self.snapshot.trials.values()
@@ -669,8 +674,9 @@ class StudyScreen(SweepScreen):
             if there and self.selected in (None, self._pointed_at) and self.selected not in there:
                 self._pointed_at = self.selected = there[0]
         elif there:
+            chosen = self.selected if self.selected != self._pointed_at else None
             self._pointed_at = None
-            at = there.index(self.selected) + 1 if self.selected in there else 0
+            at = there.index(chosen) + 1 if chosen in there else 0
             self.selected = there[at % len(there)]
 
     def on_scatter_grid_brushed(self, event: ScatterGrid.Brushed) -> None:

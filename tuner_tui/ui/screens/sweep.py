@@ -161,7 +161,7 @@ class SweepScreen(Screen[None]):
         if not wanted:
             self.notify("Select a trial to run it again, or mark some with space.", severity="warning")
             return
-        first = self.snapshot.planned
+        first = self.snapshot.next_number
         for new, number in enumerate(wanted, start=first):
             if not self._ask(Request("rerun", number), f"Trial {number} runs again as trial {new}."):
                 return

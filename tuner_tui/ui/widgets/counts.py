@@ -13,13 +13,13 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ...analysis.pace import elapsed, remaining
+from ...analysis.pace import Pace, elapsed, time_left
 from ...study.outcomes import Outcome
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...study.text import printable
-from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES, STATE_TONES
+from ...view.signs import BEFORE, OUTCOME_SIGNS, OUTCOME_TONES, STATE_TONES
 from ...view.words import BRIEF_WORDS, OUTCOME_WORDS, duration, number, state_word
 from ..keys import advice
 
@@ -39,6 +39,8 @@ class Counts(Widget):
     def __init__(self, study: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._study = study
+        self._pace = Pace()
+        self._paced_for: tuple[object, ...] = ()
 
     def render(self) -> Content:
         width = max(1, self.content_size.width)
@@ -73,9 +75,17 @@ class Counts(Widget):
         counts = self.snapshot.counts
         unended = counts.waiting + counts.running if not self.snapshot.open_ended else 0
         if self.state is State.RUNNING and unended and not self.snapshot.stopping:
-            left = remaining(self.snapshot, self.now)
+            left = self._left()
             times += f" · {duration(left)} left" if left is not None else " · no estimate yet"
         return times
+
+    def _left(self) -> float | None:
+        """Seconds until the last planned trial ends. Only ends change the pace, and this is asked each second."""
+        snapshot = self.snapshot
+        if self._paced_for != snapshot.ends:
+            self._paced_for, self._pace = snapshot.ends, Pace(snapshot.trials.values())
+        running = [trial for trial in snapshot.trials.values() if trial.running]
+        return time_left(self._pace, snapshot, running, snapshot.counts.waiting, self.now)
 
     def _tally(self, width: int) -> Content:
         """Counts left, best right: with as many words as there is room for."""
@@ -106,6 +116,8 @@ class Counts(Widget):
             tone = "$success" if alive else "$quiet"
             parts.append((OUTCOME_SIGNS[None].glyph, counts.running, running, tone))
         parts.append(("·", counts.waiting, "waiting" if words else "", "$quiet"))
+        if counts.before:
+            parts.append((BEFORE.glyph, counts.before, "from before" if words else "", "$quiet"))
         return Content(gap).join(_count(*part) for part in parts)
 
     def _best(self, objective: str = "") -> Content:

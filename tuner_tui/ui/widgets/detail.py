@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from ...sources.source import Files
+from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...study.text import last_lines
@@ -37,7 +38,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     selected: reactive[int | None] = reactive(None, repaint=False)
     state: reactive[State] = reactive(State.EMPTY, repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
-    mlflow: reactive[str] = reactive("", repaint=False)  # where its runs are to be seen
+    publication: reactive[Publication | None] = reactive(None, repaint=False)
     curves: reactive[Curves] = reactive(dict, repaint=False)  # of the selected trial, by measurement
 
     def __init__(
@@ -67,7 +68,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         self.scroll_home(animate=False)
         self._fill()
 
-    def watch_mlflow(self) -> None:
+    def watch_publication(self) -> None:
         self._fill()
 
     def watch_curves(self) -> None:
@@ -84,7 +85,8 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def _fill(self) -> None:
         """Write the text again if anything it says has changed, the log on disk included."""
-        width = self.scrollable_content_region.width - 2
+        # As if the scroll bar showed: text, or a picture, that fits without one and not with one would come and go.
+        width = self.content_region.width - 3
         if not self.is_mounted or width < 1 or not self.display:
             return
         alive = self.state is State.RUNNING
@@ -94,28 +96,28 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         if trial is None:
             preview.look(None, 0, 0)
             clock = int(self.now) // CLOCK_S if alive and self.snapshot.counts.running else 0
-            shown_for = ("study", self.snapshot.version, self.state, width, clock, self.mlflow)
+            mlflow = (self.publication.page or "`tuner mlflow` shows it") if self.publication else ""
+            shown_for = ("study", self.snapshot.version, self.state, width, clock, mlflow)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
                 about = study_text(
                     self._study, self.snapshot, self.state, width=width, origin=self._origin, now=self.now,
-                    mlflow=self.mlflow,
+                    mlflow=mlflow,
                 )  # fmt: skip
                 hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
                 text.update(Content("\n\n").join([about, hint]))
                 more.display = False
             return
         head = trial_head(trial, self.snapshot, alive=alive, now=self.now, width=width)
-        # As if the scroll bar showed: a picture that fits without one and not with one would come and go.
-        across = self.content_region.width - 3
-        room = self.content_region.height - head.get_height({}, max(1, across)) - 1  # a line between
+        room = self.content_region.height - head.get_height({}, width) - 1  # a line between
         files = self._files
-        preview.look(files.out(trial.number) / NAME if files else None, across, max(1, room))
+        preview.look(files.out(trial.number) / NAME if files else None, width, max(1, room))
         clock = int(self.now) if trial.running and alive else 0
         best = self.snapshot.best
         stamp = files and _stamp(files.log(trial.number))
         curves = self.curves
-        shown_for = (trial, id(curves), best and best.number, alive, width, clock, stamp)
+        page = self.publication.trial_page(trial.number) if self.publication else ""
+        shown_for = (trial, id(curves), best and best.number, alive, width, clock, stamp, page)
         if shown_for == self._shown_for:
             return
         self._shown_for = shown_for
@@ -130,6 +132,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
                 traceback=last_lines(files.traceback(trial.number), TAIL_LINES) if files else (),
                 curves=curves,
                 log=last_lines(files.log(trial.number), TAIL_LINES) if files else None,
+                mlflow=page,
             ),
         )
 

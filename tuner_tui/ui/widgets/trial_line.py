@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from ...study.snapshot import Snapshot
 from ...study.text import printable
-from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES
+from ...view.signs import OUTCOME_TONES, end_sign
 from ...view.words import number, outcome_word, parameter
 from .trial_table import varied
 
@@ -35,7 +35,7 @@ class TrialLine(Widget):
             if name in trial.params
         )
         line = Content.assemble(
-            (f"#{trial.number} ", "bold"), (f"{OUTCOME_SIGNS[trial.outcome].glyph} ", colour),
+            (f"#{trial.number} ", "bold"), (f"{end_sign(trial).glyph} ", colour),
             (f"{number(trial.value)}  ", "bold"),
             (f"{what}  ", colour), (values, "$quiet"),
         )  # fmt: skip

@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from ...analysis.varied import varied
 from ...search.space import Choice
 from ...study.snapshot import Snapshot, Trial
-from ...view.signs import OUTCOME_SIGNS, OUTCOME_TONES
+from ...view.signs import OUTCOME_TONES, end_sign
 from ...view.words import duration, number, parameter, reason_word
 from .rows import Cell, Column, Rows
 
@@ -64,8 +64,8 @@ class TrialTable(Rows):
 
     def columns(self) -> tuple[Column, ...]:
         """See `Rows.columns`."""
-        digits = max(3, len(str(self.snapshot.planned)) + 1)
-        reasons = (t.reason for t in self.snapshot.trials.values())
+        digits = max(3, len(str(self.snapshot.next_number)) + 1)
+        reasons = {t.reason for t in self.snapshot.trials.values()}
         reason = max((len(reason_word(r)) for r in reasons if r), default=0)
         return (
             Column("#", digits, right=True),
@@ -87,7 +87,7 @@ class TrialTable(Rows):
         name = f"✓{trial.number}" if trial.number in self.marked else name
         cells = [
             (name, "strong" if trial.number == self._best else "muted"),
-            (OUTCOME_SIGNS[trial.outcome].glyph, colour),
+            (end_sign(trial).glyph, colour),
             (
                 _value(trial),
                 "strong" if trial.number == self._best else "" if trial.value is not None else "muted",
