@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..analysis.draws import Obstacle
     from ..analysis.importance import Importance
     from .referee import Found as Refereed
+    from .scientific import Found as Compared
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,18 @@ def _say_importance(found: Importance | Obstacle) -> tuple[str, ...]:
     from .importance import sentences
 
     return tuple(sentences(found))
+
+
+def _scientific(snapshot: Snapshot) -> Compared | None:
+    from .scientific import find  # late: numpy
+
+    return find(snapshot)
+
+
+def _say_scientific(found: Compared) -> tuple[str, ...]:
+    from .scientific import sentences
+
+    return sentences(found)
 
 
 def _referee(snapshot: Snapshot) -> Refereed | None:
@@ -169,10 +182,19 @@ OUTLIERS = Finding(
     ahead.sentences,
 )
 
+SCIENTIFIC = Finding(
+    "scientific",
+    "Comparison",
+    _scientific,
+    lambda found, width, color: text_lines(_say_scientific(found), width),
+    _say_scientific,
+)
+
 REFEREE = Finding("referee", "Referee", _referee, _draw_referee, _say_referee)
 
 FINDINGS: tuple[Finding, ...] = (
-    SCATTERPLOTS, RATE, REFINEMENT, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE, OUTLIERS, REFEREE,
+    SCATTERPLOTS, RATE, REFINEMENT, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE, SCIENTIFIC, OUTLIERS,
+    REFEREE,
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from .crash_bias import sentence as bias_sentence
 from .draw import Line, Run
 from .signs import BEST as GOOD
 from .signs import LINES, RUNNING, UNFINISHED
-from .words import number, one_line, plural, trial_list
+from .words import number, one_line, p_value, plural, trial_list
 
 TITLES = {
     Check.BORDER: "best trials at a border",
@@ -167,7 +167,7 @@ def _border(card: Card) -> str:
         return f"no sign of it at either end of {plural(names, 'hyperparameter')}"
     return "; ".join(
         f"{c.inside} of the best {c.best} trials have {one_line(c.name)} {_from(c)}, as {c.strip} of all "
-        f"{c.finished} finished do ({_p(c.corrected)} after correction)"
+        f"{c.finished} finished do ({p_value(c.corrected)} after correction)"
         for c in crowds
     )
 
@@ -187,7 +187,7 @@ def _ahead(found: Ahead) -> str:
     are = "is" if count == 1 else "are"
     return (
         f"only {plural(count, 'trial')} of {found.finished} {are} ahead, up to {number(found.trials[-1].value)}; the "
-        f"next has {number(found.follower.value)} ({_p(found.chance)} for such a gap)"
+        f"next has {number(found.follower.value)} ({p_value(found.chance)} for such a gap)"
     )
 
 
@@ -246,7 +246,3 @@ def _too_few(found: Found, check: Check) -> str:
 def _exact(value: float) -> str:
     """All of its digits: with fewer the counts might not hold."""
     return repr(value).removesuffix(".0").replace("e-0", "e-").replace("e+", "e")
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {float(f'{p:.1g}'):g}"
