@@ -6,7 +6,7 @@ own (Dodge et al. 2019), and values are compared after the same number of trials
 many trials of one beats the best of so many of the other. Trials that did not finish count as the worst, as there.
 
 Whether that can be told from chance: random draws are exchangeable where the hyperparameter has no effect, so p is
-the part of all assignments of its values to the trials in which one beats the other as clearly, from DRAWS seeded
+the part of all assignments of its values to the trials in which one beats the other as clearly, from seeded
 ones. It is multiplied by the number of all pairs of values (Bonferroni), because the best one was chosen among them.
 """
 
@@ -33,7 +33,10 @@ SHARE = 4  # of the trials of the rarest value: the best of so many is known fro
 MOST_VALUES = 6  # a number with more is cut into PARTS of as many trials
 PARTS = 3
 DRAWS = 1_999  # the least p is 1/2,000: below LEVEL shared among 15 pairs of six values
-CHUNK = 1_000_000  # cells of labels at once: 8 MB
+FEWEST_DRAWS = (
+    499  # the least p is 1/500, which is below that too; for thousands of trials, which take long to deal
+)
+CELLS = 1_000_000  # labels dealt for one pair, beyond which there are fewer draws
 SEED = 20170501  # any constant: the same study must get the same answer twice
 
 
@@ -154,14 +157,15 @@ def beats(one: Sequence[float], other: Sequence[float], budget: int) -> tuple[fl
     of_one = (np.arange(len(pooled)) < len(one))[order]
     found = float(_chance(of_one[None, :], ends, budget)[0])
     rng = np.random.default_rng((SEED, len(one), len(other)))
-    rows = max(1, CHUNK // len(pooled))
+    draws = min(DRAWS, max(FEWEST_DRAWS, CELLS // len(pooled)))
+    rows = max(1, CELLS // len(pooled))  # at once: 8 MB
     chances = np.concatenate([
-        _chance(rng.permuted(np.tile(of_one, (min(rows, DRAWS - at), 1)), axis=1), ends, budget)
-        for at in range(0, DRAWS, rows)
+        _chance(rng.permuted(np.tile(of_one, (min(rows, draws - at), 1)), axis=1), ends, budget)
+        for at in range(0, draws, rows)
     ])  # fmt: skip
     middle = float(np.median(chances))  # one half only where both have as many trials
     drawn = int(np.count_nonzero(np.abs(chances - middle) >= abs(found - middle) - 1e-9))
-    return found, (1 + drawn) / (1 + DRAWS)
+    return found, (1 + drawn) / (1 + draws)
 
 
 def _finite(scores: Array) -> Array:

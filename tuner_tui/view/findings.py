@@ -43,6 +43,7 @@ class Finding:
     find: Callable[[Snapshot], Any]
     draw: Callable[[Any, int, bool], tuple[Line, ...]]
     say: Callable[[Any], tuple[str, ...]] = lambda value: ()
+    picture: bool = False  # it draws more than it says
 
     def lines(self, snapshot: Snapshot, width: int, *, color: bool) -> tuple[Line, ...]:
         """What is to be seen, () where there is nothing."""
@@ -139,6 +140,7 @@ BEST_SO_FAR = Finding(
         *text_lines((best_so_far.sentence(found),), width),
     ),
     lambda found: (best_so_far.sentence(found),),
+    picture=True,
 )
 CRASH_BIAS = Finding(
     "crash-bias",
@@ -156,6 +158,7 @@ TUNING_CURVE = Finding(
         *text_lines(tuning_curve.sentences(found), width),
     ),
     tuning_curve.sentences,
+    picture=True,
 )
 
 IMPORTANCE = Finding(
