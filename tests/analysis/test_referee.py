@@ -150,7 +150,7 @@ def test_the_choice_of_the_best_does_not_answer_whether_they_still_improve():
     """Curves that are noise alone: the best by the last reading fell late, and that says nothing."""
     rng, told, sweeps = np.random.default_rng(5), 0, 200
     for _ in range(sweeps):
-        curves = 2 + simulated._correlated(rng, (60, 20), 0.9) * 0.1
+        curves = 2 + 0.1 * simulated._correlated(rng, (60, 10), 0.3)
         snapshot = simulated._study(
             rng.random((60, 6)), curves, curves, np.zeros(60, bool), False, with_curves=True
         )
