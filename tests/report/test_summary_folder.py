@@ -17,6 +17,8 @@ ALL = [
     "best-so-far.txt",
     "crash-bias.txt",
     "importance.txt",
+    "outliers.txt",
+    "referee.txt",
     "scatterplots.png",
     "scatterplots.svg",
     "scatterplots.txt",
@@ -49,7 +51,7 @@ def test_the_folder_holds_the_report_and_the_plots_in_three_forms(folder):
 
 def test_an_empty_study_has_a_summary_too(folder):
     assert write_summary(folder, studies.empty_snapshot()) == ()
-    assert files(folder) == ALL[3:-1]  # nothing failed, so there is nothing to say of it
+    assert files(folder) == ALL[5:-1]  # nothing failed or finished, so there is nothing to say of it
 
 
 def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(folder, monkeypatch):
@@ -66,7 +68,9 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
         "best-so-far.txt",
         "crash-bias.txt",
         "importance.txt",
+        "outliers.txt",
         "problems.txt",
+        "referee.txt",
         "scatterplots.txt",
         "summary.json",
         "tuning-curve.txt",
@@ -84,4 +88,4 @@ def test_a_picture_that_fails_leaves_a_sentence_and_a_good_one_takes_it_away(fol
 def test_a_folder_that_cannot_be_made_is_told_not_raised(folder):
     summary_path(folder).write_text("a file stands here")
     problems = write_summary(folder, small_snapshot())
-    assert len(problems) == 9 and all(str(summary_path(folder)) in problem for problem in problems)
+    assert len(problems) == len(ALL) + 1 and all(str(summary_path(folder)) in problem for problem in problems)

@@ -29,6 +29,9 @@ scalars = st.one_of(
 )  # fmt: skip
 
 
+roles = ("", "scientific", "nuisance")  # a fixed one is in no space
+
+
 @st.composite
 def floats(draw: st.DrawFn) -> Float:
     low = draw(st.floats(-1e6, 1e6))
@@ -77,7 +80,7 @@ def spaces(draw: st.DrawFn, fixed: dict[str, Any] | None = None) -> Space:
         if earlier and draw(st.booleans()):
             other = draw(st.sampled_from(earlier))
             when = ((other.name, draw(_some_values(other.distribution))),)
-        found.append(Hyperparameter(name, draw(distributions), group, when))
+        found.append(Hyperparameter(name, draw(distributions), group, when, draw(st.sampled_from(roles))))
     # The file keeps a group together, so its order is that of the groups' first members.
     groups = list(dict.fromkeys(h.group or h.name for h in found))
     return Space(tuple(sorted(found, key=lambda h: groups.index(h.group or h.name))))

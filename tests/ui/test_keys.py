@@ -375,6 +375,14 @@ async def test_v_goes_from_the_plots_to_the_other_findings_and_back(room):
         assert "too few to say what explains the loss: 15 finished trials" in shown
         await pilot.press("v")
         await settle(pilot)
+        shown = " ".join(pane.render_line(y).text.strip() for y in range(pane.size.height))
+        assert "too few finished trials to say whether one is ahead of the pack: it takes 20" in shown
+        await pilot.press("v")
+        await settle(pilot)
+        shown = " ".join(pane.render_line(y).text.strip() for y in range(pane.size.height))
+        assert "OPEN  trials that fail: 6 of 21 trials did not finish" in shown
+        await pilot.press("v")
+        await settle(pilot)
         assert grid.region and not pane.region
 
 
@@ -405,10 +413,19 @@ async def test_findings_are_tabs_titles_and_palette_commands(room):
             "far",
             "Tuning",
             "curve",
-            "Importance",
+            "›",
             "Trials",
             "Detail",
         ]
+        screen.action_look_at("referee")
+        await settle(pilot)
+        shown = str(tabs.render())
+        assert shown.startswith("‹   ") and shown.endswith("Referee   Trials   Detail") and len(shown) <= 80
+        await pilot.click(PaneTabs, offset=(1, 0))  # the arrow: to the next one that is hidden there
+        await settle(pilot)
+        assert screen.finding.id == "best-so-far"
+        screen.action_look_at("crash-bias")
+        await settle(pilot)
         await pilot.click(PaneTabs, offset=(2, 0))
         await settle(pilot)
         assert screen.query_one("#grid").display and screen.finding.id == "scatterplots"

@@ -279,13 +279,13 @@ def _region(table: _Table) -> Region | None:
     above = rank_sum(table.counts, table.marked)[2] >= 0
     inside = -np.cumsum(excess)[:-1] if above else np.cumsum(excess)[:-1]
     at = int(np.argmax(np.round(inside, 9))) + 1  # the cut lies below values[at]
-    threshold = _readable(float(table.values[at - 1]), float(table.values[at]), table.distribution, above)
+    threshold = readable(float(table.values[at - 1]), float(table.values[at]), table.distribution, above)
     part = slice(at, None) if above else slice(0, at)
     side = Side.ABOVE if above else Side.BELOW
     return Region(side, threshold, int(table.marked[part].sum()), int(table.counts[part].sum()))
 
 
-def _readable(low: float, high: float, distribution: Float | Int, above: bool) -> float | int:
+def readable(low: float, high: float, distribution: Float | Int, above: bool) -> float | int:
     """The number with fewest digits that parts two neighbouring values, near the middle between them.
 
     Above: low <= it < high, for "larger than it". Below: low < it <= high, for "smaller than it".

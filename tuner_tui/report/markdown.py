@@ -13,7 +13,7 @@ from pathlib import Path
 from ..analysis.best import best_trials
 from ..analysis.failures import failure_groups
 from ..study.snapshot import Snapshot
-from ..study.text import one_line
+from ..study.text import MESSAGE_CHARS, one_line
 from ..view.signs import OUTCOME_SIGNS
 from ..view.words import (
     OUTCOME_WORDS,
@@ -78,7 +78,7 @@ def markdown(snapshot: Snapshot) -> str:
         value = finding.find(snapshot)
         if value is not None and (said := finding.say(value)):
             parts.append(f"**{finding.title}**")
-            parts.append("\n".join(f"- {_escape(sentence)}" for sentence in said))
+            parts.append("\n".join(f"- {_escape(sentence, len(sentence))}" for sentence in said))
     parts.append(_plots(snapshot))
     return "\n\n".join(parts) + "\n"
 
@@ -111,6 +111,6 @@ def _code(text: str) -> str:
     return f"<code>{escaped}</code>" if escaped else ""
 
 
-def _escape(text: str) -> str:
+def _escape(text: str, limit: int = MESSAGE_CHARS) -> str:
     """`text` on one line, as Markdown and HTML show it, whatever it holds."""
-    return _MARKS.sub(lambda mark: f"&#{ord(mark[0])};", one_line(text))
+    return _MARKS.sub(lambda mark: f"&#{ord(mark[0])};", one_line(text, limit))

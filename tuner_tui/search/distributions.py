@@ -17,13 +17,13 @@ from .space import Choice, Distribution, Float, Int, frozen
 
 # kind -> the keys that may stand in its table
 ALLOWED = {
-    "log": ("log", "when"),
-    "float": ("float", "log", "step", "when"),
-    "int": ("int", "log", "step", "when"),
-    "choices": ("choices", "when"),
+    "log": ("log", "when", "role", "value"),
+    "float": ("float", "log", "step", "when", "role", "value"),
+    "int": ("int", "log", "step", "when", "role", "value"),
+    "choices": ("choices", "when", "role", "value"),
 }
 KINDS = tuple(ALLOWED)
-_EXTRAS = ("step", "when")
+_EXTRAS = ("step", "when", "role", "value")
 # How other tools spell what we call log, float, int and choices.
 _FOREIGN = {
     "loguniform": "log", "log_uniform": "log", "logfloat": "log", "uniform": "float", "range": "float",

@@ -23,9 +23,10 @@ from .options import Named, read_named
 from .overrides import apply_overrides
 from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
 from .reading import READ_KEYS, Read, read_read
+from .roles import read_role
 from .sampling import option
 from .search import Limits, Search
-from .space import Choice, Hyperparameter, Space
+from .space import FIXED, Choice, Hyperparameter, Space
 from .values import Amount, Key
 
 TABLES = ("space", "fixed", "secret", "limits", "read")
@@ -275,8 +276,15 @@ def _read_space(table: dict[str, Any], fixed: dict[str, Any], findings: Findings
         first.setdefault(name, keys)
         distribution = read_distribution(value, keys, findings)
         if _is_name(name, keys, findings) and distribution is not None and first[name] == keys:
-            when = value.get("when") if isinstance(value, dict) else None
-            entries.append(Entry(Hyperparameter(name, distribution, group), when, keys))
+            table = value if isinstance(value, dict) else {}
+            role = read_role(table, distribution, keys, findings)
+            if role == FIXED:
+                del first[name]
+                fixed[name] = table.get("value")
+            else:
+                entries.append(
+                    Entry(Hyperparameter(name, distribution, group, role=role), table.get("when"), keys)
+                )
     in_order = {entry.hyperparameter.name for entry in entries}
     broken = frozenset(first) - in_order | frozenset(name for name, value in fixed.items() if value is None)
     usable = {name: value for name, value in fixed.items() if value is not None and name not in first}

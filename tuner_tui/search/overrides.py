@@ -24,6 +24,7 @@ from typing import Any
 from .distributions import is_distribution
 from .keys import LIMIT_KEYS, SCALAR_KEYS
 from .problems import OVERRIDE, Findings, Keys, Problem, nearest, show
+from .space import FIXED
 
 _LIMITS = tuple(f"limits.{key}" for key in LIMIT_KEYS)
 
@@ -71,13 +72,16 @@ class _Draft:
         self.findings.overridden[("fixed", name)] = typed
 
     def draw(self, place: _Place, value: Any, typed: str) -> None:
-        """Give a hyperparameter this distribution. Its condition stays unless `value` brings its own."""
+        """Give a hyperparameter this distribution. Its condition and role stay unless `value` brings its own."""
         holder = self.space.setdefault(place.group, {}) if place.group else self.space
         old = holder.get(place.name)
-        if isinstance(old, dict) and "when" in old:
+        kept = {key: old[key] for key in ("when", "role") if key in old} if isinstance(old, dict) else {}
+        if kept.get("role") == FIXED:
+            del kept["role"]  # it is varied now
+        if kept:
             value = {"choices": value} if isinstance(value, list) else value
             if isinstance(value, dict):
-                value = {"when": old["when"], **value}
+                value = {**kept, **value}
         holder[place.name] = value
         self.fixed.pop(place.name, None)
         self.findings.overridden[place.keys] = typed

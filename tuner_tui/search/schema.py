@@ -17,6 +17,7 @@ from .file import NAME, VARIABLE
 from .keys import DEFAULTS, KEYS, LIMITS
 from .reading import JSON_LINES, READS
 from .search import Limits
+from .space import ROLES
 from .values import Key
 
 FILE = "tuner.schema.json"  # beside the search file that names it
@@ -38,6 +39,8 @@ _PARTS: dict[str, dict[str, Any]] = {
     "choices": {"type": "array", "items": _VALUE, "minItems": 1},
     "step": {"type": "number", "exclusiveMinimum": 0},
     "when": {"$ref": "#/definitions/when"},
+    "role": {"enum": list(ROLES), "description": "What is asked of it; fixed: it has the value below."},
+    "value": {**_VALUE, "description": "With role = fixed: what every trial is given."},
 }
 _ABOUT = {
     "log": "Numbers from low to high, uniform in the logarithm.",

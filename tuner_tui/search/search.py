@@ -111,6 +111,7 @@ class Search:
                 "group": h.group,
                 "distribution": distribution_to_json(h.distribution),
                 "when": [[other, [plain(value) for value in allowed]] for other, allowed in h.when],
+                "role": h.role,
             }
             for h in self.space
         ]
@@ -176,6 +177,7 @@ def space_from_json(records: list[Mapping[str, Any]]) -> Space:
                     (other, tuple(frozen(value) for value in allowed))
                     for other, allowed in record.get("when", [])
                 ),
+                role=record.get("role", ""),
             )
             for record in records
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from graphlib import TopologicalSorter
 from typing import Any
@@ -57,6 +57,11 @@ class Choice:
     options: tuple[Any, ...]  # JSON scalars, or tuples of them
 
 
+SCIENTIFIC = "scientific"  # its effect is the question
+NUISANCE = "nuisance"  # tuned anew for each value of a scientific one, so that these are compared fairly
+FIXED = "fixed"  # has one value in this search, and a range for another
+ROLES = (SCIENTIFIC, NUISANCE, FIXED)  # as in Google's Deep Learning Tuning Playbook
+
 Distribution = Float | Int | Choice
 DISTRIBUTIONS = ("float", "int", "choice")  # their types in JSON
 
@@ -69,6 +74,9 @@ class Hyperparameter:
     distribution: Distribution
     group: str = ""  # "" when the file does not group
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # all of (other name, values that let it apply)
+    role: str = field(
+        default="", compare=False
+    )  # one of ROLES or "": what is asked of it, not how it is drawn
 
     def applies(self, params: Mapping[str, Any]) -> bool:
         """Whether it has a value in a trial whose other values are `params` (fixed ones included)."""

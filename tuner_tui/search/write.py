@@ -83,10 +83,12 @@ def _space_lines(space: Space) -> list[str]:
 
 def spell_hyperparameter(hyperparameter: Hyperparameter) -> str:
     """Its value in [space]: `{ log = [1e-5, 0.1] }`, or a list of choices."""
-    if not hyperparameter.when:
+    more: dict[str, Any] = {"role": hyperparameter.role} if hyperparameter.role else {}
+    if hyperparameter.when:
+        more["when"] = {other: _allowed(values) for other, values in hyperparameter.when}
+    if not more:
         return spell_distribution(hyperparameter.distribution)
-    when = {other: _allowed(values) for other, values in hyperparameter.when}
-    return spell(_table(hyperparameter.distribution) | {"when": when})
+    return spell(_table(hyperparameter.distribution) | more)
 
 
 def spell_distribution(distribution: Distribution) -> str:

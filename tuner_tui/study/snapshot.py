@@ -29,6 +29,7 @@ from .events import (
     TrialStarted,
 )
 from .outcomes import Outcome, Reason
+from .training import twins
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Trial:
     value: float | None = None  # the last finite objective, and none after nan
     nan_at: int | None = None  # the step of its first objective that was nan
     curve: tuple[tuple[int, float], ...] = ()  # (step, objective), non-finite readings included
+    training: tuple[float, ...] = ()  # the objective on training data, where it is measured (training.py)
     latest: Mapping[str, float] = field(default_factory=dict)  # last reading of every measurement
     readings: tuple[Mapping[str, float], ...] = ()  # every measurement, in a rate finder's study only
     steps: int = 0  # measurements taken
@@ -314,8 +316,9 @@ def _earlier(known: tuple[Space, ...], before: Search, now: Search) -> tuple[Spa
 
 def _measure(trial: Trial, measured: Iterable[TrialMeasured], search: Search) -> Trial:
     objective, keeps_all = search.objective, search.kind == RATE_FINDER
+    of_training = twins(objective)
     readings = list(trial.readings)
-    curve = list(trial.curve)
+    curve, training = list(trial.curve), list(trial.training)
     latest = dict(trial.latest)
     value, steps, at, last_step = trial.value, trial.steps, trial.measured_at, trial.last_step
     nan_at = trial.nan_at
@@ -330,13 +333,17 @@ def _measure(trial: Trial, measured: Iterable[TrialMeasured], search: Search) ->
                 nan_at = event.step
             # What comes after nan was measured by a model that is broken, and only if the engine was slow.
             value = loss if math.isfinite(loss) and nan_at is None else value
+        for name in of_training:
+            if name in event.values:
+                training.append(event.values[name])
+                break
         latest |= event.values
         if keeps_all:
             readings.append(event.values)
         steps, at, last_step = steps + 1, event.at, event.step
     return replace(
         trial, curve=tuple(curve), latest=MappingProxyType(latest), value=value, steps=steps,
-        measured_at=at, last_step=last_step, nan_at=nan_at, readings=tuple(readings),
+        measured_at=at, last_step=last_step, nan_at=nan_at, readings=tuple(readings), training=tuple(training),
     )  # fmt: skip
 
 
@@ -345,7 +352,7 @@ def _retry(trial: Trial, event: TrialRetried) -> Trial:
     if trial.attempts and event.at <= trial.attempts[-1][0]:
         return trial  # a repeat
     return replace(
-        trial, pid=None, process_started=None, started_at=event.at, value=None, nan_at=None, curve=(),
+        trial, pid=None, process_started=None, started_at=event.at, value=None, nan_at=None, curve=(), training=(),
         latest=MappingProxyType({}), readings=(), steps=0, last_step=None, measured_at=event.at,
         attempts=(*trial.attempts, (event.at, event.reason or "", event.message)),
     )  # fmt: skip

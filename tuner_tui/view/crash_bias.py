@@ -13,7 +13,7 @@ from __future__ import annotations
 from ..analysis.crash_bias import Bias, CrashBias, FailureBias, Region, Side, Verdict, crash_bias
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot
-from .words import OUTCOME_WORDS, one_line, parameter, plural
+from .words import OUTCOME_WORDS, one_line, p_value, parameter, plural
 
 MARKS = {Side.ABOVE: "▸", Side.BELOW: "◂", Side.IS: "!"}
 DID = {Outcome.NO_START: "never started", Outcome.UNFINISHED: "ended unfinished"}
@@ -62,7 +62,7 @@ def sentence(bias: Bias, outcome: Outcome) -> str:
                 f"{OUTCOME_WORDS[outcome]}: {region.failed} of {plural(bias.failed, 'trial')} "
                 f"{'has' if bias.failed == 1 else 'have'} {one_line(bias.name)} {condition(region)}; "
                 f"{_percent(region.trials, bias.trials)} of all trials do "
-                f"({_p(bias.corrected)} after correction)"
+                f"({p_value(bias.corrected)} after correction)"
             )
         case Verdict.EVEN:
             shown = f"; {bias.noticeable} of them {_half(bias)} would have shown" if bias.noticeable else ""
@@ -109,11 +109,6 @@ def _percent(part: int, whole: int) -> str:
     if part in (0, whole):
         return "100 %" if part else "0 %"
     return f"{min(99, max(1, round(100 * part / whole)))} %"
-
-
-def _p(p: float) -> str:
-    """To one digit, and no smaller than anyone needs."""
-    return "p < 0.001" if p < 0.001 else f"p = {float(f'{p:.1g}'):g}"
 
 
 def _threshold(value: float) -> str:

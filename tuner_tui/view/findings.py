@@ -15,7 +15,7 @@ from ..analysis.rate import RateCurve, rate_curve
 from ..analysis.refinement import refinement
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
-from . import best_so_far, tuning_curve
+from . import ahead, best_so_far, tuning_curve
 from .draw import PICTURE_HEIGHT, Line, Run
 from .page import as_text, page_lines
 from .rate import rate_panel, rate_words
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..analysis.crash_bias import CrashBias
     from ..analysis.draws import Obstacle
     from ..analysis.importance import Importance
+    from .referee import Found as Refereed
+    from .scientific import Found as Compared
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Finding:
     find: Callable[[Snapshot], Any]
     draw: Callable[[Any, int, bool], tuple[Line, ...]]
     say: Callable[[Any], tuple[str, ...]] = lambda value: ()
+    picture: bool = False  # it draws more than it says
 
     def lines(self, snapshot: Snapshot, width: int, *, color: bool) -> tuple[Line, ...]:
         """What is to be seen, () where there is nothing."""
@@ -91,6 +94,36 @@ def _say_importance(found: Importance | Obstacle) -> tuple[str, ...]:
     return tuple(sentences(found))
 
 
+def _scientific(snapshot: Snapshot) -> Compared | None:
+    from .scientific import find  # late: numpy
+
+    return find(snapshot)
+
+
+def _say_scientific(found: Compared) -> tuple[str, ...]:
+    from .scientific import sentences
+
+    return sentences(found)
+
+
+def _referee(snapshot: Snapshot) -> Refereed | None:
+    from .referee import find  # late: numpy
+
+    return find(snapshot)
+
+
+def _draw_referee(found: Refereed, width: int, color: bool) -> tuple[Line, ...]:
+    from .referee import lines
+
+    return lines(found, width, color)
+
+
+def _say_referee(found: Refereed) -> tuple[str, ...]:
+    from .referee import sentences
+
+    return sentences(found)
+
+
 def text_lines(texts: tuple[str, ...], width: int) -> tuple[Line, ...]:
     """Sentences, each on as many lines as it needs."""
     return tuple((Run(line, ""),) for text in texts for line in wrap(text, max(width, 1)))
@@ -107,6 +140,7 @@ BEST_SO_FAR = Finding(
         *text_lines((best_so_far.sentence(found),), width),
     ),
     lambda found: (best_so_far.sentence(found),),
+    picture=True,
 )
 CRASH_BIAS = Finding(
     "crash-bias",
@@ -124,6 +158,7 @@ TUNING_CURVE = Finding(
         *text_lines(tuning_curve.sentences(found), width),
     ),
     tuning_curve.sentences,
+    picture=True,
 )
 
 IMPORTANCE = Finding(
@@ -142,8 +177,27 @@ REFINEMENT = Finding(
     sentences,
 )
 
+OUTLIERS = Finding(
+    "outliers",
+    "Outliers",
+    ahead.find,
+    lambda found, width, color: text_lines(ahead.sentences(found), width),
+    ahead.sentences,
+)
+
+SCIENTIFIC = Finding(
+    "scientific",
+    "Comparison",
+    _scientific,
+    lambda found, width, color: text_lines(_say_scientific(found), width),
+    _say_scientific,
+)
+
+REFEREE = Finding("referee", "Referee", _referee, _draw_referee, _say_referee)
+
 FINDINGS: tuple[Finding, ...] = (
-    SCATTERPLOTS, RATE, REFINEMENT, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE
+    SCATTERPLOTS, RATE, REFINEMENT, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE, SCIENTIFIC, OUTLIERS,
+    REFEREE,
 )  # fmt: skip
 
 

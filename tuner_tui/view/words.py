@@ -49,6 +49,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return short if "e" in plain or len(short) < len(plain) else plain
 
 
+def p_value(p: float) -> str:
+    """`p = 0.02`, to one digit, and no smaller than anyone needs: `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {float(f'{p:.1g}'):g}"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

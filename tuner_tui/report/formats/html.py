@@ -15,6 +15,7 @@ from ...view.page import as_text
 from ...view.words import best_of_words, counts_parts, direction_words, ended_words, trial_list
 from ..atomic import write_text
 from ..picture import picture_bytes
+from ..reproduce import facts, search_text, sentences
 from ..text import BEST, COLUMNS, beaten_words, best_table
 
 STYLE = """
@@ -46,7 +47,7 @@ def page(snapshot: Snapshot) -> str:
         parts.append(f"<h2>{escape(finding.title)}</h2>")
         if finding is SCATTERPLOTS:
             parts.append(_svg(snapshot))
-        elif said := finding.say(value):
+        elif not finding.picture and (said := finding.say(value)):
             parts += [f"<p>{escape(sentence)}</p>" for sentence in said]
         else:
             parts.append(f"<pre>{escape(as_text(finding.draw(value, COLUMNS, False), color=False))}</pre>")
@@ -61,11 +62,19 @@ def page(snapshot: Snapshot) -> str:
     if groups := failure_groups(snapshot):
         rows = [(group.name, group.message, trial_list(group.trials)) for group in groups]
         parts += ["<h2>Trials that did not finish</h2>", _table(("reason", "message", "trials"), rows)]
+    parts += _reproduce(snapshot)
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
+
+
+def _reproduce(snapshot: Snapshot) -> list[str]:
+    parts = ["<h2>To run it again</h2>", *(f"<p>{escape(sentence)}</p>" for sentence in sentences(snapshot))]
+    if text := search_text(snapshot):
+        parts.append(f"<pre>{escape(text)}</pre>")
+    return [*parts, _table(("", "of this study"), facts(snapshot))]
 
 
 def _svg(snapshot: Snapshot) -> str:
