@@ -2,6 +2,7 @@
 # make test    set up, then all tests
 # make lint    set up, then format, lint, types and import directions
 # make docs    the documentation as a site, in site/
+# make release VERSION=0.2.0   version, changelog, wheel and sdist, both tried; commit and tag; no upload
 # make pictures / snapshots   draw the README's pictures / accept changed screens
 
 VENV   := .venv
@@ -21,7 +22,7 @@ export UV_HTTP_TIMEOUT ?= 300
 WANTED := $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else ">=3.11")')
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
-.PHONY: setup demo test lint docs pictures snapshots clean
+.PHONY: setup demo test lint docs pictures snapshots release clean
 
 setup: $(STAMP)
 
@@ -56,6 +57,9 @@ pictures: setup
 
 snapshots: setup
 	$(VENV)/bin/python -m pytest tests/ui --snapshot-update
+
+release: setup
+	$(VENV)/bin/python .ci/release.py '$(VERSION)' --uv '$(UV)'
 
 clean:
 	rm -rf $(VENV) .uv
