@@ -21,7 +21,7 @@ from .folder import StudyFolder
 from .snapshot import Snapshot, Trial
 from .whole_file import write_whole
 
-FORMAT = 4  # of fold.json; another one is passed over
+FORMAT = 5  # of fold.json; another one is passed over
 LEAST_BYTES = 1_000_000  # of a journal; a shorter one is read within a tenth of a second
 _BLOCK = 1 << 20
 _CONSTANTS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -99,6 +99,7 @@ def _trial(record: dict[str, Any]) -> Trial:
             "curve": tuple([(step, loss) for step, loss in record["curve"]]),
             "latest": MappingProxyType(record["latest"]),
             "readings": tuple(record["readings"]),
+            "confirmed": tuple(record["confirmed"]),
             "attempts": tuple([(at, reason, message) for at, reason, message in record["attempts"]]),
         }
     )
