@@ -45,7 +45,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from .search.search import Search
     from .sources.source import Source
+    from .study.folder import StudyFolder
 
 app = typer.Typer(
     name="tuner",
@@ -242,6 +244,105 @@ def refine(
 
 
 @app.command()
+def confirm(
+    study: StudyName = None,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="So many of the best trials.")] = 3,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, metavar="N", help="How often each is run.")] = 5,
+    parallel: Parallel = None,
+    seed: Seed = None,
+    gpus: Gpus = None,
+    python: Python = None,
+    tracking_uri: TrackingUri = None,
+    headless: Headless = False,
+    report: Reports = None,
+    mlflow_wait: MlflowWait = None,
+    no_color: NoColor = False,
+    root: Root = HERE,
+) -> None:
+    """Run the best trials of a study, and its median trial, again with new seeds: does their order stand?
+
+    The runs are a study of their own, NAME-confirm. It tells the mean of each trial with an interval, which
+    differences are more than the noise between seeds, and what the chosen trial is worth, corrected for having been
+    chosen.
+    """
+    from .launch import confirmation_of, find_study
+
+    folder = find_study(root, study)
+    search = confirmation_of(folder, top, seeds, seed)
+    _run_again(
+        folder, search, parallel, gpus, python, tracking_uri, headless, report, mlflow_wait, no_color, root
+    )
+
+
+@app.command()
+def ablate(
+    study: StudyName = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=2, metavar="N", help="How often each point is run.")
+    ] = 3,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            "--from", min=0, metavar="TRIAL", help="Begin at this trial; default: the target's defaults."
+        ),
+    ] = None,
+    parallel: Parallel = None,
+    seed: Seed = None,
+    gpus: Gpus = None,
+    python: Python = None,
+    tracking_uri: TrackingUri = None,
+    headless: Headless = False,
+    report: Reports = None,
+    mlflow_wait: MlflowWait = None,
+    no_color: NoColor = False,
+    root: Root = HERE,
+) -> None:
+    """Which hyperparameters make the best trial good? Go from the defaults to it, one step at a time.
+
+    One hyperparameter after the other takes its best value, the most important first. Each point is run with new
+    seeds, in a study of its own, NAME-ablate, which tells what each step brings, and which bring nothing.
+    """
+    from .launch import ablation_of, find_study
+
+    folder = find_study(root, study)
+    search = ablation_of(folder, start, seeds, seed)
+    _run_again(
+        folder, search, parallel, gpus, python, tracking_uri, headless, report, mlflow_wait, no_color, root
+    )
+
+
+def _run_again(
+    folder: StudyFolder,
+    search: Search,
+    parallel: int | None,
+    gpus: str | None,
+    python: str | None,
+    tracking_uri: str | None,
+    headless: bool,
+    report: list[Path] | None,
+    mlflow_wait: float | None,
+    no_color: bool,
+    root: Path,
+) -> None:
+    """Run trials of a study again, on what that study ran on unless an option says otherwise."""
+    from dataclasses import replace
+
+    from .headless import report_writers, run_headless
+    from .launch import Resources, new_study, run_detached, settled
+    from .sources.journal import JournalSource
+
+    before = Resources.load(folder)
+    search = replace(search, parallel=parallel or search.parallel)
+    wanted = Resources(gpus or before.gpus, tracking_uri or before.tracking_uri, python or before.python)
+    reports = report_writers(report or [], None, None, None)
+    made = new_study(root, search, settled(search, wanted), None)
+    if headless or reports or not _terminal():
+        raise typer.Exit(run_headless(made, [], reports=reports, no_color=no_color, mlflow_wait=mlflow_wait))
+    run_detached(made)
+    _open_screen(root, JournalSource(made))
+
+
+@app.command()
 def resume(
     study: StudyName = None,
     trials: Trials = None,
@@ -418,6 +519,83 @@ def report(
     if not writers:
         color = not no_color and wants_color(sys.stdout)
         print(summary(snapshot, width=terminal_width(), color=color, files=source.files))
+
+
+@app.command()
+def compare(
+    search: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SEARCH",
+            autocompletion=searches_here,
+            help="A search file or a built-in search; default: the bundled problems, which take seconds.",
+        ),
+    ] = None,
+    samplers: Annotated[
+        str,
+        typer.Option("--samplers", metavar="NAMES", help="random2x is random search with twice the trials."),
+    ] = "random,random2x,qmc,tpe,gp,cmaes,controller",
+    repeats: Annotated[
+        int,
+        typer.Option("--repeats", min=1, metavar="N", help="Sweeps of each sampler, each with its own seed."),
+    ] = 10,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", min=1, metavar="N", help="Of each sweep; default: the search's, or 50."),
+    ] = None,
+    problem: Annotated[
+        list[str] | None,
+        typer.Option("--problem", metavar="NAME", help="Only this one of the bundled problems. Repeatable."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for sweep. Repeatable.")
+    ] = None,
+    parallel: Parallel = None,
+    seed: Seed = None,
+    gpus: Gpus = None,
+    python: Python = None,
+    json: Json = None,
+    root: Root = HERE,
+) -> None:
+    """Is a sampler that learns worth it? Run a search with several samplers, several times, and compare them.
+
+    \b
+      tuner compare                                      on the bundled problems
+      tuner compare my.toml --samplers random,random2x,tpe --repeats 5
+
+    Sweeps of a search of your own are studies in mlruns/NAME-compare; the same command goes on after an
+    interruption. It prints the best so far, ranks, and a verdict with its uncertainty.
+    """
+    from .comparing import chosen_samplers, compare_on_problems, compare_on_search, write_comparison
+    from .launch import BadInput, Resources
+    from .report.exit_codes import INTERRUPTED
+    from .search.builtin import find_search
+    from .view.comparison import lines
+
+    names = chosen_samplers(samplers)
+
+    def note(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    if search is None:
+        if settings or parallel or gpus or python:
+            raise BadInput("--set, --parallel, --gpus and --python are for a search of your own: name it")
+        found = compare_on_problems(names, repeats, trials or 50, problem or (), seed or 0, note)
+    else:
+        if problem:
+            raise BadInput("--problem is for the bundled problems: leave the search out")
+        options = {"trials": trials, "parallel": parallel, "seed": seed}
+        overrides = [*(settings or ()), *(f"{k}={v}" for k, v in options.items() if v is not None)]
+        source = find_search(search, Path.cwd())
+        found = compare_on_search(
+            root, source, overrides, names, repeats, Resources(gpus or "auto", None, python), note
+        )
+        if found is None:
+            note("interrupted; the same command goes on")
+            raise typer.Exit(INTERRUPTED)
+    if json:
+        write_comparison(found, json)
+    print("\n".join(lines(found)))
 
 
 @app.command("list")

@@ -23,12 +23,12 @@ from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search, is_builtin
 from .search.file import load_search, parse_search
 from .search.problems import Problem, SearchError
-from .search.search import UNKNOWN, Search, finder_search, refine_search
+from .search.search import ABLATION, CONFIRMATION, UNKNOWN, Search, finder_search, refine_search
 from .search.write import to_toml
 from .sources import find_source
 from .sources.journal import JournalSource
 from .sources.source import Source, SourceError
-from .study.events import Event, StudyAsked
+from .study.events import Event, StudyAsked, TrialConfirmed
 from .study.folder import StudyBusy, StudyFolder, StudyLock, create_study
 from .study.history import history
 from .study.journal import JournalNotWritten, JournalWriter, NewerFormat, check_writable
@@ -38,6 +38,7 @@ from .study.snapshot import Snapshot
 if TYPE_CHECKING:
     from .engine.interpreter import Interpreter
     from .engine.run import Ran
+    from .search.again import Again
 
 
 class BadInput(Exception):
@@ -120,6 +121,39 @@ def past_trials(past: Source, search: Search) -> list[Event]:
     if not events:
         raise BadInput(f"--from {past.address}: no trial of it has ended")
     return events
+
+
+def study_at(root: Path, name: str, search: Search, resources: Resources) -> StudyFolder:
+    """The study of this search under exactly this name, a new one or the one that is there.
+
+    Raises BadInput when another search is there.
+    """
+    folder = StudyFolder(root / name)
+    if folder.journal.is_file():
+        if folder.snapshot().search != search:
+            raise BadInput(
+                f"{folder.path} holds another search; remove {root}, or give the search another name"
+            )
+        return folder
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with private_files():
+        folder.search_file.write_text(to_toml(search), encoding="utf-8")
+        resources.save(folder)
+        _ask(folder, search)
+    return folder
+
+
+def run_unpublished(folder: StudyFolder, note: Callable[[str], None]) -> Snapshot | None:
+    """Run or resume a study in this process without copying it to MLflow; None when it was interrupted."""
+    from .engine.run import run_study
+
+    resources = Resources.load(folder)
+    environment = {"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)}
+    with private_files():
+        ran = run_study(
+            folder, gpus=resources.gpus, python=resources.python, environment=environment, note=note
+        )
+    return None if ran.interrupted else ran.snapshot
 
 
 def _ask(folder: StudyFolder, search: Search, before: Sequence[Event] = ()) -> None:
@@ -306,7 +340,7 @@ def run_here(
 
     resources = Resources.load(folder)
     with private_files():
-        return run_study(
+        ran = run_study(
             folder,
             gpus=resources.gpus,
             python=resources.python,
@@ -317,6 +351,136 @@ def run_here(
             warn=warn,
             summarise=write_summary,
         )
+    try:
+        mark_confirmed(folder, ran.snapshot)
+    except (OSError, BadInput, JournalNotWritten, StudyBusy) as error:
+        warn(f"the confirmed trials are not marked in their study: {error}")
+    return ran
+
+
+def confirmation_of(folder: StudyFolder, top: int, seeds: int, seed: int | None = None) -> Search:
+    """The search that runs the best trials of a study, and its median trial, again with new seeds.
+
+    Raises BadInput where the study runs, no trial has finished, or the seed is none of tuner's to give.
+    """
+    from .analysis.confirmation import chosen_for
+    from .search.again import Again, Point
+
+    if folder.engine_alive():
+        raise BadInput(
+            f"{folder.name} is running and its best trials may change; stop it, or wait until it is done"
+        )
+    snapshot = folder.snapshot()
+    check_writable(snapshot)
+    chosen = chosen_for(snapshot, top)
+    if not chosen:
+        raise BadInput(f"{folder.name}: no trial has finished, so there is none to confirm")
+    points = tuple(Point(label, dict(trial.params), trial.number, trial.value) for label, trial in chosen)
+    again = Again(folder.name, points, snapshot.counts.finished)
+    return _again(folder, snapshot.search, again, CONFIRMATION, "confirm", seeds, seed)
+
+
+def ablation_of(folder: StudyFolder, start: int | None, seeds: int, seed: int | None = None) -> Search:
+    """The search that runs the path from the defaults (or from trial `start`) to the best trial of a study.
+
+    Raises BadInput where the study runs, no trial has finished, there is no such trial or no default of a
+    hyperparameter, or nothing on the path; BadTarget where the target can't be asked for its defaults.
+    """
+    from .analysis.ablation import path
+    from .search.again import Again
+
+    if folder.engine_alive():
+        raise BadInput(
+            f"{folder.name} is running and its best trial may change; stop it, or wait until it is done"
+        )
+    snapshot = folder.snapshot()
+    check_writable(snapshot)
+    search = snapshot.search
+    if start is not None:
+        if start not in snapshot.trials:
+            raise BadInput(f"--from {start}: {folder.name} has had no such trial")
+        at, name = snapshot.trials[start].params, f"trial {start}"
+    else:
+        defaults = _defaults(search, Resources.load(folder)) | dict(search.fixed)
+        missing = [h.name for h in search.space if h.name not in defaults and h.applies(defaults)]
+        if missing:
+            raise BadInput(
+                f"{search.runs}: no default of {', '.join(missing)} is known; begin at a trial: --from TRIAL"
+            )
+        at, name = defaults, "the defaults"
+    points = path(snapshot, {k: v for k, v in at.items() if k in search.space.names}, name)
+    if len(points) < 2:
+        why = "no trial has finished" if not points else f"{name} are those of the best trial"
+        raise BadInput(f"{folder.name}: {why}, so there is no path to run")
+    again = Again(folder.name, points, snapshot.counts.finished)
+    return _again(folder, search, again, ABLATION, "ablate", seeds, seed)
+
+
+def _defaults(search: Search, resources: Resources) -> dict[str, Any]:
+    """The defaults of a target's parameters, or of a script's options by what the command calls them."""
+    interpreter, _ = interpreter_of(search, resources.python)
+    if not search.command:
+        return dict(describe_target(search, interpreter).defaults)
+    from .engine.looking import options_of_script
+
+    script = next((word for word in search.command if word.endswith(".py")), None)
+    if script is None:
+        return {}
+    found = options_of_script(Path(search.folder or ".", script), interpreter)
+    return {option.name: option.default for option in found if option.default is not None}
+
+
+def _again(
+    folder: StudyFolder, search: Search, again: Again, kind: str, word: str, seeds: int, seed: int | None
+) -> Search:
+    """A search of its own for configurations of a study, each so many times."""
+    from .engine.engine import fresh_seed
+
+    if search.again is not None:
+        raise BadInput(f"{folder.name} runs trials of {search.again.study} again; {word} that study")
+    if any("seed" in point.params for point in again.points):
+        raise BadInput(
+            f"{folder.name}: `seed` is one of its parameters, so its trials can't be given a new one"
+        )
+    earlier = sum(path.name.startswith(f"{folder.name}-{word}-") for path in folder.path.parent.iterdir())
+    return replace(
+        search, name=f"{folder.name}-{word}", kind=kind, again=again, trials=seeds * len(again.points),
+        seed=fresh_seed(search.seed, word, earlier) if seed is None else seed, sampler="random", sampler_options={},
+        pruner="none", pruner_options={},
+    )  # fmt: skip
+
+
+def mark_confirmed(folder: StudyFolder, snapshot: Snapshot) -> None:
+    """Write into the journal of the study that `snapshot` confirms what its trials brought. Raises StudyBusy when an
+    engine has that study, OSError or JournalNotWritten where it can't be written."""
+    from .analysis.confirmation import confirmation
+
+    found = confirmation(snapshot)
+    there = None if found is None else StudyFolder(folder.path.parent / found.study)
+    if found is None or there is None or not there.journal.is_file():
+        return
+    now = time.time()
+    events = [
+        TrialConfirmed(now, t.point.trial, folder.name, len(t.values) + t.failed, t.values)
+        for t in found.trials
+        if t.point.trial is not None and len(t.values) + t.failed
+    ]
+    lock = StudyLock(there)
+    try:
+        journal = JournalWriter(there.journal)
+        try:
+            journal.append(events)
+        finally:
+            journal.close()
+    finally:
+        lock.release()
+    if there.publisher_state.exists():  # else its copy would be said to lack these events for ever
+        uri = store_uri(there, Resources.load(there).tracking_uri)
+        with (there.path / "publisher.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "tuner_tui.record.publisher", str(there.path)], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True, env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+            )  # fmt: skip
 
 
 def run_detached(folder: StudyFolder) -> None:

@@ -99,7 +99,7 @@ Sampler = Annotated[
     typer.Option(
         "--sampler",
         metavar="NAME",
-        help="How trials are drawn: random, qmc (evenly spread), grid, tpe, gp, cmaes (these learn).",
+        help="How trials are drawn: random, qmc (evenly spread), grid; tpe, gp, cmaes, controller learn.",
     ),
 ]
 Parallel = Annotated[

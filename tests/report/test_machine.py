@@ -54,8 +54,8 @@ def test_json_has_exactly_the_promised_shape(name, tmp_path):
     assert [t["number"] for t in report["trials"]] == sorted(snapshot.trials)
     for record in report["trials"]:
         assert list(record) == [
-            "number", "outcome", "reason", "message", "value", "metrics", "params", "seed", "steps", "seconds",
-            "source",
+            "number", "outcome", "reason", "message", "value", "confirmed", "metrics", "params", "seed",
+            "steps", "seconds", "source",
         ]  # fmt: skip
         assert record["outcome"] in ("finished", "unfinished", "no_start", None)
         assert (record["value"] is None) == (snapshot.trials[record["number"]].value is None)

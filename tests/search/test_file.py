@@ -254,7 +254,7 @@ def test_a_mistake_in_a_table(line: str, expected: str) -> None:
         ("direction = ['minimize']", 'unknown direction ["minimize"]'),
         (
             "sampler = 'grit'",
-            'sampler: unknown sampler "grit"; choose random or qmc or grid or tpe or gp or cmaes',
+            'sampler: unknown sampler "grit"; choose random or qmc or grid or tpe or gp or cmaes or',
         ),
         (
             "sampler = { name = 'tpe', start_trials = 3 }",

@@ -18,6 +18,7 @@ from tuner_tui.study.events import (
     StudyChanged,
     StudyClosed,
     StudyOpened,
+    TrialConfirmed,
     TrialEnded,
     TrialMeasured,
     TrialStarted,
@@ -52,6 +53,9 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(
         StudyChanged, times, trials=st.none() | numbers, paused=st.none() | st.booleans(),
         stopping=st.none() | st.booleans(),
+    ),
+    st.builds(
+        TrialConfirmed, times, numbers, st.text(), numbers, st.lists(finite).map(tuple),
     ),
     st.builds(StudyClosed, times, st.text(), st.text()),
 )  # fmt: skip

@@ -222,6 +222,7 @@ def raw(search: Search) -> dict[str, Any]:
             "suggested",
             "sampler_options",
             "pruner_options",
+            "again",
         )
     }
     for key, options in (("sampler", search.sampler_options), ("pruner", search.pruner_options)):

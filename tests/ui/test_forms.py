@@ -95,6 +95,8 @@ async def test_a_search_is_edited_drawn_and_saved_before_it_starts(room):
         fields["lr"].value = "{ log = [0.001, 0.01] }"
         fields["kind"].value = '"conv"'
         fields["trials"].value = "7"
+        assert "or qmc, grid, tpe, gp, cmaes, controller" in texts(form)
+        fields["sampler"].value = '"qmc"'
         await until(pilot, lambda: "was { log = [1e-5, 0.1] }" in texts(form))
         await pilot.press("ctrl+s")
         saved = load_search(room.root.parent / "tuner-2.toml")
@@ -102,7 +104,7 @@ async def test_a_search_is_edited_drawn_and_saved_before_it_starts(room):
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
         assert room.started.trials == 7 and room.started.space == saved.space
-        assert room.started.fixed == saved.fixed
+        assert room.started.fixed == saved.fixed and room.started.sampler == saved.sampler == "qmc"
 
 
 async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):

@@ -22,6 +22,8 @@ def narrowed(part: Snapshot, filter: Filter) -> Search:
     lets through. Raises ValueError, with a sentence, where nothing is left to search.
     """
     search = part.search
+    if search.again is not None:
+        raise ValueError(f"Its trials were chosen from {search.again.study}: narrow that study.")
     bounds = {h.name: filter.bounds[h.name] for h in search.space if h.name in filter.bounds}
     if not bounds:
         if len(part.trials) < FEWEST:

@@ -259,6 +259,8 @@ class Engine:
         repeated = self.snapshot.trials.get(self.snapshot.reruns.get(number, -1))
         if repeated is not None:
             return dict(repeated.params), repeated.seed or 0
+        if (again := self.search.again) is not None:
+            return dict(again.points[again.point_of(number)].params), trial_seed(self.search.seed, number)
         return {**self.search.fixed, **self._sampler.ask(number)}, trial_seed(self.search.seed, number)
 
     def _change(self, settings: tuple[str, ...]) -> None:
@@ -449,6 +451,13 @@ def _sampling_interval() -> float:
         return float(os.environ["MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"])
     except (KeyError, ValueError):
         return SAMPLE_S
+
+
+def fresh_seed(study_seed: int, word: str, earlier: int) -> int:
+    """The seed of a study that runs trials of another again: its trials get seeds that neither that study nor the
+    `earlier` ones of the kind had."""
+    digest = blake2b(f"{study_seed}/{word}/{earlier}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % 2**31
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -66,10 +66,7 @@ def make_pruner(search: Search, past: Iterable[Trial] = ()) -> Pruner:
         return NoPruner()
     pruner = OptunaPruner(search)
     for trial in sorted(past, key=lambda t: t.number):
-        pruner.started(trial.number)
-        for step, loss in trial.curve:
-            pruner.measured(trial.number, step, loss)
-        pruner.ended(trial)
+        pruner.recall(trial)
     return pruner
 
 
@@ -104,8 +101,7 @@ class OptunaPruner:
     def measured(self, number: int, step: int, loss: float) -> str:
         """See `Pruner`."""
         count = self.readings[number] = self.readings[number] + 1
-        passed_over = count > _ONE_BY_ONE and count % 10 ** math.ceil(math.log10(count / _ONE_BY_ONE))
-        if passed_over or not math.isfinite(loss) or step < 0:
+        if _passed_over(count) or not math.isfinite(loss) or step < 0:
             return ""
         trial = self.trials[number]
         with warnings.catch_warnings():
@@ -117,14 +113,39 @@ class OptunaPruner:
 
     def ended(self, trial: Trial) -> None:
         """See `Pruner`."""
-        from optuna.trial import TrialState
+        state, value = _end(trial)
+        self.study.tell(self.trials.pop(trial.number), value, state=state)
 
-        finished = (
-            trial.outcome is Outcome.FINISHED and trial.value is not None and math.isfinite(trial.value)
-        )
-        pruned = trial.reason is Reason.PRUNED
-        state = TrialState.COMPLETE if finished else TrialState.PRUNED if pruned else TrialState.FAIL
-        self.study.tell(self.trials.pop(trial.number), trial.value if finished else None, state=state)
+    def recall(self, trial: Trial) -> None:
+        """Hear of a trial of an earlier engine."""
+        from optuna.trial import create_trial
+
+        if self.search.pruner != "median":  # at its rungs Optuna keeps what it needs when it is asked
+            self.started(trial.number)
+            for step, loss in trial.curve:
+                self.measured(trial.number, step, loss)
+            self.ended(trial)
+            return
+        state, value = _end(trial)
+        known: dict[int, float] = {}
+        for count, (step, loss) in enumerate(trial.curve, start=1):
+            if not _passed_over(count) and math.isfinite(loss) and step >= 0:
+                known.setdefault(step, loss)
+        self.study.add_trial(create_trial(state=state, value=value, intermediate_values=known))
+
+
+def _passed_over(count: int) -> bool:
+    """Whether Optuna hears nothing of this reading of a trial, counted from 1."""
+    return count > _ONE_BY_ONE and count % 10 ** math.ceil(math.log10(count / _ONE_BY_ONE)) != 0
+
+
+def _end(trial: Trial) -> tuple[optuna.trial.TrialState, float | None]:
+    """How a trial ended, as Optuna has it."""
+    from optuna.trial import TrialState
+
+    if trial.outcome is Outcome.FINISHED and trial.value is not None and math.isfinite(trial.value):
+        return TrialState.COMPLETE, trial.value
+    return TrialState.PRUNED if trial.reason is Reason.PRUNED else TrialState.FAIL, None
 
 
 def _optuna_pruner(search: Search) -> optuna.pruners.BasePruner:

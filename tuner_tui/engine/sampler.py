@@ -17,7 +17,7 @@ from ..study.snapshot import Trial
 from .launcher import CannotRun
 
 # Packages that are not among tuner's own dependencies.
-_NEEDS = {"gp": "torch", "cmaes": "cmaes"}
+_NEEDS = {"gp": "torch", "cmaes": "cmaes", "controller": "torch"}
 
 
 class Sampler(Protocol):
@@ -67,6 +67,10 @@ def make_sampler(search: Search, past: Iterable[Trial] = ()) -> Sampler:
             return spread.Sobol(search)
         case "grid":
             return spread.Grid(search)
+        case "controller":
+            from .samplers.controller import Controller
+
+            sampler = Controller(search)
         case "cmaes":
             sampler = optuna_study.Replayed(search, optuna_study.cmaes)
         case name:

@@ -6,7 +6,8 @@ older report would misread a newer one; fields may be added without that:
     {format, study, search, objective, direction, seed, sampler, sampler_options, pruner, pruner_options, git_commit,
      versions, started, seconds,
      counts: {finished, unfinished, no_start, before}, best: {number, value, params} | null,
-     trials: [{number, outcome, reason, message, value, metrics, params, seed, steps, seconds, source}]}
+     trials: [{number, outcome, reason, message, value, confirmed: {runs, values}, metrics, params, seed, steps,
+               seconds, source}]}
 
 Trials from before the study (`tuner sweep --from`) have the study that ran them as their `source`, and are counted as
 `before` and nowhere else.
@@ -103,6 +104,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "reason": None if trial.reason is None else str(trial.reason),
         "message": trial.message,
         "value": trial.value if trial.value is None or math.isfinite(trial.value) else None,
+        "confirmed": {"runs": trial.confirming_runs, "values": list(trial.confirmed)},
         "metrics": _strict(dict(trial.latest)),
         "params": _strict(trial.params),
         "seed": trial.seed,
@@ -123,6 +125,8 @@ def _read_trial(record: Mapping[str, Any], began: float) -> Trial:
         reason=record["reason"],
         message=record["message"],
         value=record["value"],
+        confirmed=tuple(record.get("confirmed", {}).get("values", ())),
+        confirming_runs=record.get("confirmed", {}).get("runs", 0),
         latest={name: decode_number(value) for name, value in record["metrics"].items()},
         steps=record["steps"],
         source=record.get("source") or "",

@@ -18,6 +18,7 @@ from ..sources.source import Files
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from ..study.text import one_line
+from ..view.confirmation import confirmed_words
 from ..view.signs import OUTCOME_SIGNS
 from ..view.words import (
     best_of_words,
@@ -94,15 +95,26 @@ def counts_lines(snapshot: Snapshot, width: int, *, color: bool) -> str:
 
 
 def best_table(snapshot: Snapshot, trials: Sequence[Trial]) -> Table:
-    """One row a trial: number, value, steps, time and every hyperparameter that varies and one of them has."""
+    """One row a trial: number, value, steps, time, what fresh runs brought, and every hyperparameter that varies and
+    one of them has."""
     names = [name for name in varied(snapshot) if any(name in t.params for t in trials)]
-    heading = ("trial", one_line(snapshot.objective) or "value", "steps", "time", *map(one_line, names))
+    confirmed = any(t.confirming_runs for t in trials)
+    more = ("confirmed",) if confirmed else ()
+    heading = (
+        "trial",
+        one_line(snapshot.objective) or "value",
+        "steps",
+        "time",
+        *more,
+        *map(one_line, names),
+    )
     rows = tuple(
         (
             trial_name(t),
             number(t.value),
             str(t.steps),
             duration(trial_seconds(t)),
+            *((confirmed_words(t),) if confirmed else ()),
             *(parameter(t.params[name]) if name in t.params else "" for name in names),
         )
         for t in trials

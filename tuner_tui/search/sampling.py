@@ -25,6 +25,14 @@ SAMPLERS: Mapping[str, Options] = {
         "population": Option("auto", auto=True, least=3),
         "failures": _FAILURES,
     },
+    # See engine/samplers/controller.py for where these come from.
+    "controller": {
+        "learning_rate": Option(0.01, above=True, most=1.0),
+        "entropy": Option(0.01, most=10.0),  # how much a choice that is still open is worth, in ranks
+        "baseline": Option(0.9, most=0.999),  # share of the old value in the moving average of rewards
+        "bins": Option(10, least=2),  # of a range
+        "failures": _FAILURES,
+    },
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from shlex import join
 from typing import Any
 
+from .again import Again
 from .reading import JSON_LINES, Read
 from .space import (
     DISTRIBUTIONS,
@@ -29,6 +30,10 @@ GRACE_SECONDS = 10.0  # from asking a trial to stop until it is killed: time to 
 SAME_FAILURES = 10
 
 SWEEP = "sweep"
+CONFIRMATION = "confirmation"  # chosen trials of another study with new seeds
+ABLATION = (
+    "ablation"  # the path from the defaults to the best trial of another study, each step with several seeds
+)
 RATE_FINDER = "rate_finder"  # one trial that raises the learning rate step by step
 
 
@@ -80,7 +85,8 @@ class Search:
     suggested: tuple[
         str, ...
     ] = ()  # hyperparameters that became known while trials ran; these draw them themselves
-    kind: str = SWEEP  # or RATE_FINDER
+    kind: str = SWEEP  # or RATE_FINDER, CONFIRMATION, ABLATION
+    again: Again | None = None  # what a confirmation or an ablation runs instead of what a sampler draws
     rate: str = ""  # of a rate finder: what the search it was made from calls the learning rate
 
     @property
@@ -107,6 +113,7 @@ class Search:
         for key in ("fixed", "secret", "sampler_options", "pruner_options"):
             record[key] = dict(record[key])
         record["limits"] = asdict(self.limits)
+        record["again"] = self.again and self.again.to_json()
         record["space"] = [
             {
                 "name": h.name,
@@ -129,6 +136,7 @@ class Search:
         limits = {f.name for f in fields(Limits)}
         values["limits"] = Limits(**{k: v for k, v in values.get("limits", {}).items() if k in limits})
         values["space"] = space_from_json(values.get("space", []))
+        values["again"] = Again.from_json(values.get("again"))
         values["command"] = tuple(values.get("command", ()))
         values["suggested"] = tuple(values.get("suggested", ()))
         read = values.get("read", {})

@@ -100,6 +100,7 @@ def _trial(record: dict[str, Any]) -> Trial:
             "training": tuple(record["training"]),
             "latest": MappingProxyType(record["latest"]),
             "readings": tuple(record["readings"]),
+            "confirmed": tuple(record["confirmed"]),
             "attempts": tuple([(at, reason, message) for at, reason, message in record["attempts"]]),
         }
     )

@@ -116,6 +116,18 @@ class TrialRetried:
 
 
 @dataclass(frozen=True)
+class TrialConfirmed:
+    """A trial was run again with new seeds, in a study of its own. The last confirmation of a trial counts."""
+
+    kind: ClassVar[str] = "trial_confirmed"
+    at: float
+    trial: int
+    study: str  # that ran it again
+    runs: int  # how often
+    losses: tuple[float, ...] = ()  # the values of those that finished
+
+
+@dataclass(frozen=True)
 class StudyChanged:
     """A viewer's request took effect: more trials, more at once, another space, a pause, or its end.
 
@@ -150,6 +162,7 @@ Event = (
     | TrialSampled
     | TrialEnded
     | TrialRetried
+    | TrialConfirmed
     | StudyChanged
     | StudyClosed
 )
@@ -164,6 +177,7 @@ _KINDS: dict[str, type] = {
         TrialSampled,
         TrialEnded,
         TrialRetried,
+        TrialConfirmed,
         StudyChanged,
         StudyClosed,
     )
@@ -186,7 +200,7 @@ def encode(event: Event) -> str:
     record: dict[str, Any] = {"event": event.kind}
     for name, optional in _FIELDS[type(event)].items():
         value = getattr(event, name)
-        if optional and (value is None or value == "" or value == {}):
+        if optional and (value is None or value in ("", {}, ())):
             continue  # what has no default must be there to be read back: a trial may have no parameters
         record[name] = value
     if isinstance(event, StudyAsked | StudyOpened | StudyChanged) and event.search is not None:
@@ -234,6 +248,8 @@ def _from_record(record: dict[str, Any]) -> Event:
     if cls is TrialEnded:
         record["outcome"] = _outcome(record["outcome"])
         record["reason"] = _reason(record.get("reason"))
+    if cls is TrialConfirmed:
+        record["losses"] = tuple(float(loss) for loss in record.get("losses", ()))
     event = cls(**record)
     if type(event.at) not in (int, float) or type(getattr(event, "trial", 0)) is not int:
         raise ValueError(f"not an event: at {event.at!r}, trial {getattr(event, 'trial', None)!r}")

@@ -23,6 +23,7 @@ from .events import (
     StudyChanged,
     StudyClosed,
     StudyOpened,
+    TrialConfirmed,
     TrialEnded,
     TrialMeasured,
     TrialRetried,
@@ -61,6 +62,9 @@ class Trial:
     last_step: int | None = None
     measured_at: float | None = None
     attempts: tuple[tuple[float, str, str], ...] = ()  # (when, reason, message) of attempts before this one
+
+    confirmed: tuple[float, ...] = ()  # values of the runs with new seeds that finished (`tuner confirm`)
+    confirming_runs: int = 0  # ... of so many
 
     @property
     def running(self) -> bool:
@@ -269,6 +273,9 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                 if trial := trials.get(event.trial):
                     trial = _measure(trial, readings.pop(event.trial, ()), search)
                     trials[event.trial] = _end(trial, event)
+            case TrialConfirmed():
+                if trial := trials.get(event.trial):
+                    trials[event.trial] = replace(trial, confirmed=event.losses, confirming_runs=event.runs)
             case StudyOpened():
                 earlier = _earlier(earlier, search, event.search)
                 search = event.search

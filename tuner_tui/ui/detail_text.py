@@ -15,6 +15,7 @@ from ..study.processes import resident_bytes
 from ..study.snapshot import Snapshot, Trial
 from ..study.state import State
 from ..study.text import printable
+from ..view.confirmation import confirmed_words
 from ..view.signs import OUTCOME_SIGNS, OUTCOME_TONES, end_sign
 from ..view.words import (
     before_words,
@@ -69,6 +70,8 @@ def trial_head(trial: Trial, snapshot: Snapshot, *, alive: bool, now: float, wid
     if trial.not_a_number:
         value = Content.assemble(value, (f", then {number(trial.curve[-1][1])}", "$unfinished"))
     lines.append(value)
+    if confirmed := confirmed_words(trial):
+        lines.append(Content.styled(f"confirmed: {confirmed}", "$finished"))
     facts = [plural(trial.steps, "measurement")]
     if alive or not trial.running:
         facts.insert(0, duration(trial.seconds(now)))

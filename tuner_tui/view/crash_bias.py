@@ -20,10 +20,12 @@ DID = {Outcome.NO_START: "never started", Outcome.UNFINISHED: "ended unfinished"
 
 
 def find(snapshot: Snapshot) -> CrashBias | None:
-    """None where no trial has failed, or nothing was varied: there is no question then."""
+    """None where no trial has failed, or nothing was varied or drawn: there is no question then."""
     counts = snapshot.counts
     if not (counts.no_start or counts.unfinished) or not len(snapshot.space):
         return None
+    if snapshot.search.again is not None:
+        return None  # its trials were chosen
     found = crash_bias(snapshot)
     return found if any(kind.failed for kind in found.kinds) else None
 

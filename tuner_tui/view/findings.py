@@ -15,7 +15,7 @@ from ..analysis.rate import RateCurve, rate_curve
 from ..analysis.refinement import refinement
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
-from . import ahead, best_so_far, tuning_curve
+from . import ablation, ahead, best_so_far, confirmation, tuning_curve
 from .draw import PICTURE_HEIGHT, Line, Run
 from .page import as_text, page_lines
 from .rate import rate_panel, rate_words
@@ -129,12 +129,17 @@ def text_lines(texts: tuple[str, ...], width: int) -> tuple[Line, ...]:
     return tuple((Run(line, ""),) for text in texts for line in wrap(text, max(width, 1)))
 
 
+def _of_a_sweep(find: Callable[[Snapshot], Any]) -> Callable[[Snapshot], Any]:
+    """A finding about trials that were drawn: a study that runs chosen ones again has none."""
+    return lambda snapshot: None if snapshot.search.again is not None else find(snapshot)
+
+
 SCATTERPLOTS = Finding("scatterplots", "Plots", _plots, _draw_plots)
 RATE = Finding("rate", "Learning rate", _rate, _draw_rate, lambda found: (rate_words(*found),))
 BEST_SO_FAR = Finding(
     "best-so-far",
     "Best so far",
-    best_so_far.find,
+    _of_a_sweep(best_so_far.find),
     lambda found, width, color: (
         *best_so_far.panel(found, width, color=color),
         *text_lines((best_so_far.sentence(found),), width),
@@ -145,14 +150,14 @@ BEST_SO_FAR = Finding(
 CRASH_BIAS = Finding(
     "crash-bias",
     "Crash bias",
-    _crashes,
+    _of_a_sweep(_crashes),
     lambda found, width, color: text_lines(_say_crashes(found), width),
     _say_crashes,
 )
 TUNING_CURVE = Finding(
     "tuning-curve",
     "Tuning curve",
-    tuning_curve.find,
+    _of_a_sweep(tuning_curve.find),
     lambda found, width, color: (
         *tuning_curve.panel(found, width, color=color),
         *text_lines(tuning_curve.sentences(found), width),
@@ -164,7 +169,7 @@ TUNING_CURVE = Finding(
 IMPORTANCE = Finding(
     "importance",
     "Importance",
-    _importance,
+    _of_a_sweep(_importance),
     lambda found, width, color: text_lines(_say_importance(found), width),
     _say_importance,
 )
@@ -195,9 +200,25 @@ SCIENTIFIC = Finding(
 
 REFEREE = Finding("referee", "Referee", _referee, _draw_referee, _say_referee)
 
+CONFIRMATION = Finding(
+    "confirmation",
+    "Confirmation",
+    confirmation.find,
+    lambda found, width, color: text_lines(confirmation.sentences(found), width),
+    confirmation.sentences,
+)
+
+ABLATION = Finding(
+    "ablation",
+    "Ablation",
+    ablation.find,
+    lambda found, width, color: text_lines(ablation.sentences(found), width),
+    ablation.sentences,
+)
+
 FINDINGS: tuple[Finding, ...] = (
-    SCATTERPLOTS, RATE, REFINEMENT, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE, SCIENTIFIC, OUTLIERS,
-    REFEREE,
+    SCATTERPLOTS, RATE, REFINEMENT, CONFIRMATION, ABLATION, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE,
+    SCIENTIFIC, OUTLIERS, REFEREE,
 )  # fmt: skip
 
 

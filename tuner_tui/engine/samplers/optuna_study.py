@@ -9,25 +9,22 @@ optuna takes 0.3 s to import, so it is imported when a sampler is made and not b
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ...search.sampling import SAMPLERS, option
+from ...search.sampling import option
 from ...search.search import Search
 from ...search.space import Choice, Distribution, Float, Hyperparameter, Int, frozen, plain
-from ...study.outcomes import Outcome, Reason
+from ...study.outcomes import Reason
 from ...study.snapshot import Trial
 from .drawing import draw_all, seed_of
+from .told import Told
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
-
-# Ends that a person or the engine brought about say nothing of the hyperparameters.
-NO_VERDICT = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
 
 
 class OptunaStudy:
@@ -42,11 +39,7 @@ class OptunaStudy:
         self.distributions = {h.name: _to_optuna(h.distribution) for h in search.space}
         self.study = optuna.create_study(direction=cast(Any, search.direction))
         self.asked: dict[int, tuple[optuna.Trial, dict[str, Any]]] = {}
-        self.told: set[int] = set()
-        learns = "failures" in SAMPLERS[search.sampler]
-        self.imputes = learns and option(search.sampler, search.sampler_options, "failures") == "worst"
-        self.worst: float | None = None  # of the finished trials so far
-        self.held: list[Trial] = []  # failed before one has finished
+        self.told = Told(search)
 
     def ask(self, number: int) -> dict[str, Any]:
         """See `Sampler`."""
@@ -71,30 +64,10 @@ class OptunaStudy:
                 return trial.suggest_categorical(h.name, cast(Any, d).choices)
 
     def tell(self, trial: Trial) -> None:
-        """See `Sampler`. A loss from before a crash is not what the hyperparameters are worth, so only finished
-        trials are told with their own. Others are told as the worst that has finished so far, or wait until one has:
-        Optuna's samplers pass over trials that failed, and would propose the same point again. TPE can order pruned
-        trials behind the others, by how far they came and their last loss."""
-        if trial.number in self.told:
-            return
-        self.told.add(trial.number)
-        value = trial.value
-        if trial.outcome is Outcome.FINISHED and value is not None and math.isfinite(value):
-            self._record(trial, value)
-            self.worst = value if self.worst is None else self.search.sign * max(
-                self.search.sign * self.worst, self.search.sign * value
-            )  # fmt: skip
-            held, self.held = self.held, []
-            for failed in held:
-                self._record(failed, self.worst)
-        elif not self.imputes or trial.reason in NO_VERDICT:
-            self._record(trial, None)
-        elif self.search.sampler == "tpe" and trial.reason is Reason.PRUNED and trial.curve:
-            self._record(trial, None, trial.curve[-1])
-        elif self.worst is None:
-            self.held.append(trial)
-        else:
-            self._record(trial, self.worst)
+        """See `Sampler`. TPE can order pruned trials behind the others, by how far they came and their last loss."""
+        for known, value in self.told.hear(trial):
+            pruned = self.search.sampler == "tpe" and known.reason is Reason.PRUNED and bool(known.curve)
+            self._record(known, None if pruned else value, known.curve[-1] if pruned else None)
 
     def _record(self, trial: Trial, value: float | None, pruned: tuple[int, float] | None = None) -> None:
         """Tell Optuna's study. Without a value: that the trial failed, or was `pruned` at a step with a loss."""
@@ -161,12 +134,12 @@ class Replayed(OptunaStudy):
         ):
             if not asks:
                 self.tell(trial)
-            elif trial.number not in self.told:
+            elif trial.number not in self.told.numbers:
                 drawn = self.ask(trial.number)
                 if any(trial.params.get(name) != value for name, value in drawn.items()):
                     # It repeats another trial, or the space was changed: CMA-ES has not drawn it, and can't use it.
                     self.study.tell(self.asked.pop(trial.number)[0], state=TrialState.FAIL)
-                    self.told.add(trial.number)
+                    self.told.numbers.add(trial.number)
 
 
 def random(search: Search, number: int) -> BaseSampler:

@@ -25,13 +25,14 @@ from ...analysis.failures import failure_groups
 from ...analysis.filter import FAILED, RUNNING, Filter, Names, parse
 from ...analysis.narrowing import narrowed
 from ...analysis.order import Order, arrange, following, neighbour
-from ...search.search import RATE_FINDER
+from ...search.search import ABLATION, CONFIRMATION, RATE_FINDER
 from ...search.write import spell
 from ...study.outcomes import Outcome, Reason
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...study.text import one_line
+from ...view import findings
 from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes
 from ...view.brush import brushed
 from ...view.charts import Scatter, scatters
@@ -75,6 +76,8 @@ CURVES_AGAIN_S = 3.0
 NOT_BY_ITSELF = (Reason.STOPPED, Reason.PRUNED, Reason.INTERRUPTED)
 IN_A_ROW = 5  # trials that fail one after another: more than bad luck
 NARROW = 110  # cells; below, only one pane fits beside itself
+# What is shown first of a study that is no sweep.
+_FIRST = {RATE_FINDER: RATE, CONFIRMATION: findings.CONFIRMATION, ABLATION: findings.ABLATION}
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
 
 
@@ -221,7 +224,7 @@ class StudyScreen(SweepScreen):
             return
         self.snapshot = snapshot
         if self.finding is None:
-            self.finding = RATE if snapshot.search.kind == RATE_FINDER else SCATTERPLOTS
+            self.finding = _FIRST.get(snapshot.search.kind, SCATTERPLOTS)
         self._show_trials()
         self._ring_when_failures_pile_up()
 
