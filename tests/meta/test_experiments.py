@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from meta import Hypers, hypergradient
-from meta.experiments import edge, penalties, schedules, ten, vertigo
+from meta.experiments import edge, penalties, schedules, starts, ten, vertigo
 from meta.experiments.__main__ import EXPERIMENTS
 from meta.experiments.splits import Source
 from meta.problems.nets import network
@@ -77,6 +77,49 @@ def test_the_guards_end_a_schedule_that_becomes_chaotic():
     }
     seen = list(schedules.train(**settings))
     assert seen[-1]["ended"] == 1 and seen[-1]["growth"] < 2 and len(seen) < 16
+
+
+def test_the_notebooks_mistake_makes_a_spike_of_the_largest_weights_and_spares_biases(tmp_path):
+    small = {
+        "hidden": 20,
+        "steps": 30,
+        "meta_iterations": 4,
+        "splits": 1,
+        "seeds": 2,
+        "held": 2,
+        "meta_lr": 0.02,
+    }
+    gaps = {}
+    for way in ("edges", "notebook"):
+        seen = last(starts.train, way=way, out=str(tmp_path / way), **small)
+        assert seen["edges/weights"] > 10 * seen["edges/biases"]  # on biases no mistake could show
+        assert pictures(tmp_path / way) == {"distributions.png", "gradients.png", "starts.npz"}
+        learned = torch.tensor(np.load(tmp_path / way / "starts.npz")["init_bins"])
+        gaps[way] = starts.quantiles(learned).diff()[:, -1]
+    begin = starts.quantiles(starts.bins_of(0.1 * starts.quantiles(starts.normal_bins(11)))).diff()[-1].item()
+    for tensor in (0, 2):  # weights
+        assert gaps["edges"][tensor] > 0.9 * begin and gaps["notebook"][tensor] < 0.7 * begin
+    for tensor in (1, 3):  # biases
+        assert gaps["notebook"][tensor] == pytest.approx(begin, rel=0.1)
+
+
+def test_the_last_quantiles_gradient_has_the_opposite_sign_of_the_second():
+    """Which is why moving the one by the other is no small mistake: both halves of the weights want to grow."""
+    few = Source(train=200, valid=100).split(0)
+    problem = network(few.train, few.valid, (20,), steps=30, batch=50, dynamics=starts.HeavyBall(0.3, 0.9))
+    begin = starts.start(problem, "bins", 0.1, 11)
+    found = hypergradient(problem, begin, seeds=range(4))
+    d = starts.by_edge(begin.init_bins, found.grads.init_bins)
+    for tensor in (0, 2):  # the weights
+        assert d[tensor, 1] * d[tensor, -1] < 0 and d[tensor, 0] * d[tensor, 1] > 0
+
+
+def test_gradients_by_edges_are_those_of_the_edges():
+    raw = starts.bins_of(torch.tensor([-1.0, -0.3, 0.4, 2.0], dtype=torch.float64))
+    towards = torch.tensor([0.3, -2.0, 1.0, 0.7], dtype=torch.float64)
+    leaf = raw.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(starts.quantiles(leaf) @ towards, leaf)
+    torch.testing.assert_close(starts.by_edge(raw, grad), towards)
 
 
 def test_meta_learning_at_a_rate_of_zero_is_elementary_learning_exactly():
