@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
+    from optuna.trial import TrialState
 
 
 class OptunaStudy:
@@ -66,15 +67,16 @@ class OptunaStudy:
     def tell(self, trial: Trial) -> None:
         """See `Sampler`. TPE can order pruned trials behind the others, by how far they came and their last loss."""
         for known, value in self.told.hear(trial):
-            pruned = self.search.sampler == "tpe" and known.reason is Reason.PRUNED and bool(known.curve)
-            self._record(known, None if pruned else value, known.curve[-1] if pruned else None)
+            self._record(known, value)
 
-    def _record(self, trial: Trial, value: float | None, pruned: tuple[int, float] | None = None) -> None:
-        """Tell Optuna's study. Without a value: that the trial failed, or was `pruned` at a step with a loss."""
-        from optuna.trial import TrialState, create_trial
+    def _record(self, trial: Trial, value: float | None) -> None:
+        """Tell Optuna's study. Without a value: that the trial failed, or was pruned at a step with a loss."""
+        from optuna.trial import TrialState
 
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
-        state = TrialState.PRUNED if pruned else state
+        pruned: tuple[int, float] | None = None
+        if self.search.sampler == "tpe" and trial.reason is Reason.PRUNED and trial.curve:
+            state, value, pruned = TrialState.PRUNED, None, trial.curve[-1]
         if trial.number in self.asked:
             asked, _ = self.asked[trial.number]
             with warnings.catch_warnings():
@@ -82,17 +84,27 @@ class OptunaStudy:
                 if pruned:
                     asked.report(pruned[1], pruned[0])
                 self.study.tell(asked, value, state=state)
-            return
+        else:
+            self._place(trial, state, value, dict([pruned] if pruned else []))
+
+    def _place(
+        self, trial: Trial, state: TrialState, value: float | None = None, losses: Mapping[int, float] = {}
+    ) -> bool:
+        """Add a trial of an earlier engine to Optuna's study. False where it lies outside the space, which was
+        changed since or is another study's."""
+        from optuna.trial import create_trial
+
         try:
             known = self._internal(trial.params)
             distributions = {name: self.distributions[name] for name in known}
             past = create_trial(
                 state=state, value=value, params=known, distributions=distributions,
-                intermediate_values=dict([pruned] if pruned else []),
+                intermediate_values=dict(losses),
             )  # fmt: skip
         except (ValueError, TypeError):
-            return  # it lies outside the space, which was changed since or is another study's: it can't be placed
+            return False
         self.study.add_trial(past)
+        return True
 
     def _internal(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The values as optuna has them, without fixed ones. Raises ValueError for one that is no option."""
@@ -113,9 +125,20 @@ class OptunaStudy:
 
     def recall(self, past: Iterable[Trial]) -> None:
         """Hear of the trials of an earlier engine, in the order in which they ended: what a failure is told as
-        depends on what ended before it."""
-        for trial in sorted(past, key=lambda t: (t.ended_at or 0.0, t.number)):
-            self.tell(trial)
+        depends on what ended before it. Then place them in the order in which they were drawn, also those that wait
+        for the first that finishes: among equals, TPE goes by it."""
+        import optuna
+
+        trials = list(past)
+        values: dict[int, float | None] = {}
+        for trial in sorted(trials, key=lambda t: (t.ended_at or 0.0, t.number)):
+            values |= {known.number: value for known, value in self.told.hear(trial)}
+        for trial in sorted(trials, key=lambda t: t.number):
+            if trial.number in values:
+                self._record(trial, values[trial.number])
+            elif self._place(trial, optuna.trial.TrialState.RUNNING):
+                placed = optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[-1]._trial_id)
+                self.asked[trial.number] = placed, dict(trial.params)
 
 
 class Replayed(OptunaStudy):
