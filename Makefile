@@ -1,6 +1,8 @@
 # make demo    set up, then a live sweep of the bundled caption search (headless without a terminal)
 # make test    set up, then all tests
 # make lint    set up, then format, lint, types and import directions
+# make soak    kill, stop and fill what studies need, for MINUTES=15, chosen by SEED=0; then check what they say
+# make fuzz    give the readers of files, options and messages odd inputs for MINUTES=15, keeping those that reach new code
 # make docs    the documentation as a site, in site/
 # make pictures / snapshots   draw the README's pictures / accept changed screens
 
@@ -21,7 +23,7 @@ export UV_HTTP_TIMEOUT ?= 300
 WANTED := $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else ">=3.11")')
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
-.PHONY: setup demo test lint docs pictures snapshots clean
+.PHONY: setup demo test soak fuzz lint docs pictures snapshots clean
 
 setup: $(STAMP)
 
@@ -40,6 +42,16 @@ demo: setup
 
 test: setup
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+
+SEED    ?= 0
+MINUTES ?= 15
+
+soak: setup
+	PYTHONPATH=tests $(VENV)/bin/python -m soak --seed $(SEED) --minutes $(MINUTES)
+
+fuzz: setup
+	$(UV) pip install --quiet --python $(VENV)/bin/python atheris
+	PYTHONPATH=tests $(VENV)/bin/python -m fuzz --minutes $(MINUTES)
 
 lint: setup
 	$(VENV)/bin/ruff format --check .

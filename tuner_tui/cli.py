@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,6 +112,14 @@ SearchName = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of the search.")]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, metavar="N", help="How many trials in all.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help="How trials are drawn: random, qmc (evenly spread), grid, tpe, gp, cmaes (these learn).",
+    ),
+]
 Parallel = Annotated[
     int | None, typer.Option("--parallel", "-p", min=1, metavar="N", help="How many trials at once.")
 ]
@@ -226,6 +235,7 @@ def sweep(
     trials: Trials = None,
     parallel: Parallel = None,
     seed: Seed = None,
+    sampler: Sampler = None,
     gpus: Gpus = None,
     python: Python = None,
     tracking_uri: TrackingUri = None,
@@ -265,7 +275,7 @@ def sweep(
     from .sources.journal import JournalSource
 
     overrides = list(settings or [])
-    options = {"trials": trials, "parallel": parallel, "seed": seed}
+    options = {"trials": trials, "parallel": parallel, "seed": seed, "sampler": sampler}
     overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
@@ -841,7 +851,12 @@ def engine(path: Path) -> None:
     from .launch import run_here
     from .study.folder import StudyFolder
 
-    run_here(StudyFolder(path), note=lambda text: print(text, flush=True))
+    def note(text: str) -> None:
+        """Straight to engine.log. It may be on the very disk that is full, which must not end the engine."""
+        with suppress(OSError):
+            os.write(1, f"{text}\n".encode(errors="replace"))
+
+    run_here(StudyFolder(path), note=note, warn=note)
 
 
 def _open_screen(root: Path, attach: Source | None) -> None:

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engine.launcher import BadTarget, Launcher, Target
+from .engine.launcher import CannotRun, Launcher, Target
+from .engine.sampler import check_sampler
 from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search, is_builtin
 from .search.file import load_search, parse_search
@@ -31,6 +32,7 @@ from .study.events import Event, StudyAsked
 from .study.folder import StudyBusy, StudyFolder, StudyLock, create_study
 from .study.history import history
 from .study.journal import JournalNotWritten, JournalWriter, NewerFormat, check_writable
+from .study.private import UMASK, private_files
 from .study.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class BadInput(Exception):
 
 # What ends a command with a sentence and exit code 2 instead of a traceback.
 REFUSALS = (
-    BadInput, SearchError, BadTarget, StudyBusy, NewerFormat, ReportNotWritten, JournalNotWritten, SourceError,
+    BadInput, SearchError, CannotRun, StudyBusy, NewerFormat, ReportNotWritten, JournalNotWritten, SourceError,
 )  # fmt: skip
 
 # A killed engine's trials are buried under its lock, in milliseconds; a resume that comes just then waits.
@@ -95,9 +97,10 @@ def new_study(
     before = past_trials(past, search) if past else []
     search = replace(search, experiment=search.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", ""))
     folder = create_study(root, name or search.name)
-    folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
-    resources.save(folder)
-    _ask(folder, search, before)
+    with private_files():
+        folder.search_file.write_bytes(source.read_bytes() if source else to_toml(search).encode())
+        resources.save(folder)
+        _ask(folder, search, before)
     return folder
 
 
@@ -177,7 +180,8 @@ def prepare_resume(
         gpus or resources.gpus, tracking_uri or resources.tracking_uri, python or resources.python
     )
     search = replace(snapshot.search, trials=planned, parallel=parallel or snapshot.search.parallel)
-    settled(search, changed).save(folder)
+    with private_files():
+        settled(search, changed).save(folder)
     if search != snapshot.search or planned != snapshot.planned:
         _ask(folder, search)
 
@@ -185,8 +189,10 @@ def prepare_resume(
 def settled(search: Search, resources: Resources) -> Resources:
     """The resources with the interpreter that was found; what the trials need to start has been checked.
 
-    Raises BadTarget for an interpreter or a command that is not there, BadInput for a GPU that is not there.
+    Raises BadTarget for an interpreter or a command that is not there, BadSampler for a sampler that lacks a package,
+    BadInput for a GPU that is not there.
     """
+    check_sampler(search)
     interpreter, _ = interpreter_of(search, resources.python)
     with _a_launcher(search, interpreter) as launcher:
         try:
@@ -299,25 +305,27 @@ def run_here(
     from .report.summary_folder import write_summary
 
     resources = Resources.load(folder)
-    return run_study(
-        folder,
-        gpus=resources.gpus,
-        python=resources.python,
-        environment={"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)},
-        publisher=publisher_command(folder),
-        on_change=on_change,
-        note=note,
-        warn=warn,
-        summarise=write_summary,
-    )
+    with private_files():
+        return run_study(
+            folder,
+            gpus=resources.gpus,
+            python=resources.python,
+            environment={"MLFLOW_TRACKING_URI": store_uri(folder, resources.tracking_uri)},
+            publisher=publisher_command(folder),
+            on_change=on_change,
+            note=note,
+            warn=warn,
+            summarise=write_summary,
+        )
 
 
 def run_detached(folder: StudyFolder) -> None:
     """Run or resume the study in a session of its own and return at once; its words go to engine.log."""
-    with folder.engine_log.open("ab") as log:
+    with private_files(), folder.engine_log.open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "tuner_tui.cli", "engine", str(folder.path)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ),
+            umask=UMASK,
         )  # fmt: skip
 
 

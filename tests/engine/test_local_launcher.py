@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.launcher_contract import LauncherContract, assert_vanishes, until_exited, wait_for
 from support.one_trial import HERE, TESTS, a_job
+from support.sabotage import alive
 
-from tuner_tui.engine.launcher import BadTarget, Exited, Said, Started
+from tuner_tui.engine import local
+from tuner_tui.engine.launcher import BadTarget, Exited, NotNow, Said, Started
 from tuner_tui.engine.local import LocalLauncher
 from tuner_tui.study.processes import start_ticks
 
@@ -70,6 +75,94 @@ def test_an_exit_status_survives_the_server_that_should_have_read_it(forked, tmp
     forked.events(0.1)  # the launcher sees the death and asks
     os.kill(forked._server.pid, signal.SIGKILL)
     assert until_exited(forked, {0})[-1].exit_code == -11
+
+
+def test_a_stopped_server_is_replaced(forked, tmp_path, monkeypatch):
+    """By whoever sends SIGSTOP: it would never answer. Its trials go on."""
+    monkeypatch.setattr(local, "_STOPPED_S", 0.2)
+    forked.submit(a_job(tmp_path, 0, "forever"))
+    wait_for(forked, lambda news: any(isinstance(i, Said) for i in news))
+    stopped = forked._server.pid
+    os.kill(stopped, signal.SIGSTOP)
+    forked.submit(a_job(tmp_path, 1, how="returns"))
+    assert until_exited(forked, {1})[-1].exit_code == 0
+    assert forked._server.pid != stopped and not alive(stopped)
+    wait_for(forked, lambda news: any(isinstance(i, Said) and i.trial == 0 for i in news))
+
+
+def test_an_import_that_is_killed_from_outside_is_tried_again(tmp_path):
+    (tmp_path / "killed_module.py").write_text(
+        "import os, pathlib\nonce = pathlib.Path(__file__).with_name('once')\n"
+        "if not once.exists(): once.touch(); os.kill(os.getpid(), 9)\ndef train(*, x): return x\n"
+    )
+    launcher = LocalLauncher(tmp_path, "killed_module:train", [str(tmp_path)])
+    try:
+        assert launcher.describe().names == ("x",)
+    finally:
+        launcher.close()
+
+
+def test_an_import_that_hangs_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "_IMPORT_S", 0.5)
+    (tmp_path / "hanging_module.py").write_text("import time\ntime.sleep(600)\n")
+    launcher = LocalLauncher(tmp_path, "hanging_module:train", [str(tmp_path)])
+    try:
+        with pytest.raises(BadTarget, match=r"took longer than 0\.5 s: something in it hangs at import"):
+            launcher.describe()
+    finally:
+        launcher.close()
+
+
+def test_without_descriptors_a_trial_waits(forked, tmp_path):
+    forked.describe()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+    taken = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        forked.submit(a_job(tmp_path, 0))
+        [refused] = forked.events(0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in taken:
+            os.close(fd)
+    assert isinstance(refused, NotNow) and "Too many open files" in refused.message
+    forked.submit(a_job(tmp_path, 0, how="returns"))
+    assert until_exited(forked, {0})[-1].exit_code == 0
+
+
+def test_without_room_for_its_parameters_a_script_waits(forked, tmp_path):
+    job = replace(a_job(tmp_path, 0), command=["python", "-c", "print(1)"], target="", params={"x": 1.0})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        forked.submit(job)
+        [refused] = forked.events(0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert isinstance(refused, NotNow) and "File too large" in refused.message
+
+
+def test_an_endless_line_on_the_pipe_takes_no_memory(forked, tmp_path, monkeypatch):
+    """A target that writes into its pipe by mistake, for ever; what it says after a line end counts again."""
+    monkeypatch.setattr(local, "_LINE_BYTES", 1 << 17)
+    forked.submit(a_job(tmp_path, 0, "floods_its_pipe"))
+    longest = 0
+    news = []
+    while not any(isinstance(item, Exited) for item in news):
+        news += forked.events(1.0)
+        longest = max([longest, *(len(process.unread) for process in forked._processes.values())])
+    assert longest <= 1 << 17
+    said = [item.message for item in news if isinstance(item, Said)]
+    assert [message["values"]["loss"] for message in said if "values" in message] == [1.0, 0.5]
+
+
+def test_a_daemon_that_writes_into_the_pipe_for_ever_does_not_hold_the_engine(forked, tmp_path):
+    forked.submit(a_job(tmp_path, 0, "leaves_a_writer"))
+    assert until_exited(forked, {0})[-1].exit_code == 0
 
 
 @pytest.mark.parametrize("isolation", ["fork", "spawn"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,40 @@ def run(tmp_path: Path, search: Search) -> tuple[StudyFolder, dict]:
     ran = run_study(folder, search, path=[HERE], gpus="none")
     assert folder.snapshot().trials == ran.snapshot.trials  # what the engine says is what the journal says
     return folder, dict(ran.snapshot.trials)
+
+
+def test_who_was_asked_to_end_from_elsewhere_did_not_finish(tmp_path):
+    """Although its own handler has taken the place of ours, and it returned."""
+    _, trials = run(tmp_path, a_search(function="minds_a_sigterm_from_elsewhere"))
+    assert (trials[0].outcome, trials[0].reason) == (Outcome.UNFINISHED, Reason.SIGNAL)
+    assert "SIGTERM that tuner did not send" in trials[0].message
+
+
+def test_a_trial_that_ends_its_workers_was_not_asked_to_end_itself(tmp_path):
+    _, trials = run(tmp_path, a_search(function="ends_its_workers"))
+    assert trials[0].outcome is Outcome.FINISHED and trials[0].value == trials[0].params["x"] / 2
+
+
+def test_a_hundred_thousand_measurements_are_all_there(tmp_path):
+    _, trials = run(tmp_path, a_search(function="measures_a_lot"))
+    x = trials[0].params["x"]
+    assert trials[0].outcome is Outcome.FINISHED and trials[0].value == x / 100_000
+    assert trials[0].curve == tuple((step, x / (step + 1)) for step in range(100_000))
+
+
+def test_a_clock_that_jumps_changes_no_duration_and_no_order(tmp_path, monkeypatch):
+    """In the trial and in the engine, back and forth by hours."""
+    jumps = itertools.cycle([0.0, -7200.0, 7200.0])
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+    folder = create_study(tmp_path, "x")
+    search = a_search(function="under_a_jumping_clock", trials=3)
+    trials = run_study(folder, search, path=[HERE], gpus="none").snapshot.trials
+    for trial in trials.values():
+        assert trial.outcome is Outcome.FINISHED and [step for step, _ in trial.curve] == [0, 1, 2]
+        assert 0 < (trial.ended_at or 0) - trial.started_at < PATIENCE_S
+        assert trial.started_at < (trial.measured_at or 0) < (trial.ended_at or 0)
+    assert trials[0].ended_at <= trials[1].started_at and trials[1].ended_at <= trials[2].started_at
 
 
 @pytest.mark.parametrize(

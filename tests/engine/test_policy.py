@@ -10,7 +10,7 @@ import pytest
 from support.one_trial import a_search
 
 from tuner_tui.engine.engine import Engine, trial_seed
-from tuner_tui.engine.launcher import Exited, Job, LauncherEvent, Said, Started
+from tuner_tui.engine.launcher import Exited, Job, LauncherEvent, NotNow, Said, Started
 from tuner_tui.engine.slots import make_slots, parse_gpus, places
 from tuner_tui.search.search import Limits, Search
 from tuner_tui.search.space import Float, Space
@@ -68,8 +68,8 @@ class NumberSampler:
     def ask(self, number: int) -> dict[str, float]:
         return {"x": float(number)}
 
-    def tell(self, number, params, value, outcome) -> None:
-        self.told.append((number, value, outcome))
+    def tell(self, trial) -> None:
+        self.told.append((trial.number, trial.value, trial.outcome))
 
 
 class ListJournal(list):
@@ -81,21 +81,29 @@ class ListJournal(list):
 def play(tmp_path: Path):
     """Run an engine over a script; `requests` maps the loop's turn to what is asked then."""
 
-    def run(search, script, requests=None, ends_when_asked=True, snapshot=None):
+    def run(
+        search, script, requests=None, ends_when_asked=True, snapshot=None, pruner=None, at_once=False,
+        refuse=lambda trial: None, hold=lambda why: None,
+    ):  # fmt: skip
         clock = HandClock()
         launcher = ScriptedLauncher(clock, ends_when_asked=ends_when_asked)
         sampler, journal, turn = NumberSampler(), ListJournal(), iter(range(10**6))
         opened = StudyOpened(0.0, "s", search, pid=1)
         engine = Engine(
             search, StudyFolder(tmp_path), fold(snapshot or Snapshot(), opened), launcher=launcher,
-            sampler=sampler, journal=journal, slots=lambda parallel: make_slots(parallel, [], cores=8), clock=clock,
+            sampler=sampler, pruner=pruner, journal=journal, clock=clock, hold=hold,
+            slots=lambda parallel: make_slots(parallel, [], cores=8),
             requests=lambda: (requests or {}).get(next(turn), []),
         )  # fmt: skip
         submit = launcher.submit
 
         def scripted(job: Job) -> None:
+            if refusal := refuse(job.trial):
+                launcher.queue.append([refusal])
+                return
             submit(job)
-            launcher.queue += [[item] for item in script(job.trial)]
+            news = script(job.trial)
+            launcher.queue += [news] if at_once else [[item] for item in news]
 
         launcher.submit = scripted  # type: ignore[method-assign]
         return engine.run(), launcher, sampler, journal
@@ -234,6 +242,39 @@ def test_numbers_already_taken_are_not_run_again(play):
     assert sorted(launcher.jobs) == [3, 4] and resumed.counts.finished == 5
 
 
+class PrunesAll:
+    """Wants every trial to end at its first loss."""
+
+    def started(self, number: int) -> None: ...
+    def measured(self, number: int, step: int, loss: float) -> str:
+        return "pruned at step 0"
+
+    def ended(self, trial) -> None: ...
+
+
+def test_a_pruned_trial_is_asked_to_end_and_killed_after_the_grace(play):
+    def script(trial: int) -> list[LauncherEvent]:
+        return [Said(trial, {"step": 0, "values": {"loss": 1.0}, "at": 2e9})]
+
+    limits = Limits(trial_seconds=1e9, silent_seconds=1e9, grace_seconds=1)
+    asked, launcher, _, _ = play(a_search(trials=2, limits=limits), script, pruner=PrunesAll())
+    assert launcher.stops == [(0, False), (1, False)]
+    trial = asked.trials[0]
+    assert (trial.outcome, trial.reason) == (Outcome.UNFINISHED, Reason.PRUNED)
+    assert trial.message == "pruned at step 0"
+    killed, launcher, _, _ = play(
+        a_search(trials=1, limits=limits), script, pruner=PrunesAll(), ends_when_asked=False
+    )
+    assert launcher.stops[:2] == [(0, False), (0, True)]
+    assert killed.trials[0].reason is Reason.PRUNED
+
+
+def test_a_trial_that_has_ended_by_itself_is_not_pruned(play):
+    """Its last loss and its last word are often read together."""
+    snapshot, launcher, _, _ = play(a_search(trials=1), good, pruner=PrunesAll(), at_once=True)
+    assert launcher.stops == [] and snapshot.trials[0].outcome is Outcome.FINISHED
+
+
 def test_a_trial_that_never_got_a_process_is_recorded(play):
     def script(trial: int) -> list[LauncherEvent]:
         return [Exited(trial, 3e9, None, "launch", "could not start a process: no memory")]
@@ -241,6 +282,35 @@ def test_a_trial_that_never_got_a_process_is_recorded(play):
     snapshot, *_ = play(a_search(trials=1), script)
     assert snapshot.trials[0].outcome is Outcome.NO_START
     assert snapshot.trials[0].message == "could not start a process: no memory"
+
+
+def test_a_trial_for_which_there_is_no_room_is_started_when_there_is(play):
+    """It is no trial that never started: nothing of it is written until it has a process, and no other is tried."""
+    told: list[str] = []
+    refusals = iter([NotNow(1, "No space left on device")] * 3)
+    snapshot, _, _, journal = play(
+        a_search(trials=4, parallel=2), good, refuse=lambda trial: next(refusals, None) if trial == 1 else None,
+        hold=told.append,
+    )  # fmt: skip
+    assert snapshot.counts.finished == 4
+    assert sorted(e.trial for e in journal if e.kind == "trial_started") == [0, 1, 2, 3]
+    assert "trial 1 can't be started: No space left on device" in told and told[-1] == ""
+
+
+@pytest.mark.parametrize("how", ["stop", "stop_now"])
+def test_a_trial_that_waits_for_room_is_left_for_later_by_a_stop(play, how):
+    asked = {9: [Request(how)]}
+    snapshot, _, _, journal = play(
+        a_search(trials=4), good, asked, refuse=lambda trial: NotNow(trial, "no room")
+    )
+    assert snapshot.stopping and snapshot.counts.waiting == 4
+    assert [e.kind for e in journal] == ["study_changed"]
+
+
+def test_a_person_may_give_up_a_trial_that_waits_for_room(play):
+    asked = {9: [Request("kill_trial", 0)]}
+    snapshot, *_ = play(a_search(trials=1), good, asked, refuse=lambda trial: NotNow(trial, "no room"))
+    assert (snapshot.trials[0].outcome, snapshot.trials[0].reason) == (Outcome.NO_START, Reason.STOPPED)
 
 
 @pytest.mark.parametrize(

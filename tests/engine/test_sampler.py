@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from support.search_files import CAPTION, TARGET
 from support.search_strategies import searches
 
-from tuner_tui.engine import sampler
-from tuner_tui.engine.sampler import make_sampler
+from tuner_tui.engine import sampler as door
+from tuner_tui.engine.sampler import BadSampler, Sampler, make_sampler
 from tuner_tui.search.file import parse_search
-from tuner_tui.search.search import SAMPLERS, Search
+from tuner_tui.search.sampling import SAMPLERS
+from tuner_tui.search.search import Search
 from tuner_tui.search.space import Choice, Distribution, Float, Int, frozen
-from tuner_tui.study.outcomes import Outcome
+from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.snapshot import Trial
 
 
@@ -32,8 +33,9 @@ def read(space: str, *overrides: str) -> Search:
 
 
 def ended(number: int, params: dict[str, Any], value: float | None) -> Trial:
+    """One trial after the other: each begins when the one before it has ended."""
     outcome = Outcome.NO_START if value is None else Outcome.FINISHED
-    return Trial(number, params, outcome=outcome, value=value)
+    return Trial(number, params, outcome=outcome, value=value, started_at=number + 0.5, ended_at=number + 1.0)
 
 
 def lies_in(value: Any, distribution: Distribution) -> bool:
@@ -52,10 +54,11 @@ def lies_in(value: Any, distribution: Distribution) -> bool:
             return type(value) is float and low <= value <= high and close
 
 
+@pytest.mark.parametrize("name", ["random", "qmc"])
 @settings(deadline=None)
-@given(searches(), st.integers(0, 10**6))
-def test_values_lie_in_the_space_and_only_where_they_apply(search: Search, number: int) -> None:
-    sampler = make_sampler(dataclasses.replace(search, sampler="random"))
+@given(search=searches(), number=st.integers(0, 10**6))
+def test_values_lie_in_the_space_and_only_where_they_apply(name: str, search: Search, number: int) -> None:
+    sampler = make_sampler(dataclasses.replace(search, sampler=name))
     for n in range(number, number + 3):
         params = sampler.ask(n)
         everything = {**search.fixed, **params}
@@ -76,18 +79,18 @@ def test_tpe_keeps_to_the_space_too(search: Search) -> None:
         assert list(params) == [h.name for h in search.space if h.applies(everything)]
         assert all(lies_in(value, search.space[name].distribution) for name, value in params.items())
         assert json.loads(json.dumps(params, allow_nan=False)) == params
-        value = None if n % 4 == 3 else float(n)
-        past.append(ended(n, everything, value))
-        sampler.tell(n, everything, value, past[-1].outcome)
+        past.append(ended(n, everything, None if n % 4 == 3 else float(n)))
+        sampler.tell(past[-1])
     assert make_sampler(search, past).ask(14) == sampler.ask(14)
 
 
+@pytest.mark.parametrize("name", ["random", "qmc"])
 @settings(deadline=None)
-@given(searches(), st.permutations(range(8)), st.integers(0, 8))
+@given(search=searches(), order=st.permutations(range(8)), cut=st.integers(0, 8))
 def test_trial_n_is_the_same_whatever_the_order_or_the_number_of_resumes(
-    search: Search, order: list[int], cut: int
+    name: str, search: Search, order: list[int], cut: int
 ) -> None:
-    search = dataclasses.replace(search, sampler="random")
+    search = dataclasses.replace(search, sampler=name)
     in_order = make_sampler(search)
     trials = {n: in_order.ask(n) for n in range(8)}
     shuffled = make_sampler(search)
@@ -217,8 +220,8 @@ def test_lists_and_booleans_among_the_choices_come_back_as_json_has_them() -> No
 
 
 def test_an_unknown_sampler_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown sampler 'grid'; choose random or tpe"):
-        make_sampler(dataclasses.replace(read("a = [1]"), sampler="grid"))
+    with pytest.raises(BadSampler, match="unknown sampler 'grit'; choose random or qmc or grid"):
+        make_sampler(dataclasses.replace(read("a = [1]"), sampler="grit"))
 
 
 TPE = 'x = { float = [-10, 10] }\ny = { float = [-10, 10] }\nkind = ["good", "bad"]'
@@ -236,9 +239,8 @@ def test_tpe_learns_and_goes_on_learning_after_a_resume(direction: str) -> None:
         if n % 20 == 0:
             sampler = make_sampler(search, past)
         params = sampler.ask(n)
-        value = loss(params) * search.sign
-        past.append(ended(n, params, value))
-        sampler.tell(n, params, value, Outcome.FINISHED)
+        past.append(ended(n, params, loss(params) * search.sign))
+        sampler.tell(past[-1])
     losses = [loss(t.params) for t in past]
     assert sum(losses[40:]) < 0.4 * sum(losses[:20])
 
@@ -267,11 +269,170 @@ def test_tpe_takes_crashes_repeats_and_trials_from_another_space() -> None:
     sampler = make_sampler(search, past)
     params = sampler.ask(20)
     for _ in range(2):
-        sampler.tell(20, params, 0.5, Outcome.FINISHED)
+        sampler.tell(ended(20, params, 0.5))
     assert sampler.ask(20) == params
-    sampler.tell(0, past[0].params, 0.1, Outcome.FINISHED)  # asked of an earlier sampler
+    sampler.tell(ended(0, past[0].params, 0.1))  # asked of an earlier sampler
     sampler.ask(21)
 
 
-def test_a_search_file_may_name_the_samplers_there_are():
-    assert tuple(sampler.SAMPLERS) == SAMPLERS
+LEARNERS = tuple(name for name, options in SAMPLERS.items() if "failures" in options)
+CRASHES = 'x = { float = [-10, 10] }\ny = { log = [1e-3, 1] }\nk = { int = [1, 30] }\nkind = ["a", "b"]'
+
+
+def went(search: Search, n: int, params: dict[str, Any]) -> Trial:
+    """Where x is large no trial starts."""
+    value = None if params.get("x", 0) > 5 else search.sign * (params.get("x", 0) ** 2 + params.get("k", 0))
+    return ended(n, params, value)
+
+
+def killed_and_resumed(search: Search, cut: int, trials: int, rel: float = 0.0) -> None:
+    """Trials of an unbroken sweep, and of one that begins again after `cut` trials."""
+    unbroken = make_sampler(search)
+    past: list[Trial] = []
+    for n in range(trials):
+        past.append(went(search, n, unbroken.ask(n)))
+        unbroken.tell(past[-1])
+    resumed = make_sampler(search, past[:cut])
+    for n in range(cut, trials):
+        drawn = resumed.ask(n)
+        assert drawn == {
+            name: pytest.approx(value, rel=rel) if isinstance(value, float) else value
+            for name, value in past[n].params.items()
+        }
+        resumed.tell(past[n])
+    assert len({t.params["x"] for t in past}) == trials
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name != "gp"])
+@settings(max_examples=6, deadline=None)
+@given(cut=st.integers(0, 17), seed=st.integers(0, 9), direction=st.sampled_from(["minimize", "maximize"]))
+def test_a_killed_sweep_goes_on_with_the_trials_it_would_have_had_and_repeats_none(
+    name: str, cut: int, seed: int, direction: str
+) -> None:
+    search = read(CRASHES, f"sampler={name}", f"seed={seed}")
+    killed_and_resumed(dataclasses.replace(search, direction=direction), cut, 18)
+
+
+def test_a_killed_sweep_of_gp_goes_on_but_for_the_last_digits() -> None:
+    """Its linear algebra is not the same to the last bit in every call."""
+    killed_and_resumed(read(CRASHES, "sampler=gp", "sampler.startup_trials=4"), 6, 8, rel=1e-4)
+
+
+def test_the_first_sobol_points_fill_every_part_of_a_range_once() -> None:
+    search = read("a = { float = [0, 1] }\nb = { log = [1e-4, 1] }\nc = ['x', 'y']", "sampler=qmc")
+    sampler = make_sampler(search)
+    draws = [sampler.ask(n) for n in range(32)]
+    assert sorted(int(d["a"] * 32) for d in draws) == list(range(32))
+    assert sorted(int((4 + math.log10(d["b"])) * 8) for d in draws) == list(range(32))
+    assert Counter(d["c"] for d in draws) == {"x": 16, "y": 16}
+    other = make_sampler(dataclasses.replace(search, seed=1))
+    assert not {d["a"] for d in draws} & {other.ask(n)["a"] for n in range(32)}
+
+
+def test_a_grid_has_every_combination_once_and_only_what_applies() -> None:
+    search = read(
+        "kind = ['plain', 'deep']\ndepth = { int = [1, 3], when = { kind = 'deep' } }\nlr = { log = [1e-4, 1] }",
+        "sampler=grid", "sampler.points=3",
+    )  # fmt: skip
+    assert search.trials == 12  # as many as there are, where the file does not say
+    sampler = make_sampler(search)
+    found = [sampler.ask(n) for n in range(12)]
+    wanted = [{"kind": "plain", "lr": lr} for lr in (1e-4, 1e-2, 1.0)] + [
+        {"kind": "deep", "depth": depth, "lr": lr} for depth in (1, 2, 3) for lr in (1e-4, 1e-2, 1.0)
+    ]
+
+    def key(params: dict[str, Any]) -> tuple[Any, ...]:
+        return params["kind"], params.get("depth", 0), round(math.log10(params["lr"]))
+
+    assert sorted(map(key, found)) == sorted(map(key, wanted))
+    assert [sampler.ask(n) for n in range(12, 24)] == found  # and again
+    assert make_sampler(search).ask(7) == found[7]
+
+
+@settings(deadline=None)
+@given(searches())
+def test_grid_points_lie_in_the_space_and_are_distinct(search: Search) -> None:
+    search = dataclasses.replace(search, sampler="grid", sampler_options={"points": 2}, seed=0)
+    sampler = make_sampler(search)
+    points = [sampler.ask(n) for n in range(min(12, len(sampler.points)))]
+    for params in points:
+        assert list(params) == [h.name for h in search.space if h.applies({**search.fixed, **params})]
+        assert all(lies_in(value, search.space[name].distribution) for name, value in params.items())
+    assert len({json.dumps(p) for p in points}) == len(points)
+
+
+def share_of_crashes(search: Search) -> float:
+    """Of the trials 20 to 60, where everything with x above 0 crashes and the loss falls towards it."""
+    sampler: Sampler = make_sampler(search)
+    crashed = 0
+    for n in range(60):
+        params = sampler.ask(n)
+        x = params["x"]
+        sampler.tell(ended(n, params, None if x > 0 else -x + 0.1 * params["y"]))
+        crashed += x > 0 and n >= 20
+    return crashed / 40
+
+
+def test_a_sampler_that_is_told_of_crashes_runs_into_them_less_often() -> None:
+    told, ignored = [], []
+    for seed in range(3):
+        search = read("x = { float = [-1, 1] }\ny = { float = [0, 1] }", "sampler=tpe", f"seed={seed}")
+        told.append(share_of_crashes(search))
+        ignored.append(share_of_crashes(dataclasses.replace(search, sampler_options={"failures": "ignore"})))
+    assert sum(told) < 0.7 * sum(ignored), (told, ignored)
+
+
+def told_values(search: Search, trials: list[Trial]) -> list[tuple[str, float | None]]:
+    """What Optuna's own study knows: the public list of its trials."""
+    sampler = make_sampler(search, trials)
+    return [(t.state.name, t.value) for t in sampler.study.trials]  # type: ignore[attr-defined]
+
+
+def test_failures_are_told_as_the_worst_so_far_and_wait_until_there_is_one() -> None:
+    search = read("x = { float = [0, 10] }", "sampler=tpe")
+    x = {"x": 1.0}
+    trials = [
+        ended(0, x, None),
+        ended(1, x, 3.0),
+        ended(2, x, 7.0),
+        ended(3, x, None),
+        ended(4, x, 9.0),
+        dataclasses.replace(ended(5, x, 1.0), outcome=Outcome.UNFINISHED, reason=Reason.TIMEOUT),
+        dataclasses.replace(ended(6, x, 1.0), outcome=Outcome.UNFINISHED, reason=Reason.STOPPED),
+        dataclasses.replace(
+            ended(7, x, 1.0), outcome=Outcome.UNFINISHED, reason=Reason.PRUNED, curve=((0, 2.0), (1, 1.0))
+        ),
+    ]
+    worst = [3.0, 3.0, 7.0, 7.0, 9.0, 9.0]
+    complete = [("COMPLETE", value) for value in worst]
+    assert sorted(told_values(search, trials), key=str) == sorted(
+        [*complete, ("FAIL", None), ("PRUNED", None)], key=str
+    )
+    upward = dataclasses.replace(search, direction="maximize")
+    assert [v for s, v in told_values(upward, trials[:4]) if s == "COMPLETE"] == [3.0, 3.0, 7.0, 3.0]
+    deaf = dataclasses.replace(search, sampler_options={"failures": "ignore"})
+    assert [s for s, _ in told_values(deaf, trials[:4])] == ["FAIL", "COMPLETE", "COMPLETE", "FAIL"]
+
+
+def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "find_spec", lambda package: None)
+    for name, package in (("gp", "torch"), ("cmaes", "cmaes")):
+        with pytest.raises(
+            BadSampler, match=rf"{name} needs {package}.*pip install {package}.*or choose one of random"
+        ):
+            make_sampler(read("a = { float = [0, 1] }", f"sampler={name}"))
+
+
+@pytest.mark.parametrize("name", ["gp", "cmaes"])
+def test_gp_and_cmaes_take_conditions_and_choices(name: str) -> None:
+    space = 'x = { float = [-4, 4] }\ny = { float = [-4, 4] }\nkind = ["a", "b"]\n' \
+            'z = { int = [1, 4], when = { kind = "b" } }'  # fmt: skip
+    search = read(space, f"sampler={name}")
+    sampler, losses = make_sampler(search), []
+    for n in range(32 if name == "gp" else 80):
+        params = sampler.ask(n)
+        assert ("z" in params) == (params["kind"] == "b")
+        losses.append((params["x"] - 1) ** 2 + (params["y"] + 2) ** 2)
+        sampler.tell(ended(n, params, losses[-1]))
+    # Optuna draws choices at random for CMA-ES, and learns from the rest.
+    assert sorted(losses[-10:])[5] < 0.5 * sorted(losses[:10])[5]

@@ -20,6 +20,8 @@ import pytest
 from support.patience import PATIENCE_S, wait_until
 from support.sabotage import TUNER, kill, start, study, tuner, wait_for, workplace
 
+from tuner_tui.launch import Resources, launch, new_study, run_here, settled
+from tuner_tui.search.file import load_search
 from tuner_tui.study.events import StudyOpened, TrialEnded
 from tuner_tui.study.folder import StudyFolder, StudyLock
 from tuner_tui.study.journal import JournalReader, JournalWriter
@@ -37,9 +39,10 @@ seconds = 0.6
 """
 
 
-def room(process: subprocess.Popen[str], bytes_: int) -> None:
-    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bytes_, hard))
+def room(process: subprocess.Popen[str] | int, bytes_: int) -> None:
+    pid = process if isinstance(process, int) else process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (bytes_, hard))
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def test_a_full_disk_pauses_the_sweep_which_goes_on_when_there_is_room(sweep):
     wait_until(lambda: "paused: " in folder.trouble(), "the trouble to be told")
     listed = tuner(here, "list")
     assert "can't be written: File too large" in listed.stdout
-    wait_until(lambda: "it goes on when it can be written" in said(here), "the note")
+    wait_until(lambda: "it goes on when that is over" in said(here), "the note")
     held = folder.snapshot()
     room(process, resource.RLIM_INFINITY)
     assert process.wait(PATIENCE_S) == 0, said(here)
@@ -72,6 +75,52 @@ def test_a_full_disk_pauses_the_sweep_which_goes_on_when_there_is_room(sweep):
     after = folder.snapshot()
     assert held.counts.ended < 6 and after.counts.finished == 6
     assert all(trial.value == trial.params["x"] for trial in after.trials.values())
+
+
+def test_a_detached_engine_outlives_a_disk_without_room_for_its_own_words(tmp_path):
+    """Its log is on the disk that is full, and its publisher has to be started anew meanwhile."""
+    workplace(tmp_path, SLOW)
+    search = load_search(tmp_path / "tuner.toml")
+    folder = launch(tmp_path / "mlruns", search, tmp_path / "tuner.toml")
+    snapshot = wait_for(folder, lambda s: s.counts.running == 2)
+    assert snapshot.pid is not None
+    with folder.engine_log.open("a") as log:
+        log.write("earlier words\n" * 100)
+    room(snapshot.pid, 1000)  # less than its log and the journal hold, more than the lock's file
+    for pid in publishers(folder):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: "paused: " in folder.trouble(), "the trouble to be told")
+    held = folder.snapshot()
+    assert held.counts.ended < 6
+    for pid in (snapshot.pid, *publishers(folder)):  # one started meanwhile has inherited the limit
+        room(pid, resource.RLIM_INFINITY)
+    after = wait_for(folder, lambda s: s.closed_at is not None)
+    assert after.counts.finished == 6 and "Traceback" not in folder.engine_log.read_text()
+
+
+def test_an_engine_that_can_not_start_its_publisher_runs_its_trials(tmp_path):
+    """Its log can't be made: the journal is complete, and what MLflow lacks is said."""
+    workplace(tmp_path, SLOW)
+    search = load_search(tmp_path / "tuner.toml")
+    folder = new_study(tmp_path / "mlruns", search, settled(search, Resources()), tmp_path / "tuner.toml")
+    (folder.path / "publisher.log").mkdir()
+    said: list[str] = []
+    ran = run_here(folder, warn=said.append)
+    assert ran.snapshot.counts.finished == 6
+    assert any("can't be started" in text and "publisher.log" in text for text in said)
+    assert not ran.copy.wait(0.0, said.append) and "`tuner publish slow-1`" in said[-1]
+
+
+def publishers(folder: StudyFolder) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        if (
+            _readable(path)
+            and str(folder.path).encode() in (words := path.read_bytes())
+            and b"publisher" in words
+        ):
+            found.append(int(path.parent.name))
+    return found
 
 
 def test_what_can_not_be_written_to_the_end_is_said_and_kept_elsewhere(tmp_path):
@@ -139,12 +188,21 @@ def test_too_few_descriptors_are_told_before_any_trial(tmp_path):
     assert "14 trials at once need about 110 open files, but at most 48 are allowed" in refused.stderr
 
 
-def test_a_study_is_readable_by_its_owner_alone(sweep):
-    _, process, folder = sweep
-    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
-    for path in (folder.journal, folder.lock_file):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert process.poll() is None
+def test_a_study_is_readable_by_its_owner_alone(tmp_path):
+    """All that tuner writes there. What a trial writes is as the user's own settings have it."""
+    workplace(tmp_path, SLOW.replace("sleeps", "train").replace("seconds = 0.6", 'how = "leaves_files"'))
+    swept = tuner(tmp_path, "sweep", "--headless", "--mlflow-wait", "60", umask=0o022)
+    assert swept.returncode == 3, swept.stderr
+    folder = study(tmp_path, "slow-1")
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (folder.path, *folder.path.rglob("*"))}
+    weights = folder.out(0) / "weights.bin"
+    assert modes.pop(weights) == 0o644
+    assert not {p: oct(m) for p, m in modes.items() if m & 0o077 and p.name != "weights.bin"}
+    assert (
+        folder.traceback(0) in modes
+        and folder.path / "publisher.json" in modes
+        and folder.search_file in modes
+    )
 
 
 def test_a_password_is_not_in_the_process_list(tmp_path):

@@ -127,6 +127,30 @@ def test_a_resumed_sweep_draws_what_an_unbroken_one_would(tmp_path):
     assert {n: t.seed for n, t in unbroken.trials.items()} == {n: t.seed for n, t in resumed.trials.items()}
 
 
+CMAES = """
+name = "learns"
+target = "ways_to_end:fated"
+sampler = "cmaes"
+trials = 12
+[space]
+x = { log = [0.1, 10.0] }
+fate = { int = [9, 1000] }
+"""
+
+
+def test_a_sampler_that_learns_repeats_no_trial_after_its_engine_was_killed(tmp_path):
+    workplace(tmp_path, CMAES)
+    process = start(tmp_path, "sweep", "--headless")
+    folder = study(tmp_path, "learns-1")
+    before = wait_for(folder, lambda s: s.counts.finished >= 7)
+    kill(process)
+    again = tuner(tmp_path, "resume", "--headless")
+    assert again.returncode == 0, again.stderr
+    after = folder.snapshot()
+    assert all(after.trials[n].params == t.params for n, t in before.trials.items())
+    assert len(after.trials) == 12 and len({t.params["x"] for t in after.trials.values()}) == 12
+
+
 def test_a_study_that_is_done_says_how_to_get_more(tmp_path):
     workplace(tmp_path, BRIEF)
     assert tuner(tmp_path, "sweep", "--headless", "--trials", "1").returncode == 0

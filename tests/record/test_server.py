@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from support.bad_weather import KINDS, BadWeather
 from support.patience import PATIENCE_S
 from support.publisher_processes import Follower
 from support.record_tools import Diary, assert_agrees, read
 
+from tuner_tui.record import publisher
 from tuner_tui.record.publisher import publish
 from tuner_tui.study.folder import StudyLock
 from tuner_tui.study.outcomes import Reason
@@ -51,6 +54,31 @@ def test_a_refusal_by_a_server_costs_one_thing(server, tmp_path: Path) -> None:
     assert publication(diary.folder).problem_count == 1
     [trial] = read(diary, server.uri).trials
     assert trial.status == "FINISHED" and trial.metrics == {"loss/valid": 0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_server_that_fails_is_slow_or_loses_its_answers_gets_everything_once(
+    server, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of all requests meet something, and for a while all of them."""
+    monkeypatch.setattr(publisher, "BACKOFF_S", (0.01, 0.2))
+    weather = BadWeather(server.port, seed, share=0.33)
+    diary = Diary(tmp_path, f"weather-{seed}").open(trials=12)
+    for number in range(12):
+        diary.trial(number)
+    diary.close()
+    back = threading.Timer(3.0, lambda: setattr(weather, "down", False))
+    weather.down = True
+    back.start()
+    try:
+        assert publish(diary.folder, weather.uri, patience=PATIENCE_S) == 0
+    finally:
+        back.join()
+        weather.close()
+    assert all(weather.happened[kind] for kind in KINDS), weather.happened
+    assert not publication(diary.folder).problems
+    assert_agrees(diary, server.uri)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -380,11 +381,32 @@ def test_a_notebook_that_cannot_be_written_loses_nothing(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     diary = Diary(root).open().trial(0).close()
-    in_the_way = diary.folder.path / f".publisher.json.{os.getpid()}.tmp"
+    in_the_way = diary.folder.path / ".publisher.json.tmp"
     in_the_way.mkdir()
     assert bring(diary) == 1
     assert "Is a directory" in capsys.readouterr().out
     in_the_way.rmdir()
+    assert bring(diary) == 0
+    assert_agrees(diary)
+
+
+def test_a_store_of_another_version_of_mlflow_is_said_in_a_sentence(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the journal is not touched: once the store is put right, everything gets there."""
+    diary = Diary(root).open().trial(0).close()
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        [[version]] = database.execute("SELECT version_num FROM alembic_version").fetchall()
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+        database.commit()
+    assert bring(diary) == 1
+    assert (
+        "ffffffffffff" in publication(diary.folder).sentence
+        and "mlflow" in publication(diary.folder).sentence
+    )
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", [version])
+        database.commit()
     assert bring(diary) == 0
     assert_agrees(diary)
 

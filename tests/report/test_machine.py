@@ -46,7 +46,8 @@ def test_json_has_exactly_the_promised_shape(name, tmp_path):
     write_json(snapshot, tmp_path / "new" / "folder" / "report.json")
     report = strictly((tmp_path / "new" / "folder" / "report.json").read_text())
     assert list(report) == [
-        "format", "study", "search", "objective", "direction", "seed", "sampler", "git_commit", "versions",
+        "format", "study", "search", "objective", "direction", "seed", "sampler", "sampler_options", "pruner",
+        "pruner_options", "git_commit", "versions",
         "started", "seconds", "counts", "best", "trials",
     ]  # fmt: skip
     assert list(report["counts"]) == ["finished", "unfinished", "no_start", "before"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_a_search_comes_back_from_json_as_it_was(search: Search) -> None:
 def test_json_of_a_newer_version_is_still_read() -> None:
     search = parse(CAPTION)
     record = search.to_json()
-    record["pruner"] = "median"
+    record["referee"] = "strict"
     record["limits"]["gpu_gb"] = 3
     assert Search.from_json(record) == search
 
@@ -251,7 +252,28 @@ def test_a_mistake_in_a_table(line: str, expected: str) -> None:
         ("direction = 'min'", 'direction: unknown direction "min"; choose minimize or maximize'),
         ("direction = 'minimise'", "choose minimize or maximize; did you mean minimize"),
         ("direction = ['minimize']", 'unknown direction ["minimize"]'),
-        ("sampler = 'grid'", 'sampler: unknown sampler "grid"; choose random or tpe'),
+        (
+            "sampler = 'grit'",
+            'sampler: unknown sampler "grit"; choose random or qmc or grid or tpe or gp or cmaes',
+        ),
+        (
+            "sampler = { name = 'tpe', start_trials = 3 }",
+            "sampler.start_trials: the sampler tpe has no such option",
+        ),
+        (
+            "sampler = { name = 'tpe', failures = 'best' }",
+            'sampler.failures: "best" is no choice; choose worst or ignore',
+        ),
+        (
+            "sampler = { name = 'random', points = 3 }",
+            "sampler.points: the sampler random has no such option; it takes none",
+        ),
+        ("sampler = 'cmaes'", "sampler: cmaes needs a range that always applies"),
+        ("pruner = { name = 'median', warmup_steps = -1 }", "pruner.warmup_steps: -1 does not do"),
+        (
+            "pruner = { name = 'hyperband', max_resource = 'all' }",
+            'pruner.max_resource: "all" does not do; write a whole number of at least 1, or auto',
+        ),
         ("isolation = 'thread'", "choose fork or spawn"),
         ("name = ''", 'name: "" is not a name'),
         ("objective = 3", "objective: 3 is not a name"),
@@ -427,3 +449,50 @@ def test_a_finder_that_names_no_function_is_a_problem(value):
 def test_however_deep_a_file_is_nested_it_is_refused_in_a_sentence(text, deep):
     with pytest.raises(SearchError):
         parse_search(TARGET + text.format("[" * deep, "]" * deep, ".".join("a" * deep)), "x.toml")
+
+
+def test_a_sampler_and_a_pruner_are_a_text_or_a_table_with_options() -> None:
+    plain = parse(f"{TARGET}sampler = 'tpe'\npruner = 'median'\n")
+    assert (plain.sampler, plain.sampler_options, plain.pruner) == ("tpe", {}, "median")
+    text = f"{TARGET}[sampler]\nname = 'tpe'\nstartup_trials = 20\n[pruner]\nname = 'hyperband'\nmax_resource = 81\n"
+    search = parse(text)
+    assert (search.sampler, search.sampler_options) == ("tpe", {"startup_trials": 20})
+    assert (search.pruner, search.pruner_options) == ("hyperband", {"max_resource": 81})
+    assert (
+        parse_search(text, "x.toml", ["sampler=gp"]).sampler_options == {}
+    )  # a name brings its own defaults
+    changed = parse_search(text, "x.toml", ["sampler.failures=ignore", "pruner.reduction_factor=2"])
+    assert changed.sampler_options == {"startup_trials": 20, "failures": "ignore"}
+    assert changed.pruner_options == {"max_resource": 81, "reduction_factor": 2}
+    assert parse_search(TARGET, "x.toml", ["sampler=tpe", "sampler.startup_trials=3"]).sampler_options == {
+        "startup_trials": 3
+    }
+
+
+def test_a_grid_too_large_to_run_is_refused_before_the_sweep() -> None:
+    space = "".join(f"x{n} = {{ float = [0, 1] }}\n" for n in range(8))
+    with pytest.raises(
+        SearchError, match=r"sampler: the grid has more than 100,000 points; take fewer points"
+    ):
+        parse(f"{TARGET}sampler = 'grid'\n[space]\n{space}")
+
+
+@pytest.mark.parametrize("kind", ["hyperparameters", "choices", "comments"])
+def test_a_file_as_long_as_may_be_takes_seconds_and_a_longer_one_a_sentence(kind):
+    line, end = {
+        "hyperparameters": ("h{} = {{ log = [1e-5, 1e-1] }}\n", ""), "choices": ('"option {}",\n', "]\n"),
+        "comments": ("# nothing {}\n", ""),
+    }[kind]  # fmt: skip
+    begin = (
+        TARGET + "[space]\n" + {"choices": "x = [\n", "hyperparameters": "", "comments": "x = [1, 2]\n"}[kind]
+    )
+    count = (990_000 - len(begin)) // len(line.format(10_000))
+    began = time.process_time()
+    assert parse_search(begin + "".join(map(line.format, range(count))) + end, "x.toml").space.names
+    assert (
+        time.process_time() - began < 30
+    )  # two on a quiet machine; the square of the length would be minutes
+    began = time.process_time()
+    with pytest.raises(SearchError, match="characters, and a search file may have 1,000,000"):
+        parse_search(begin + "".join(map(line.format, range(10 * count))) + end, "x.toml")
+    assert time.process_time() - began < 5

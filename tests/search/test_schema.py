@@ -95,7 +95,7 @@ BROKEN = [
     TARGET + "trials = 2.5",
     TARGET + "trials = true",
     TARGET + "seed = -1",
-    TARGET + 'sampler = "grid"',
+    TARGET + 'sampler = "random walk"',
     TARGET + 'direction = "down"',
     TARGET + "share_run = 1",
     TARGET + "trials_per_gpu = -1",
@@ -113,7 +113,13 @@ BROKEN = [
     TARGET + '[read]\npattern = "loss (?P<loss>.+)"',
     'command = ["x", "{rest}"]\n[read]\npattern = 3',
     'command = ["x", "{rest}"]\n[read]\npatern = "loss (?P<loss>.+)"',
+    TARGET + '[sampler]\nname = "tpe"\nstartup_trials = 0',
+    TARGET + '[sampler]\nname = "qmc"\nstartup_trials = 5',
+    TARGET + '[sampler]\nname = "gp"\nfailures = "best"',
+    TARGET + '[pruner]\nname = "hyperband"\nmax_resource = 2.5',
     TARGET + "[fixed]\nx = { y = 1 }",
+    TARGET + '[secret]\ntoken = "no variable"',
+    TARGET + "[secret]\ntoken = 3",
     TARGET + '[fixed]\n"x\'" = 1',
     TARGET + "space = 3",
     TARGET + "[space]\nlr = 0.1",
@@ -150,7 +156,8 @@ def test_a_misspelt_key_is_refused_anywhere_above_the_names(search):
 
 
 def test_each_field_of_a_search_is_a_key_and_each_key_is_documented():
-    not_keys = {"space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested"}
+    not_keys = {"space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested", "secret",
+                "sampler_options", "pruner_options"}  # fmt: skip
     assert {key.name for key in KEYS} == {f.name for f in fields(Search)} - not_keys
     assert {key.name for key in LIMITS} == {f.name for f in fields(Limits)}
     pages = (ROOT / "docs" / "search-files.md").read_text() + (ROOT / "docs" / "scripts.md").read_text()

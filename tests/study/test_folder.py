@@ -37,6 +37,7 @@ from tuner_tui.study.folder import (
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.text import last_lines, printable
+from tuner_tui.study.whole_file import write_alone
 
 HOLD = """
 import sys, time
@@ -226,3 +227,19 @@ def test_the_tail_of_a_log_survives_binary_rubbish_and_length(folder: StudyFolde
     folder.log(0).write_bytes(b"\xff\xfe\x00\x1b[2J" * 50_000 + b"\nepoch 1\nepoch 2\n")
     assert last_lines(folder.log(0), 2) == ["epoch 1", "epoch 2"]
     assert all(line.isprintable() for line in last_lines(folder.log(0), 20))
+
+
+def test_what_a_killed_writer_left_is_replaced_by_the_next(tmp_path: Path) -> None:
+    """Killed for real, in the middle of its write."""
+    script = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from tuner_tui.study.whole_file import write_alone\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL); resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); write_alone(Path(sys.argv[1]), bytes(100))\n"
+    )
+    path = tmp_path / "publisher.json"
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", script, path]).returncode == -signal.SIGXFSZ
+    assert not path.exists() and len(list(tmp_path.iterdir())) == 1
+    write_alone(path, b"whole")
+    assert [file.name for file in tmp_path.iterdir()] == ["publisher.json"] and path.read_bytes() == b"whole"

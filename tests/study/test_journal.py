@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuner_tui.study import journal as journal_module
 from tuner_tui.study.events import Event, TrialEnded, TrialMeasured, TrialStarted, encode
-from tuner_tui.study.journal import JournalReader, JournalWriter
+from tuner_tui.study.journal import JournalMoved, JournalNotWritten, JournalReader, JournalWriter
 from tuner_tui.study.outcomes import Outcome
 
 EVENTS: list[Event] = [
@@ -151,3 +153,47 @@ time.sleep(600)
         assert writer.stdout and writer.stdout.readline() == b"written\n"
         os.kill(writer.pid, signal.SIGKILL)
     assert len(JournalReader(path).read_all()) == 200
+
+
+def test_what_the_disk_refuses_at_the_sync_is_written_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File systems that find room for data only later (quotas, NFS) report a full disk at the sync. What was written
+    since the last one is then in doubt, not only the last batch."""
+    journal = JournalWriter(path)
+    monkeypatch.setattr(journal_module, "SYNC_S", 0.0)
+    journal.append(EVENTS[:1])
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", full)
+        patch.setattr(journal_module, "SYNC_S", 1e9)
+        journal.append(EVENTS[1:2])
+        patch.setattr(journal_module, "SYNC_S", 0.0)
+        with pytest.raises(JournalNotWritten, match="No space left"):
+            journal.append(EVENTS[2:])
+        os.truncate(path, len(encode(EVENTS[0]).encode()) + 3)  # what such a disk may have kept: some of it
+    journal.append(EVENTS[2:])
+    journal.close()
+    assert JournalReader(path).read_all() == EVENTS
+
+
+def test_a_place_that_can_not_be_looked_at_is_no_place_that_is_gone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file server that is away for a moment, a permission that was taken: the study pauses, and goes on after."""
+    journal = JournalWriter(path)
+
+    def stale(self: Path) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stale)
+        with pytest.raises(JournalNotWritten) as caught:
+            journal.append(EVENTS)
+    assert not isinstance(caught.value, JournalMoved) and "Stale file handle" in str(caught.value)
+    journal.append(EVENTS)
+    journal.close()
+    assert JournalReader(path).read_all() == EVENTS

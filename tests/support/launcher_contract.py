@@ -37,7 +37,7 @@ class LauncherContract:
         assert isinstance(started, Started) and started.trial == 4 and started.pid
         losses = [item.message["values"]["loss"] for item in said if "values" in item.message]
         assert losses == [6.0, 3.0]
-        assert said[-1].message == {"end": "returned"}
+        assert said[-1].message["end"] == "returned"
         assert isinstance(exited, Exited) and exited.exit_code == 0 and exited.cause == ""
 
     def test_a_seed_is_filled_in_and_measurement_times_grow(self, launcher, job):

@@ -51,6 +51,17 @@ class Server:
             return False
         return True
 
+    def pids(self) -> list[int]:
+        """Its living processes: they share its session."""
+        found = []
+        for entry in Path("/proc").iterdir() if self._process else ():
+            try:
+                if entry.name.isdigit() and os.getsid(int(entry.name)) == self._process.pid:
+                    found.append(int(entry.name))
+            except ProcessLookupError:
+                continue
+        return found
+
     def kill(self) -> None:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)

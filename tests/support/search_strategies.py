@@ -7,14 +7,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tuner_tui.search.options import Options
+from tuner_tui.search.pruning import PRUNERS
 from tuner_tui.search.reading import Read
+from tuner_tui.search.sampling import SAMPLERS
 from tuner_tui.search.search import Limits, Search
 from tuner_tui.search.space import Choice, Distribution, Float, Hyperparameter, Int, Space
 
 # Names that are keys of the file format itself mean that, wherever they stand.
 _TAKEN = {"log", "float", "int", "choices", "step", "when", "name", "target", "objective", "direction",
           "sampler", "trials", "parallel", "seed", "isolation", "space", "fixed", "limits", "command", "python",
-          "finder", "refiner", "read", "gpus_per_trial", "trials_per_gpu",
+          "finder", "refiner", "read", "gpus_per_trial", "trials_per_gpu", "pruner",
           "experiment", "share_run"}  # fmt: skip
 names = st.from_regex(r"[a-z][a-z0-9_]{1,5}(\.[a-z0-9]{1,4})?", fullmatch=True).filter(
     lambda n: n not in _TAKEN
@@ -102,6 +105,21 @@ readings = st.builds(
 )
 
 
+def given_options(known: Options) -> st.SearchStrategy[dict[str, Any]]:
+    """Some of the options, each with a value that it takes."""
+    values = {
+        key: st.sampled_from(option.choices)
+        if option.choices
+        else st.booleans()
+        if isinstance(option.default, bool)
+        else st.integers(int(option.least) + option.above, 100)
+        if option.auto or isinstance(option.default, int)
+        else st.floats(option.least, min(option.most, 10.0), exclude_min=option.above)
+        for key, option in known.items()
+    }
+    return st.fixed_dictionaries({}, optional=values)
+
+
 @st.composite
 def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
     fixed = draw(st.dictionaries(names, scalars | st.lists(scalars, max_size=3), max_size=3))
@@ -109,6 +127,9 @@ def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
     command = draw(
         st.sampled_from([[], ["python", "train.py", "{rest}"], ["./run.sh", "--out={out}", "{overrides}"]])
     )
+    # The others look at the space: how large a grid is, what CMA-ES can draw.
+    sampler = draw(st.sampled_from(["random", "tpe", "qmc", "gp"]))
+    pruner = draw(st.sampled_from(list(PRUNERS)))
     return Search(
         name=draw(texts),
         target="" if command else draw(st.sampled_from(["train:main", "models.train:train", "a.b.c:d"])),
@@ -123,7 +144,10 @@ def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
         retries=draw(st.integers(0, 5)),
         space=draw(spaces(fixed)),
         direction=draw(st.sampled_from(["minimize", "maximize"])),
-        sampler=draw(st.sampled_from(["random", "tpe"])),
+        sampler=sampler,
+        sampler_options=draw(given_options(SAMPLERS[sampler])),
+        pruner=pruner,
+        pruner_options=draw(given_options(PRUNERS[pruner])),
         trials=draw(st.integers(1, 10**6)),
         parallel=draw(st.integers(1, 64)),
         seed=draw(st.integers(0, 2**63 - 1)),
@@ -194,8 +218,12 @@ def raw(search: Search) -> dict[str, Any]:
             "read",
             "target",
             "suggested",
+            "sampler_options",
+            "pruner_options",
         )
     }
+    for key, options in (("sampler", search.sampler_options), ("pruner", search.pruner_options)):
+        top[key] = {"name": top[key], **options} if options else top[key]
     if search.command:
         read = {"pattern": list(search.read.patterns), "file": search.read.file, "step": search.read.step}
         top |= {"command": list(search.command), "read": read}

@@ -242,3 +242,81 @@ def leaves_nothing_behind(*, x: float = 1.0, out: str):
     shutil.rmtree(Path(out).parent)
     os.close(2)
     raise ValueError("after all that")
+
+
+def own_pipe() -> int:
+    """The descriptor of the trial's pipe to the engine, found as a stray write would find it."""
+    for fd in range(3, 64):
+        try:
+            if str(Path(f"/proc/self/fd/{fd}").readlink()).startswith("pipe:"):
+                os.write(fd, b"\n")  # not the one that is read
+                return fd
+        except OSError:
+            continue
+    raise AssertionError("no pipe")
+
+
+def floods_its_pipe(*, x: float = 1.0):
+    yield {"step": 0, "loss": x}
+    pipe = own_pipe()
+    for _ in range(64):
+        os.write(pipe, b"x" * 65536)
+    os.write(pipe, b"\n")
+    yield {"step": 1, "loss": x / 2}
+
+
+def leaves_a_writer(*, x: float = 1.0):
+    """A copy of the trial leaves its group and goes on writing into the pipe it inherited."""
+    yield {"loss": x}
+    pipe = own_pipe()
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            os.write(pipe, b"{}\n" * 20000)
+
+
+def under_a_jumping_clock(*, x: float = 1.0):
+    """What this process sees of a machine whose clock is set, two hours back and forth."""
+    real = time.time
+    for step, jump in enumerate((0.0, -7200.0, 7200.0)):
+        time.time = lambda jump=jump: real() + jump
+        yield {"step": step, "loss": x}
+
+
+def uses_a_secret(*, x: float = 1.0, token: str):
+    """Measures with it, and fails with it in its message when x is large."""
+    yield {"loss": x * len(token)}
+    if x > 1:
+        raise ConnectionError(f"the server refused {token}")
+
+
+def measures_a_lot(*, x: float = 1.0, measurements: int = 100_000):
+    for step in range(measurements):
+        yield {"step": step, "loss": x / (step + 1)}
+
+
+def minds_a_sigterm_from_elsewhere(*, x: float = 1.0):
+    """A batch system asks it to end, it handles that as `saves_at_sigterm` does, and returns in good order."""
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    yield {"step": 0, "loss": x}
+    os.kill(os.getpid(), signal.SIGTERM)
+    for step in range(1, 1000):
+        if asked:
+            return
+        yield {"step": step, "loss": x / step}
+
+
+def ends_its_workers(*, x: float = 1.0):
+    """As pools of processes and data loaders do."""
+    import multiprocessing
+
+    yield {"step": 0, "loss": x}
+    workers = [multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    time.sleep(0.2)
+    for worker in workers:
+        worker.terminate()
+        worker.join()
+    yield {"step": 1, "loss": x / 2}

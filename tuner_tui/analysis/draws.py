@@ -22,6 +22,7 @@ class Obstacle(StrEnum):
     FILTERED = "filtered"
     CHANGED = "changed"  # the space
     LEARNS = "learns"  # the sampler, from earlier trials
+    SPREAD = "spread"  # evenly over the space, by the sampler
     UNKNOWN = "unknown"  # how they were drawn
     TOO_FEW = "too_few"
 
@@ -31,6 +32,8 @@ def obstacle_of(snapshot: Snapshot) -> Obstacle | None:
     search = snapshot.search
     if snapshot.part_of is not None:
         return Obstacle.FILTERED
+    if search.sampler in ("qmc", "grid"):
+        return Obstacle.SPREAD
     if search.sampler != "random":
         return Obstacle.LEARNS if search.sampler else Obstacle.UNKNOWN
     # What an Optuna objective draws itself becomes known bit by bit; the space was the same all the time.

@@ -63,6 +63,8 @@ def _why(watched: Watched, exited: Exited, objective: str) -> tuple[Reason | Non
         return Reason.OUT_OF_MEMORY, "killed: out of memory"
     if exited.cause == "launch":
         return Reason.EXIT, exited.message
+    if returned(watched) and word.get("terminated"):
+        return Reason.SIGNAL, "returned after a SIGTERM that tuner did not send (a batch system, or a person)"
     if returned(watched):
         return _returned(watched, objective)
     if word.get("end") == "raised":

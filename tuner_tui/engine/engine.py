@@ -22,18 +22,23 @@ from ..search.search import SILENT_SECONDS, Search
 from ..search.space import Hyperparameter, Space
 from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialRetried, TrialStarted
 from ..study.folder import StudyFolder
-from ..study.outcomes import Reason
+from ..study.outcomes import Reason, judge
 from ..study.requests import Request
 from ..study.snapshot import Snapshot, Trial, fold_all
 from .breaker import broken
+from .clock import steady_time
 from .ending import Watched, diverged, ending, measured, returned
-from .launcher import Exited, Job, Launcher, LauncherEvent, Said, Started
+from .launcher import Exited, Job, Launcher, LauncherEvent, NotNow, Said, Started
 from .messages import Measurement, Suggestion, last_word, measurement, suggestion
+from .pruner import NoPruner, Pruner
 from .retrying import is_no_verdict
 from .sampler import Sampler
 from .slots import Slot
 
 TICK_S = 0.2  # how late a limit, a request or Ctrl-C may be noticed
+_LAUNCH_AGAIN_S = (
+    1.0  # a trial that could not be started for want of room, memory or processes is tried this often
+)
 _KILL_AGAIN_S = 1.0  # a kill can meet a process that is just being forked
 
 
@@ -48,8 +53,8 @@ class SystemClock:
     """The machine's clocks."""
 
     def wall(self) -> float:
-        """Seconds since the Unix epoch."""
-        return time.time()
+        """Seconds since the Unix epoch; see clock.py."""
+        return steady_time()
 
     def monotonic(self) -> float:
         """Seconds on a clock that never goes back."""
@@ -70,6 +75,9 @@ class _Trial:
     watched: Watched
     journaled: bool = False  # its TrialStarted is written
     attempt: int = 0  # how often it was tried before
+    launch_at: float | None = (
+        None  # when to try again to start it, on the engine's monotonic clock; None: it is started
+    )
 
 
 class Engine:
@@ -86,11 +94,13 @@ class Engine:
         journal: Journal,
         slots: Callable[[int], list[Slot]],
         new_sampler: Callable[[Search], Sampler] | None = None,
+        pruner: Pruner | None = None,
         path: list[str] | None = None,
         yields: bool = True,
         clock: Clock | None = None,
         requests: Callable[[], list[Request]] = list,
         held_up: Callable[[], str] = str,
+        hold: Callable[[str], None] = lambda why: None,
         on_change: Callable[[Snapshot], None] = lambda snapshot: None,
     ) -> None:
         self.search = search
@@ -102,6 +112,7 @@ class Engine:
         self._places = slots  # how many at once -> where they run
         self._slots = slots(search.parallel)
         self._new_sampler = new_sampler
+        self._pruner = pruner or NoPruner()
         self._path = path or []
         # A plain function measures nothing until it returns: only a limit that the file gives holds for it.
         usual = SILENT_SECONDS if yields else math.inf
@@ -109,6 +120,7 @@ class Engine:
         self._clock = clock or SystemClock()
         self._requests = requests
         self._held_up = held_up  # why no trial may start now, such as a full disk; "" when all is well
+        self._hold = hold  # told why a trial can't be started at the moment; "": it can again
         self._on_change = on_change
         self._running: dict[int, _Trial] = {}
         self._next = 0
@@ -124,6 +136,7 @@ class Engine:
                 self.obey(request)
             held_up = self._held_up()
             if not held_up:
+                self._launch_again()
                 self._fill_slots()
             if not self._running:
                 if self.snapshot.stopping or not (self.snapshot.paused or held_up):
@@ -140,9 +153,8 @@ class Engine:
             case "stop" | "stop_now":
                 if not self.snapshot.stopping:
                     self._write([StudyChanged(now, stopping=True)])
-                if request.kind == "stop_now":
-                    for number in self._running:
-                        self._end(number, Reason.STOPPED, "stopped together with the study")
+                for number in list(self._running) if request.kind == "stop_now" else self._waiting():
+                    self._end(number, Reason.STOPPED, "stopped together with the study")
             case "pause":
                 self._write([StudyChanged(now, paused=True)])
             case "continue":
@@ -166,7 +178,7 @@ class Engine:
                 self._end(request.number, Reason.STOPPED, "stopped by a person")
 
     def _fill_slots(self) -> None:
-        while not (self.snapshot.paused or self.snapshot.stopping):
+        while not (self.snapshot.paused or self.snapshot.stopping or self._waiting()):
             free = self._free()
             while self._next in self.snapshot.trials or self._next in self._running:
                 self._next += 1
@@ -187,6 +199,7 @@ class Engine:
 
     def _launch(self, number: int, params: dict[str, Any], seed: int, slot: Slot, attempt: int = 0) -> None:
         now = self._clock.monotonic()
+        self._pruner.started(number)
         self._running[number] = _Trial(params, seed, slot, Watched(started=now, heard=now), attempt=attempt)
         memory = self.search.limits.memory_gb
         folder = self.folder.trial(number).resolve()
@@ -213,9 +226,21 @@ class Engine:
                 run_ids=str(self.folder.publisher_state.resolve()) if self.search.share_run else "",
                 command=expand(self.search.command, params, filled),
                 cwd=cwd,
+                secret=self.search.secret,
                 read=asdict(read) | {"file": str(Path(cwd, followed)) if followed else ""},
             )
         )
+
+    def _waiting(self) -> list[int]:
+        """Trials that could not be started yet, for want of room or of processes."""
+        return [number for number, trial in self._running.items() if trial.launch_at is not None]
+
+    def _launch_again(self) -> None:
+        """Try to start what could not be started. One at a time: the others would fail for the same reason."""
+        for number in self._waiting()[:1] if not self.snapshot.paused else ():
+            trial = self._running[number]
+            if self._clock.monotonic() >= (trial.launch_at or 0.0):
+                self._launch(number, trial.params, trial.seed, trial.slot, trial.attempt)
 
     def _given(self, number: int) -> tuple[dict[str, Any], int]:
         """The parameters and the seed of a trial: drawn for its number, or those of the trial it repeats."""
@@ -244,16 +269,24 @@ class Engine:
         events: list[Event] = []
         ended: dict[int, bool] = {}  # trial -> whether it ended by itself, as far as its process says
         again: dict[int, _Trial] = {}  # to be tried again
+        pruned: dict[int, str] = {}  # to be asked to end, unless they turn out to have ended by themselves
         for item in news:
             trial = self._running.get(item.trial)
             if trial is None or item.trial in ended or item.trial in again:
                 continue
             match item:
+                case NotNow(message=message):
+                    trial.launch_at = self._clock.monotonic() + _LAUNCH_AGAIN_S
+                    self._hold(f"trial {item.trial} can't be started: {message}")
                 case Started():
+                    self._hold("")
                     events.append(self._started(trial, item))
                 case Said(message=message):
                     if found := measurement(message):
                         events.append(self._measured(trial, item.trial, found))
+                        loss = found.values.get(self.search.objective)
+                        if loss is not None and (why := self._pruner.measured(item.trial, found.step, loss)):
+                            pruned.setdefault(item.trial, why)
                     elif drawn := suggestion(message):
                         events += self._suggested(trial, item.trial, drawn)
                     elif word := last_word(message):
@@ -272,6 +305,8 @@ class Engine:
                     ended[item.trial] = returned(trial.watched)
         if events:
             self._write(events, tell=list(ended))
+        for number in (pruned.keys() & self._running.keys()) - again.keys():
+            self._end(number, Reason.PRUNED, pruned[number])
         for number, trial in again.items():
             self._launch(number, trial.params, trial.seed, trial.slot, trial.attempt + 1)
         for number, by_itself in ended.items():
@@ -330,15 +365,14 @@ class Engine:
         self.snapshot = fold_all(self.snapshot, events)
         for number in tell or ():
             del self._running[number]
-            trial = self.snapshot.trials[number]
-            assert trial.outcome is not None
-            self._sampler.tell(number, trial.params, trial.value, trial.outcome)
+            self._sampler.tell(self.snapshot.trials[number])
+            self._pruner.ended(self.snapshot.trials[number])
 
     # -- ending ----------------------------------------------------------------------------------------------
 
     def _enforce_limits(self) -> None:
         now, limits = self._clock.monotonic(), self.search.limits
-        for number, trial in self._running.items():
+        for number, trial in list(self._running.items()):
             watched = trial.watched
             if watched.kill_at is not None and now >= watched.kill_at:
                 self._launcher.stop(number, now=True)
@@ -352,11 +386,26 @@ class Engine:
 
     def _end(self, number: int, reason: Reason, sentence: str) -> None:
         """Ask a trial to end, and remember why; it is killed when the grace period is over."""
-        watched = self._running[number].watched
+        trial = self._running[number]
+        if trial.launch_at is not None:
+            self._give_up(number, trial, reason, sentence)
+            return
+        watched = trial.watched
         if watched.stopping is None and watched.last_word is None:
             watched.stopping = (reason, sentence)
             self._launcher.stop(number)
             self._kill_later(watched)
+
+    def _give_up(self, number: int, trial: _Trial, reason: Reason, sentence: str) -> None:
+        """End a trial that waits to be started. With its study it is one that has not been tried, as those behind it,
+        unless an attempt before this one was."""
+        self._hold("")
+        if self.snapshot.stopping and not trial.attempt:
+            del self._running[number]
+            return
+        now = self._clock.wall()
+        end = TrialEnded(now, number, judge(reason, False), reason, sentence)
+        self._write([self._started(trial, Started(number, now)), end], tell=[number])
 
     def _kill_later(self, watched: Watched) -> None:
         watched.kill_at = self._clock.monotonic() + self.search.limits.grace_seconds

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..study.private import UMASK
+
 START = str(Path(__file__).resolve().parents[1] / "trial" / "start.py")  # run by its path, in any interpreter
 _MESSAGE_BYTES = 1 << 16
 _LEAVES_S = (
@@ -19,7 +21,11 @@ _LEAVES_S = (
 
 
 class ServerDied(Exception):
-    """The server's end of the socket is closed."""
+    """The server's end of the socket is closed. `status`: its exit status where it is known, as subprocess has it."""
+
+    def __init__(self, status: int | None = None) -> None:
+        super().__init__("" if status is None else f"exit status {status}")
+        self.status = status
 
 
 class ForkServer:
@@ -36,7 +42,7 @@ class ForkServer:
                 self._process = subprocess.Popen(
                     [python, START, "warm", str(theirs.fileno()), str(life_there), first],
                     pass_fds=[theirs.fileno(), life_there], stdin=subprocess.DEVNULL, stdout=words, stderr=words,
-                    env=dict(environment), start_new_session=True,
+                    env=dict(environment), start_new_session=True, umask=UMASK,
                 )  # fmt: skip
         finally:
             theirs.close()
@@ -45,15 +51,20 @@ class ForkServer:
         self.pid = self._process.pid
         self.asked: dict[str, float] = {}  # what it owes an answer for -> since when, monotonic
 
-    def introduction(self) -> dict[str, Any]:
-        """Wait for its first message. Raises ServerDied when importing the target ended it."""
-        data = self.socket.recv(_MESSAGE_BYTES)
+    def introduction(self, seconds: float) -> dict[str, Any]:
+        """Wait for its first message. Raises ServerDied when importing the target ended it, TimeoutError when that
+        takes longer than so many seconds."""
+        self.socket.settimeout(seconds)
+        try:
+            data = self.socket.recv(_MESSAGE_BYTES)
+        finally:
+            self.socket.settimeout(None)
         if not data:
-            raise ServerDied(f"exit status {self._process.wait()}")
+            raise ServerDied(self._process.wait())
         return json.loads(data)
 
     def launch(self, job: Mapping[str, Any], pipe: int, life: int) -> None:
-        """Have a trial forked; answered with {"trial", "pid"} or {"trial", "error"}. Raises ServerDied."""
+        """Have a trial forked; answered with {"trial", "pid", "at"} or {"trial", "error"}. Raises ServerDied."""
         self._ask(f"launch {job['trial']}")
         try:
             socket.send_fds(self.socket, [json.dumps(job).encode()], [pipe, life])
@@ -61,7 +72,7 @@ class ForkServer:
             raise ServerDied from error
 
     def reap(self, pid: int) -> None:
-        """Have the status of a dead trial read; answered with {"reaped", "status"}. Raises ServerDied."""
+        """Have the status of a dead trial read; answered with {"reaped", "exit_code"}. Raises ServerDied."""
         self._ask(f"reap {pid}")
         try:
             self.socket.send(json.dumps({"reap": pid}).encode())

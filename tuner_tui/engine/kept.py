@@ -16,14 +16,34 @@ from ..study.folder import StudyLock
 from ..study.journal import JournalMoved, JournalNotWritten, JournalWriter
 
 
-class KeptJournal:
-    """Appends events through `writer`; `note` hears when that stops and starts working, and the lock's file, which
-    needs no room, says so to viewers."""
+class Pause:
+    """Why a sweep does not go on at the moment: told to viewers by the lock's file, which needs no room, and to
+    `note`, which hears of the beginning and the end."""
 
-    def __init__(self, writer: JournalWriter, lock: StudyLock, note: Callable[[str], None]) -> None:
-        self._writer = writer
+    def __init__(self, lock: StudyLock, note: Callable[[str], None]) -> None:
         self._lock = lock
         self._note = note
+        self._reasons: dict[str, str] = {}
+
+    def because(self, what: str, why: str) -> None:
+        """`what` can't go on because of `why`; "" when it can again."""
+        before = self._told()
+        self._reasons[what] = why
+        if (now := self._told()) == before:
+            return
+        self._lock.say(now and f"paused: {now}")
+        self._note(f"paused: {now}; it goes on when that is over" if now else "going on")
+
+    def _told(self) -> str:
+        return next(filter(None, self._reasons.values()), "")
+
+
+class KeptJournal:
+    """Appends events through `writer`; `pause` hears when that stops and starts working."""
+
+    def __init__(self, writer: JournalWriter, pause: Pause) -> None:
+        self._writer = writer
+        self._pause = pause
         self._pending: list[Event] = []
         self.trouble = ""  # why events wait in memory; "" while they are on disk
         self.lost = ""  # why the study can't go on at all
@@ -45,16 +65,12 @@ class KeptJournal:
                 self._writer.restore()
                 self._writer.append(self._pending)
         except JournalNotWritten as error:
-            if not self.trouble:
-                self.trouble = str(error)
-                self._lock.say(f"paused: {error}")
-                self._note(f"paused: {error}; it goes on when it can be written")
+            self.trouble = str(error)
+            self._pause.because("journal", self.trouble)
             return
         self._pending = []
-        if self.trouble:
-            self.trouble = ""
-            self._lock.say("")
-            self._note("the journal is written again; going on")
+        self.trouble = ""
+        self._pause.because("journal", "")
 
     def close(self) -> str:
         """Close the file. Returns what is not on disk, as a sentence for a person; "" when everything is."""
@@ -70,6 +86,8 @@ class KeptJournal:
                 rescue.write(lines)
         except OSError:
             return f"{what}; they are:\n{lines}"
+        finally:
+            self._pending = []  # it is said once
         return f"{what}; they are in {rescue.name}: once there is room, append it to {self._writer.path}"
 
     @property

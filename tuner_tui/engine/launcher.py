@@ -32,6 +32,7 @@ class Job:
     run_ids: str = ""  # the file that tells the id of its MLflow run, where it shares it
     command: Sequence[str] = ()  # what to run instead of a target: a program and its arguments
     cwd: str = "."  # where the command runs
+    secret: Mapping[str, str] = field(default_factory=dict)  # parameter -> variable that holds its value
     read: Mapping[str, Any] = field(default_factory=dict)  # how measurements are read (search/reading.py)
 
 
@@ -69,7 +70,16 @@ class Exited:
     message: str = ""
 
 
-LauncherEvent = Started | Said | Exited
+@dataclass(frozen=True)
+class NotNow:
+    """The trial could not be started for want of room on a disk, memory, processes or descriptors. Nothing of it has
+    run: it can be submitted again, and says nothing about its hyperparameters. The last event of a submission."""
+
+    trial: int
+    message: str
+
+
+LauncherEvent = Started | Said | Exited | NotNow
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ class Launcher(Protocol):
         ...
 
     def submit(self, job: Job) -> None:
-        """Start a trial soon. Never blocks for long and never raises for one bad job: it sends `Exited`."""
+        """Start a trial soon. Never blocks for long and never raises for one bad job: it sends `Exited`, or `NotNow`
+        where it may go better later."""
         ...
 
     def events(self, timeout: float) -> list[LauncherEvent]:
@@ -113,5 +124,9 @@ class Launcher(Protocol):
         ...
 
 
-class BadTarget(Exception):
+class CannotRun(Exception):
+    """No trial of a search can be run here; str() says why and what to do."""
+
+
+class BadTarget(CannotRun):
     """The target can't be imported or can't take the search's hyperparameters; str() says what to do."""

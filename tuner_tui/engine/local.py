@@ -12,6 +12,7 @@ How each kind of event reaches us:
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import platform
@@ -26,10 +27,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..study.processes import STUDY_VARIABLE, children, kill_adopted, kill_survivors, start_ticks
+from ..study.private import UMASK
+from ..study.processes import STUDY_VARIABLE, children, is_stopped, kill_adopted, kill_survivors, start_ticks
+from .clock import AHEAD, steady_time
 from .forkserver import START, ForkServer, ServerDied
 from .interpreter import OURS, Interpreter, environment_of
-from .launcher import BadTarget, Exited, Job, LauncherEvent, Said, Started, Target
+from .launcher import BadTarget, Exited, Job, LauncherEvent, NotNow, Said, Started, Target
 from .memory import oom_kills, resident_bytes_by_group
 from .slots import Slot, make_slots, parse_gpus, raise_descriptor_limit
 
@@ -37,7 +40,17 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
 _MEMORY_CHECK_S = 0.25  # a runaway allocation fills a few GB in this time, not a machine
 _LAUNCH_TRIES = 3  # the server can be killed while it starts a trial; thrice in a row is no accident
-_SERVER_ANSWERS_S = 300.0  # it may be importing the target anew; nobody's imports take minutes
+_IMPORT_S = 600.0  # torch from a cold network disk takes minutes; what takes longer hangs
+_STOPPED_S = 5.0  # a server that owes an answer for so long and is stopped (SIGSTOP) is replaced
+_LINE_BYTES = (
+    1 << 20
+)  # of a message; MLflow takes no larger request, and a target may write anything into its pipe
+_PIPE_BYTES = 1 << 20  # the most a pipe holds: what more comes out of that of a dead trial is not the trial's
+# What another moment may put right: no room, no processes, no memory, no descriptors, a file server that is away.
+_NOT_NOW = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ENOMEM,
+    errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
 _LAST_WORDS_S = 1.0  # how long killed processes may take to vanish, or to be passed on to us
 
 
@@ -100,8 +113,10 @@ class LocalLauncher:
             (folder / "out").mkdir(parents=True, exist_ok=True)
             (folder / "log.txt").touch()
             (folder / "traceback.txt").unlink(missing_ok=True)  # of an attempt before this one
+            if job.command:
+                (folder / "params.json").write_text(json.dumps(job.params, indent=1), encoding="utf-8")
         except OSError as error:
-            self._refuse(job, f"its folder can't be made: {error}")
+            self._refuse(job, f"its folder can't be made: {error}", error.errno)
             return
         self._launch(job, tries=1)
 
@@ -124,8 +139,10 @@ class LocalLauncher:
         for process in [p for p in self._processes.values() if p.pid and p.pidfd is None and not p.dead]:
             if os.waitid(os.P_PID, process.pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 self._bury(process)
-        if self._server is not None and self._server.silent_for() > _SERVER_ANSWERS_S:
-            self._server.kill()  # stopped, or stuck in an import: its socket closes, the rest follows
+        if (server := self._server) is not None:
+            silent = server.silent_for()  # it may be importing the target anew, which takes its time
+            if silent > _IMPORT_S or (silent > _STOPPED_S and is_stopped(server.pid)):
+                server.kill()  # its socket closes, and the rest follows
         self._check_memory()
         self._reap_groups()
         news, self._news = self._news, []
@@ -161,11 +178,25 @@ class LocalLauncher:
 
     def describe(self) -> Target:
         """Import the target in a process of its own and describe it. Raises BadTarget."""
+        for tries in range(1, _LAUNCH_TRIES + 1):
+            try:
+                return self._described()
+            except ServerDied as death:
+                self._close_server()
+                if tries == _LAUNCH_TRIES or death.status != -signal.SIGKILL:  # which comes from outside
+                    raise BadTarget(f"importing {self.target!r} ended its process ({death})") from None
+        raise AssertionError
+
+    def _described(self) -> Target:
         try:
-            described = self._running_server().introduction()
-        except ServerDied as death:
+            described = self._running_server().introduction(_IMPORT_S)
+        except TimeoutError:
             self._close_server()
-            raise BadTarget(f"importing {self.target!r} ended its process ({death})") from None
+            raise BadTarget(
+                f"importing {self.target!r} took longer than {_IMPORT_S:g} s: something in it hangs at import"
+            ) from None
+        except OSError as error:
+            raise BadTarget(f"the process that imports {self.target!r} can't be started: {error}") from None
         if "error" in described:
             remedy = self.missing if described["error"].startswith("ModuleNotFoundError") else ""
             raise BadTarget(f"{self.target!r} can't be imported: {described['error']}{remedy}")
@@ -194,7 +225,7 @@ class LocalLauncher:
         try:
             pipe, pipe_there, life_there, life = _pipes()
         except OSError as error:  # no more descriptors
-            self._refuse(job, f"could not start a process: {error}")
+            self._refuse(job, f"could not start a process: {error}", error.errno)
             return
         os.set_blocking(pipe, False)
         process = _Process(job, pipe, life, oom_kills(), tries)
@@ -208,7 +239,8 @@ class LocalLauncher:
         except ServerDied:
             self._server_died()  # launches this one again as well
         except (OSError, TypeError, ValueError) as error:  # too long a message, no more descriptors
-            self._fail(process, f"could not start a process: {error}")
+            number = error.errno if isinstance(error, OSError) else None
+            self._fail(process, f"could not start a process: {error}", number)
         finally:
             os.close(pipe_there)
             os.close(life_there)
@@ -222,11 +254,12 @@ class LocalLauncher:
         return self._server
 
     def _spawn(self, process: _Process, pipe_there: int, life_there: int) -> None:
+        at = steady_time()  # before anything that the trial measures
         with (Path(process.job.folder) / "log.txt").open("ab") as log:
             started = subprocess.Popen(
                 [self.python.path, START, "fresh", str(pipe_there), str(life_there)],
                 pass_fds=[pipe_there, life_there], stdin=subprocess.PIPE, stdout=log, stderr=log,
-                env={**self._environment(), **process.job.environment}, start_new_session=True,
+                env={**self._environment(), **process.job.environment}, start_new_session=True, umask=UMASK,
             )  # fmt: skip
         assert started.stdin is not None
         try:
@@ -235,7 +268,7 @@ class LocalLauncher:
         except BrokenPipeError:
             pass  # dead already; its exit status says more
         started.returncode = 0  # we reap it ourselves; Popen must not warn about it
-        self._has_process(process, started.pid)
+        self._has_process(process, started.pid, at)
 
     def _environment(self) -> dict[str, str]:
         return (
@@ -256,18 +289,19 @@ class LocalLauncher:
             "trial": job.trial, "target": job.target, "params": dict(job.params), "objective": job.objective,
             "seed": job.seed, "folder": job.folder, "device": job.device, "threads": job.threads,
             "environment": {**job.environment, **_of_its_own(job)}, "path": list(job.path),
-            "slot": job.slot, "run_ids": job.run_ids,
+            "slot": job.slot, "run_ids": job.run_ids, "ahead": AHEAD,
+            "secret": dict(job.secret),
             "command": command, "cwd": job.cwd, "read": dict(job.read),
         }  # fmt: skip
 
-    def _has_process(self, process: _Process, pid: int) -> None:
+    def _has_process(self, process: _Process, pid: int, at: float) -> None:
         process.pid = pid
         trial = process.job.trial
         if hasattr(os, "pidfd_open"):
             process.pidfd = os.pidfd_open(pid)
             self._selector.register(process.pidfd, selectors.EVENT_READ, ("pidfd", trial))
         self._selector.register(process.pipe, selectors.EVENT_READ, ("pipe", trial))
-        self._news.append(Started(trial, time.time(), pid, start_ticks(pid), platform.node()))
+        self._news.append(Started(trial, at, pid, start_ticks(pid), platform.node()))
 
     # -- listening -------------------------------------------------------------------------------------------
 
@@ -278,7 +312,7 @@ class LocalLauncher:
             process = self._processes.get(answer.get("trial", -1))
             if "reaped" in answer:
                 for dead in [p for p in self._processes.values() if p.pid == answer["reaped"]]:
-                    self._finish(dead, os.waitstatus_to_exitcode(answer["status"]))
+                    self._finish(dead, answer["exit_code"])
             elif "target" in answer:  # a server started anew introduces itself
                 if "error" in answer:
                     for waiting in [p for p in self._processes.values() if p.pid is None]:
@@ -287,9 +321,9 @@ class LocalLauncher:
                 if "pid" in answer:
                     self._server.reap(answer["pid"])
             elif "error" in answer:
-                self._fail(process, answer["error"])
+                self._fail(process, answer["error"], answer.get("errno"))
             else:
-                self._has_process(process, answer["pid"])
+                self._has_process(process, answer["pid"], answer["at"])
         except ServerDied:
             self._server_died()
 
@@ -321,6 +355,8 @@ class LocalLauncher:
             self._selector.unregister(process.pipe)  # it closed its end; its death will be seen by the pidfd
             return False
         *lines, process.unread = (process.unread + data).split(b"\n")
+        if len(process.unread) > _LINE_BYTES:
+            process.unread = b"\0"  # no message of ours; what it is the beginning of will be no JSON either
         for line in lines:
             try:
                 message = json.loads(line)
@@ -348,13 +384,14 @@ class LocalLauncher:
     def _finish(self, process: _Process, code: int | None) -> None:
         """Read the last words of a process whose exit status is known, and report its end."""
         self._groups.add(process.pid or 0)
-        while process.pipe in self._selector.get_map() and self._hear(process):
-            pass
+        for _ in range(_PIPE_BYTES // _READ_BYTES + 1):
+            if process.pipe not in self._selector.get_map() or not self._hear(process):
+                break
         cause = process.cause
         if not cause and code == -signal.SIGKILL and oom_kills() > process.oom_kills:
             cause = "out_of_memory"
         self._forget(process)
-        self._news.append(Exited(process.job.trial, time.time(), code, cause))
+        self._news.append(Exited(process.job.trial, steady_time(), code, cause))
 
     def _check_memory(self) -> None:
         limited = [
@@ -378,13 +415,16 @@ class LocalLauncher:
             except ChildProcessError:
                 self._groups.discard(group)
 
-    def _refuse(self, job: Job, message: str) -> None:
-        """Report a trial that has not even been submitted as ended."""
-        self._news.append(Exited(job.trial, time.time(), None, "launch", message))
+    def _refuse(self, job: Job, message: str, number: int | None = None) -> None:
+        """Report a trial that has not even been submitted. `number`: of the system's error."""
+        if number in _NOT_NOW:
+            self._news.append(NotNow(job.trial, message))
+        else:
+            self._news.append(Exited(job.trial, steady_time(), None, "launch", message))
 
-    def _fail(self, process: _Process, message: str) -> None:
+    def _fail(self, process: _Process, message: str, number: int | None = None) -> None:
         self._forget(process)
-        self._refuse(process.job, message)
+        self._refuse(process.job, message, number)
 
     def _forget(self, process: _Process) -> None:
         self._processes.pop(process.job.trial, None)

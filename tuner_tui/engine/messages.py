@@ -64,7 +64,7 @@ def last_word(message: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     word: dict[str, Any] = {"end": end, "code": code if _is_whole(code) else 1}
     word |= {key: _text(message.get(key, "")) for key in ("type", "message", "where")}
-    word |= {key: message.get(key) is True for key in ("memory", "diverged", "pruned")}
+    word |= {key: message.get(key) is True for key in ("memory", "diverged", "pruned", "terminated")}
     word["type"] = word["type"] or "an exception"
     return word
 

@@ -25,16 +25,19 @@ from ..study.bury import bury
 from ..study.events import StudyClosed, StudyOpened
 from ..study.folder import StudyFolder, StudyLock
 from ..study.journal import JournalWriter
+from ..study.private import UMASK
 from ..study.processes import SPARED_VARIABLE
 from ..study.publication import Notebook
 from ..study.requests import Request, RequestReader
 from ..study.snapshot import Snapshot, fold_all
 from ..trial.child import FILLED_IN
+from .clock import steady_time
 from .engine import Engine
 from .interpreter import find_interpreter
-from .kept import KeptJournal
-from .launcher import BadTarget, Target
+from .kept import KeptJournal, Pause
+from .launcher import BadTarget, CannotRun, Target
 from .launchers import make_launcher
+from .pruner import make_pruner
 from .sampler import make_sampler
 
 STORE_S = 120.0  # importing MLflow and making its database takes 5 to 30 s on a busy machine
@@ -73,7 +76,7 @@ def run_study(
     for all trials and the publisher. `publisher` is the command that copies the journal to MLflow; it learns of
     the end by its standard input, and nobody waits for it here: see `Ran.copy`. `warn` is told when MLflow does not
     answer. Raises StudyBusy when another engine has the study, NewerFormat when a newer version wrote its journal,
-    BadTarget when the target can't be run (the study is then closed as failed).
+    CannotRun when the target or the sampler can't be (the study is then closed as failed).
     """
     lock = StudyLock(folder)
     signals = _Signals(note)
@@ -85,7 +88,8 @@ def run_study(
         path = path or python_path(search)
         opened = _opened(folder, search, resumed=before.opened_at is not None)
         requests = RequestReader(folder.requests)
-        journal = KeptJournal(JournalWriter(folder.journal), lock, note)
+        pause = Pause(lock, note)
+        journal = KeptJournal(JournalWriter(folder.journal), pause)
         journal.append([opened])
         snapshot = fold_all(before, [opened])
         on_change(snapshot)
@@ -108,9 +112,10 @@ def run_study(
                 search, folder, snapshot, launcher=launcher,
                 sampler=make_sampler(search, past=snapshot.trials.values()),
                 new_sampler=lambda changed: make_sampler(changed, past=engine.snapshot.trials.values()),
+                pruner=make_pruner(search, past=(t for t in snapshot.trials.values() if t.outcome is not None)),
                 journal=journal, slots=lambda parallel: launcher.slots(parallel, gpus), path=path,
                 yields=target.yields, requests=asked, held_up=held_up,
-                on_change=on_change,
+                hold=lambda why: pause.because("launch", why), on_change=on_change,
             )  # fmt: skip
             if logs_to_mlflow(search):
                 copy.wait_for_store(note)
@@ -122,15 +127,16 @@ def run_study(
                 if not journal.lost:
                     _without_room(lambda: summarise(folder, snapshot), note)
                 why = "stopped" if snapshot.counts.waiting else "completed"
-                journal.append([closed := StudyClosed(time.time(), why)])
+                journal.append([closed := StudyClosed(steady_time(), why)])
                 snapshot = fold_all(snapshot, [closed])
                 _without_room(lambda: cached_fold.save(folder, snapshot), note)
                 on_change(snapshot)
-        except BadTarget as error:
-            journal.append([StudyClosed(time.time(), "failed", str(error))])
-            raise
+        except CannotRun as error:
+            journal.append([StudyClosed(steady_time(), "failed", str(error))])
+            unwritten = journal.close()
+            raise CannotRun(f"{error}\nnot recorded: {unwritten}") if unwritten else error from None
         except KeyboardInterrupt:  # before the first trial: signals are caught from then on
-            journal.append([StudyClosed(time.time(), "stopped", "interrupted while importing the target")])
+            journal.append([StudyClosed(steady_time(), "stopped", "interrupted while importing the target")])
             signals.count += 1
         finally:
             launcher.close()
@@ -169,8 +175,12 @@ def logs_to_mlflow(search: Search) -> bool:
 def check_target(search: Search, target: Target) -> None:
     """Raise BadTarget when the target can't be called with what the search gives it."""
     names = set(target.names)
-    given = set(search.space.names) | set(search.fixed)
-    problems: list[str] = []
+    given = set(search.space.names) | set(search.fixed) | set(search.secret)
+    problems = [
+        f"[secret] {name}: the environment has no {variable}; export it where tuner is started"
+        for name, variable in search.secret.items()
+        if not os.environ.get(variable)
+    ]
     if not target.takes_any:
         for name in sorted(given - names):
             remedy = nearest(name, names) or f"; it takes {', '.join(sorted(names))}"
@@ -241,6 +251,7 @@ class MlflowCopy:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._looked = 0.0
+        self._not_started = ""  # why it could not be started
         self._trouble = ""  # what was said of it last
         self.tend()
 
@@ -256,16 +267,18 @@ class MlflowCopy:
             return
         if self._process is not None and now - self._started < 5.0:  # it fails at once: do not spin
             return
+        if self._not_started and now - self._started < 5.0:
+            return
         self._started = now
-        with (self._folder.path / "publisher.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=self._environment,
-            )
+        try:
+            with (self._folder.path / "publisher.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
+                    env=self._environment, umask=UMASK,
+                )  # fmt: skip
+            self._not_started = ""
+        except OSError as error:  # a full disk, no more processes: the journal goes on without a copy
+            self._not_started = f"its publisher can't be started: {error}"
 
     def wait_for_store(self, note: Callable[[str], None]) -> None:
         """Wait until the study's experiment is there: a trial that finds no database would make one of its own, in
@@ -294,13 +307,13 @@ class MlflowCopy:
         `seconds`: how long to wait while MLflow does not answer. A copy that goes on is waited for, unless
         `seconds` is 0. It goes on in the background where nobody waits.
         """
-        if self._process is None:
+        if self._process is None and not self._not_started:
             return True
         began = time.monotonic()
         deadline = None
         said = False
         try:
-            while self._process.poll() is None and seconds > 0:
+            while self._process is not None and self._process.poll() is None and seconds > 0:
                 now = time.monotonic()
                 error = self._error()
                 if error and deadline is None:
@@ -320,7 +333,7 @@ class MlflowCopy:
                     pass
         except KeyboardInterrupt:
             pass
-        if self._process.poll() == 0:
+        if self._process is not None and self._process.poll() == 0 and not self._not_started:
             notes = Notebook.load(self._folder.publisher_state)
             if notes.problem_count:
                 self._warn(
@@ -335,6 +348,8 @@ class MlflowCopy:
         return False
 
     def _error(self) -> str:
+        if self._not_started:
+            return self._not_started
         notes = Notebook.load(self._folder.publisher_state)
         ours = self._process is not None and notes.pid == self._process.pid
         return notes.error if ours else ""  # an earlier publisher's trouble may be over
@@ -353,7 +368,7 @@ class MlflowCopy:
 
 def _opened(folder: StudyFolder, search: Search, *, resumed: bool) -> StudyOpened:
     return StudyOpened(
-        at=time.time(), study=folder.name, search=search, pid=os.getpid(), host=platform.node(),
+        at=steady_time(), study=folder.name, search=search, pid=os.getpid(), host=platform.node(),
         resumed=resumed, git_commit=_git_commit(search.folder or "."),
         versions=_versions(),
     )  # fmt: skip

@@ -48,6 +48,10 @@ def open_client(uri: str, root: Path) -> Any:
         with _locked(root / ".mlflow.lock"):
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                for leftover in path.parent.glob(
+                    f"{path.name}.ma[dk]*"
+                ):  # of one that was killed while it made it
+                    leftover.unlink()
                 if not path.exists() or not path.stat().st_size:
                     _make_database(path)
                 _use_wal(path)
@@ -66,8 +70,6 @@ def _make_database(path: Path) -> None:
     # A name of its own each time: MLflow remembers stores by name, also one whose file is gone since.
     making = path.with_name(f"{path.name}.making-{os.getpid()}-{time.time_ns()}")
     made = path.with_name(f"{path.name}.made")
-    for leftover in path.parent.glob(f"{path.name}.ma[dk]*"):
-        leftover.unlink()
     MlflowClient(f"sqlite:///{making}").search_experiments(max_results=1)  # creates and migrates
     # A copy, because MLflow keeps its connections to the first one open.
     with closing(sqlite3.connect(making)) as source, closing(sqlite3.connect(made)) as target:

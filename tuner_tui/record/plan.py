@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..search.options import with_options
 from ..study.events import (
     Event,
     StudyChanged,
@@ -272,7 +273,8 @@ def _study_tags(event: StudyOpened) -> dict[str, str]:
         "tuner.planned": str(event.search.trials),
         "tuner.seed": str(event.search.seed),
         "tuner.host": event.host,
-        "tuner.sampler": event.search.sampler,
+        "tuner.sampler": with_options(event.search.sampler, event.search.sampler_options),
+        "tuner.pruner": with_options(event.search.pruner, event.search.pruner_options),
         "tuner.target": event.search.runs,
         "tuner.state": "running",
         "mlflow.note.content": "running",

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..study.bury import bury
 from ..study.folder import StudyBusy, StudyFolder, StudyLock
 from ..study.journal import NewerFormat
+from ..study.private import private_files
 from ..study.publication import publisher_lock
 from .errors import Away
 from .lifeline import Lifeline
@@ -229,7 +230,7 @@ def _only_publisher(folder: StudyFolder, waits: Callable[[], bool]) -> Iterator[
 def _log_of(folder: StudyFolder) -> Callable[[str], None]:
     def log(text: str) -> None:
         try:
-            with (folder.path / LOG).open("a", encoding="utf-8") as file:
+            with private_files(), (folder.path / LOG).open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
         except OSError:
             pass  # a full disk must not end what may outlast it

@@ -3,7 +3,8 @@
 The JSON is strict (no NaN, no Infinity) and its shape is a promise. `format` grows when a script that reads an
 older report would misread a newer one; fields may be added without that:
 
-    {format, study, search, objective, direction, seed, sampler, git_commit, versions, started, seconds,
+    {format, study, search, objective, direction, seed, sampler, sampler_options, pruner, pruner_options, git_commit,
+     versions, started, seconds,
      counts: {finished, unfinished, no_start, before}, best: {number, value, params} | null,
      trials: [{number, outcome, reason, message, value, metrics, params, seed, steps, seconds, source}]}
 
@@ -44,6 +45,9 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
         "direction": search.direction,
         "seed": search.seed,
         "sampler": search.sampler,
+        "sampler_options": dict(search.sampler_options),
+        "pruner": search.pruner,
+        "pruner_options": dict(search.pruner_options),
         "git_commit": snapshot.git_commit,
         "versions": dict(snapshot.versions),
         "started": snapshot.opened_at,

@@ -117,7 +117,7 @@ def _choice(value: Any, keys: Keys, findings: Findings) -> Choice | None:
     if not value:
         findings.add(keys, "the list of choices is empty; give at least one")
         return None
-    options: list[Any] = []
+    options: dict[Any, None] = {}  # a set that keeps their order
     for option in value:
         items = option if isinstance(option, list) else [option]
         if bad := [item for item in items if not is_scalar(item)]:
@@ -131,7 +131,7 @@ def _choice(value: Any, keys: Keys, findings: Findings) -> Choice | None:
                 keys, f"the choice {show(option)} stands there twice (1, 1.0 and true are one value)"
             )
             return None
-        options.append(frozen(option))
+        options[frozen(option)] = None
     return Choice(tuple(options))
 
 

@@ -17,17 +17,23 @@ from typing import Any
 from .command import problems_of
 from .conditions import Entry, resolve
 from .distributions import is_distribution, is_scalar, misspelt_kind, read_distribution
+from .grid import grid
 from .keys import DEFAULTS, KEYS, LIMIT_KEYS, LIMITS, SCALAR_KEYS
+from .options import Named, read_named
 from .overrides import apply_overrides
 from .problems import Findings, Keys, Problem, SearchError, dotted, nearest, show
 from .reading import READ_KEYS, Read, read_read
 from .roles import read_role
+from .sampling import option
 from .search import Limits, Search
-from .space import FIXED, Hyperparameter, Space
+from .space import FIXED, Choice, Hyperparameter, Space
 from .values import Amount, Key
 
-TABLES = ("space", "fixed", "limits", "read")
+TABLES = ("space", "fixed", "secret", "limits", "read")
 _DEEPEST = 20  # a condition on lists of lists has seven levels
+# Characters: real searches have a few thousand, and the parser takes a second for each million.
+_LONGEST = 1_000_000
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # MLflow takes parameters of these names only; refusing others here costs less than losing them there.
 NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
 _NO_TARGET = (
@@ -55,6 +61,12 @@ def parse_search(text: str, source: str, overrides: Sequence[str] = ()) -> Searc
 
     Raises SearchError with all problems at once.
     """
+    if len(text) > _LONGEST:
+        message = (
+            f"holds {len(text):,} characters, and a search file may have {_LONGEST:,}; "
+            f"keep data in a file of its own"
+        )
+        raise SearchError([Problem(source, "", message)])
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -100,7 +112,13 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     tables = {key: _table(raw, key, findings) for key in TABLES}
     fixed = _read_fixed(tables["fixed"], findings)
     space = Space(tuple(_read_space(tables["space"], fixed, findings)))
-    values = {key.name: _value(raw, (), key, getattr(DEFAULTS, key.name), findings) for key in KEYS}
+    values: dict[str, Any] = {}
+    for key in KEYS:
+        if isinstance(key.takes, Named):
+            named = read_named(raw, key.name, key.takes.known, findings)
+            values[key.name], values[f"{key.name}_options"] = named
+        else:
+            values[key.name] = _value(raw, (), key, getattr(DEFAULTS, key.name), findings)
     values["name"] = values["name"] or path.stem or "study"
     if "command" not in raw and "target" not in raw:
         findings.add(("target",), _NO_TARGET)
@@ -113,10 +131,15 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
             f"gpus_per_trial = {values['gpus_per_trial']} is given too; a trial has several GPUs or a GPU "
             "several trials: keep one of the two",
         )
+    usable = {name: value for name, value in fixed.items() if value is not None}
+    if not findings.problems:
+        trials = _check_sampler(raw, values["sampler"], values["sampler_options"], space, usable, findings)
+        values["trials"] = raw.get("trials", trials)
     return Search(
         **values,
         space=space,
-        fixed={name: value for name, value in fixed.items() if value is not None},
+        fixed=usable,
+        secret=_read_secret(tables["secret"], {*space.names, *fixed}, findings),
         limits=_read_limits(tables["limits"], findings),
         read=_read_reading(raw, tables["read"], values["objective"], findings),
         folder=str(path.absolute().parent),
@@ -176,6 +199,26 @@ def _read_reading(raw: dict[str, Any], table: dict[str, Any], objective: str, fi
     return read_read(table, objective, findings)
 
 
+def _check_sampler(
+    raw: dict[str, Any],
+    sampler: str,
+    given: dict[str, Any],
+    space: Space,
+    fixed: dict[str, Any],
+    findings: Findings,
+) -> int:
+    """Whether the sampler can draw from this space; how many trials there are where the file does not say."""
+    keys = ("sampler", "name") if isinstance(raw.get("sampler"), dict) else ("sampler",)
+    if sampler == "cmaes" and not any(not h.when and not isinstance(h.distribution, Choice) for h in space):
+        findings.add(keys, "cmaes needs a range that always applies, without a `when`; choose tpe or random")
+    if sampler == "grid" and "trials" not in raw:
+        try:
+            return len(grid(space, fixed, option(sampler, given, "points")))
+        except ValueError as error:
+            findings.add(keys, str(error))
+    return Search.trials
+
+
 def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
     _refuse_unknown(table, ("limits",), LIMIT_KEYS, findings)
     good: dict[str, Any] = {}
@@ -183,6 +226,24 @@ def _read_limits(table: dict[str, Any], findings: Findings) -> Limits:
         value = _value(table, ("limits",), key, getattr(Limits(), key.name), findings)
         good[key.name] = float(value) if isinstance(key.takes, Amount) and value is not None else value
     return Limits(**good)
+
+
+def _read_secret(table: dict[str, Any], others: set[str], findings: Findings) -> dict[str, str]:
+    good: dict[str, str] = {}
+    for name, variable in table.items():
+        keys = ("secret", name)
+        if name in others:
+            findings.add(keys, "is in [space] or [fixed] too; leave it in one of them")
+        elif not NAME.fullmatch(name):
+            findings.add(keys, "this name can't be a parameter; use letters, digits and _")
+        elif not isinstance(variable, str) or not VARIABLE.fullmatch(variable):
+            # What was written there may be the secret itself: it is not repeated.
+            findings.add(
+                keys, f'write the name of a variable of the environment, such as {name} = "MY_TOKEN"'
+            )
+        else:
+            good[name] = variable
+    return good
 
 
 def _read_fixed(table: dict[str, Any], findings: Findings) -> dict[str, Any]:

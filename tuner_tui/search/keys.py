@@ -6,7 +6,10 @@ it. A key's default is that of the field of `Search` or `Limits` of the same nam
 
 from __future__ import annotations
 
-from .search import GRACE_SECONDS, SAMPLERS, SILENT_SECONDS, TRIAL_SECONDS, Search
+from .options import Named
+from .pruning import PRUNERS
+from .sampling import SAMPLERS
+from .search import GRACE_SECONDS, SILENT_SECONDS, TRIAL_SECONDS, Search
 from .space import Space
 from .values import Amount, Boolean, Command, Count, Function, Key, OneOf, Text, Whole
 
@@ -26,7 +29,15 @@ KEYS = (
     ),
     Key("objective", Text(), "The measurement that is the loss."),
     Key("direction", OneOf(("minimize", "maximize")), "Which way the objective is better."),
-    Key("sampler", OneOf(SAMPLERS), "How trials are drawn. tpe learns from the trials that have ended."),
+    Key(
+        "sampler", Named(SAMPLERS),
+        "How trials are drawn; a table [sampler] sets the options of one. tpe, gp and cmaes learn from the trials "
+        "that have ended.",
+    ),
+    Key(
+        "pruner", Named(PRUNERS),
+        "What ends a trial early whose loss is worse than that of others at the same step.",
+    ),
     Key("trials", Whole(1), "How many trials in all."),
     Key("parallel", Whole(1), "How many trials run at once."),
     Key("seed", Whole(0), "Of the draws, and of each trial's own seed."),

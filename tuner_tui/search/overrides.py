@@ -5,6 +5,8 @@ messages; each value they touch is remembered, so that a message about it names 
 
     trials=30                      a key of the file
     limits.trial_seconds=60        a key of [limits]
+    sampler=tpe                    a sampler with its defaults; so for pruner
+    sampler.startup_trials=20      an option of the sampler that the file names
     fixed.width=64                 a fixed value; it leaves the space if it was there
     lr=0.01                        a hyperparameter by its name: it becomes fixed
     lr={ log = [1e-4, 1e-2] }      ... or, given a table or a list, is drawn from that instead
@@ -138,6 +140,12 @@ def _apply(draft: _Draft, typed: str, value: Any) -> str | None:
             overridden[(key,)] = typed
         case ("space" | "fixed" | "limits" as table,):
             return f"is a table; set one key of it: {table}.{_example(draft, table)}=..."
+        case ("sampler" | "pruner" as table, key):
+            named = draft.raw.setdefault(table, {})
+            if not isinstance(named, dict):
+                named = draft.raw[table] = {"name": named}
+            named[key] = value
+            overridden[(table, key)] = typed
         case ("limits", key) if key in LIMIT_KEYS:
             draft.limits[key] = value
             overridden[("limits", key)] = typed

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .distributions import ALLOWED, KINDS
-from .file import NAME
+from .file import NAME, VARIABLE
 from .keys import DEFAULTS, KEYS, LIMITS
 from .reading import JSON_LINES, READS
 from .search import Limits
@@ -63,6 +63,11 @@ def schema() -> dict[str, Any]:
             "fixed": {
                 "description": "Passed to every trial.", "type": "object", "propertyNames": _names(),
                 "additionalProperties": _VALUE,
+            },
+            "secret": {
+                "description": "Passed to every trial from the variable of the environment that is named; masked.",
+                "type": "object", "propertyNames": _names(),
+                "additionalProperties": {"type": "string", "pattern": f"^{VARIABLE.pattern}$"},
             },
             "limits": _table(LIMITS, Limits(), "When a trial is ended, and the study."),
             "read": _table(READS, JSON_LINES, "How the output of a command is read; not needed for JSON lines."),

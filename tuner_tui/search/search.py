@@ -28,7 +28,6 @@ GRACE_SECONDS = 10.0  # from asking a trial to stop until it is killed: time to 
 # Ten in a row with the same last words are no bad luck: where half of a space fails, one such row in a thousand is.
 SAME_FAILURES = 10
 
-SAMPLERS = ("random", "tpe")  # engine/sampler.py makes them; the first is the default
 SWEEP = "sweep"
 RATE_FINDER = "rate_finder"  # one trial that raises the learning rate step by step
 
@@ -53,11 +52,16 @@ class Search:
     objective: str
     space: Space
     direction: str = "minimize"
-    sampler: str = "random"
+    sampler: str = "random"  # one of sampling.SAMPLERS
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)  # those that are given
+    pruner: str = "none"  # one of pruning.PRUNERS
+    pruner_options: Mapping[str, Any] = field(default_factory=dict)
     trials: int = 20
     parallel: int = 1
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    # Parameter -> the variable of the environment whose value it gets. The value is recorded nowhere.
+    secret: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     isolation: str = "fork"  # from a warm fork server, or "spawn": a fresh interpreter a trial
     finder: str = ""  # "module:function" that finds a learning rate before the sweep; "": none
@@ -94,11 +98,12 @@ class Search:
 
     def to_json(self) -> dict[str, Any]:
         """The search as values that JSON can hold; `from_json` reads it back."""
-        record = {key: value for key, value in vars(self).items() if key not in ("space", "limits", "fixed")}
+        record = {key: value for key, value in vars(self).items() if key not in ("space", "limits")}
         record["command"] = list(self.command)
         record["suggested"] = list(self.suggested)
         record["read"] = asdict(self.read)
-        record["fixed"] = dict(self.fixed)
+        for key in ("fixed", "secret", "sampler_options", "pruner_options"):
+            record[key] = dict(record[key])
         record["limits"] = asdict(self.limits)
         record["space"] = [
             {
@@ -138,8 +143,8 @@ def finder_search(search: Search) -> Search:
     rates = (name for name in names if name.rpartition(".")[2] in ("lr", "learning_rate"))
     return replace(
         search, name=f"{search.name}-lr", target=search.finder, command=(), objective="loss", direction="minimize",
-        sampler="random", trials=1, parallel=1, trials_per_gpu=0, space=Space(), kind=RATE_FINDER,
-        rate=next(rates, "lr"),
+        sampler="random", sampler_options={}, pruner="none", pruner_options={}, trials=1, parallel=1,
+        trials_per_gpu=0, space=Space(), kind=RATE_FINDER, rate=next(rates, "lr"),
     )  # fmt: skip
 
 
@@ -153,7 +158,8 @@ def refine_search(search: Search, params: Mapping[str, Any], which: str) -> Sear
     fixed.pop("meta_lr", None)
     return replace(
         search, name=f"{search.name}-refined", target=search.refiner, command=(), objective="loss/held",
-        direction="minimize", sampler="random", trials=REFINEMENTS, fixed=fixed, finder="", suggested=(),
+        direction="minimize", sampler="random", sampler_options={}, pruner="none", pruner_options={},
+        trials=REFINEMENTS, fixed=fixed, finder="", suggested=(),
         space=Space((Hyperparameter("meta_lr", STEPS),)),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from graphlib import TopologicalSorter
 from typing import Any
 
 
@@ -109,6 +110,13 @@ class Space:
     def groups(self) -> tuple[str, ...]:
         """Group names in order of first appearance."""
         return tuple(dict.fromkeys(h.group for h in self.hyperparameters))
+
+
+def in_dependency_order(space: Space) -> list[Hyperparameter]:
+    """Each after those that its conditions speak of."""
+    by_name = {h.name: h for h in space}
+    graph = {h.name: [other for other, _ in h.when if other in by_name] for h in space}
+    return [by_name[name] for name in TopologicalSorter(graph).static_order()]
 
 
 def widest(spaces: Iterable[Space]) -> Space:

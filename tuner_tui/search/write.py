@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from .keys import DEFAULTS, SCALAR_KEYS
+from .keys import DEFAULTS, KEYS, SCALAR_KEYS
+from .options import Named
 from .problems import dotted
 from .reading import Read
 from .search import Limits, Search
@@ -26,8 +27,23 @@ def to_toml(search: Search) -> str:
         value = getattr(search, key)
         if value != getattr(DEFAULTS, key) or key in ("trials", "parallel"):
             lines.append(f"{key} = {spell(value)}")
+    lines += [
+        f"{key} = {spell(name)}"
+        for key, name, options in _named(search)
+        if name != getattr(DEFAULTS, key) and not options
+    ]
+    for key, name, options in _named(search):
+        if options:
+            lines += [
+                "",
+                f"[{key}]",
+                f"name = {spell(name)}",
+                *(f"{k} = {spell(v)}" for k, v in options.items()),
+            ]
     if search.fixed:
         lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
+    if search.secret:
+        lines += ["", "[secret]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.secret.items())]
     if search.read != DEFAULTS.read:
         lines += ["", "[read]", *_read_lines(search.read)]
     limits = {key: v for key, v in asdict(search.limits).items() if v != getattr(Limits(), key)}
@@ -35,6 +51,11 @@ def to_toml(search: Search) -> str:
         lines += ["", "[limits]", *(f"{key} = {spell(value)}" for key, value in limits.items())]
     lines += _space_lines(search.space)
     return "\n".join(lines) + "\n"
+
+
+def _named(search: Search) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """What a plain text says where it has no options, and a table where it has some."""
+    return [(key, getattr(search, key), getattr(search, f"{key}_options")) for key in _NAMED]
 
 
 def _read_lines(read: Read) -> list[str]:
@@ -116,4 +137,5 @@ def spell(value: Any) -> str:
             return str(value)
 
 
-_OPTIONAL = [key for key in SCALAR_KEYS if key not in ("name", "target", "command", "objective")]
+_NAMED = [key.name for key in KEYS if isinstance(key.takes, Named)]
+_OPTIONAL = [key for key in SCALAR_KEYS if key not in ("name", "target", "command", "objective", *_NAMED)]

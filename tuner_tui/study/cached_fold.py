@@ -19,7 +19,7 @@ from ..search.search import UNKNOWN, Search, space_from_json
 from .events import decode_end
 from .folder import StudyFolder
 from .snapshot import Snapshot, Trial
-from .whole_file import write_whole
+from .whole_file import write_alone
 
 FORMAT = 5  # of fold.json; another one is passed over
 LEAST_BYTES = 1_000_000  # of a journal; a shorter one is read within a tenth of a second
@@ -42,7 +42,7 @@ def save(folder: StudyFolder, snapshot: Snapshot) -> None:
             return
         record = {"format": FORMAT, "size": size, "sha256": _hash(folder.journal, size)}
         record["snapshot"] = encode(snapshot)
-        write_whole(path_of(folder), json.dumps(record, separators=(",", ":")).encode())
+        write_alone(path_of(folder), json.dumps(record, separators=(",", ":")).encode())
     except (OSError, ValueError, TypeError):
         pass  # it is a convenience
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from .events import Event, decode
 from .folder import StudyFolder, StudyLock
 from .snapshot import Snapshot, fold_all
-from .whole_file import write_whole
+from .whole_file import write_alone
 
 _KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
 _TRIAL = re.compile(rb'"trial"\s*:\s*(\d+)')
@@ -85,7 +85,7 @@ def repair(folder: StudyFolder) -> tuple[Checkup, Path | None]:
             return found, None
         copy = folder.path / f"journal.{time.strftime('%Y%m%d-%H%M%S')}.bak"
         shutil.copy2(folder.journal, copy)
-        write_whole(folder.journal, found.kept)
+        write_alone(folder.journal, found.kept)
         return found, copy
     finally:
         lock.release()

@@ -49,6 +49,8 @@ class JournalWriter:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._size = _cut_torn_line(self._fd)
         self._synced_at = time.monotonic()
+        self._unsynced = b""  # written since the last sync
+        self._doubtful = False  # a sync failed: nobody knows what the disk has of it
 
     def append(self, events: Iterable[Event]) -> None:
         """Write all events or none. Raises JournalNotWritten with the file as it was before, JournalMoved when the
@@ -57,31 +59,49 @@ class JournalWriter:
         if not data:
             return
         self._check_place()
+        keep = self._size
         try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._fd, data[written:])
+            if self._doubtful:
+                keep -= len(self._unsynced)
+                os.ftruncate(self._fd, keep)
+                self._write(self._unsynced)
+                self._doubtful, keep = False, self._size
+            self._write(data)
+            self._unsynced += data
+            if time.monotonic() - self._synced_at >= SYNC_S:
+                self._sync()
         except OSError as error:
+            self._unsynced = self._unsynced.removesuffix(data)
             try:
-                os.ftruncate(self._fd, self._size)
+                os.ftruncate(self._fd, keep)
             except OSError:
                 pass  # a torn last line: readers pass over it, and the next writer cuts it off
-            raise JournalNotWritten(
-                f"{self.path} can't be written: {error.strerror}; make room, or see to its permissions"
-            ) from error
+            raise _not_written(self.path, error) from error
         self._size += len(data)
-        now = time.monotonic()
-        if now - self._synced_at >= SYNC_S:
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def _sync(self) -> None:
+        """Some file systems look for room only now. Then all since the last sync is in doubt, and written again."""
+        try:
             os.fdatasync(self._fd)
-            self._synced_at = now
+        except OSError:
+            self._doubtful = True
+            raise
+        self._synced_at = time.monotonic()
+        self._unsynced = b""
 
     def _check_place(self) -> None:
         """An engine that writes to a file nobody can open any more would report success and leave nothing."""
         ours = os.fstat(self._fd)
         try:
             there = self.path.stat()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             there = None
+        except OSError as error:  # nobody knows: a file server that is away, a permission that was taken
+            raise _not_written(self.path, error) from error
         if there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
             return
         folder = self.path.parent
@@ -181,6 +201,12 @@ class JournalReader:
         except FileNotFoundError:
             return []
         return data[:end].splitlines(keepends=True)
+
+
+def _not_written(path: Path, error: OSError) -> JournalNotWritten:
+    return JournalNotWritten(
+        f"{path} can't be written: {error.strerror}; make room, or see to its permissions"
+    )
 
 
 def _cut_torn_line(fd: int) -> int:

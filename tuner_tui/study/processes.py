@@ -37,11 +37,21 @@ def resident_bytes(pid: int, started: float | None) -> int | None:
 
 def is_zombie(pid: int) -> bool:
     """Whether the process has ended and only waits to be collected by its parent."""
+    return _state(pid) == "Z"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal (SIGSTOP) or a debugger has stopped the process."""
+    return _state(pid) in ("T", "t")
+
+
+def _state(pid: int) -> str:
+    """Its state as one letter, see proc(5); "" when there is no such process."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (OSError, ValueError):
-        return False
-    return stat[stat.rindex(")") + 2] == "Z"
+        return ""
+    return stat[stat.rindex(")") + 2]
 
 
 def survivors(folder: Path) -> list[int]:

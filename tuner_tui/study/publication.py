@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .folder import StudyFolder, is_locked
-from .whole_file import write_whole
+from .whole_file import write_alone
 
 MAX_PROBLEMS = 50  # enough to see the pattern; the count goes on
 _COUNT_BYTES = 8 << 20  # a viewer asks often; further behind than this is "very far" anyway
@@ -48,7 +48,7 @@ class Notebook:
 
     def save(self, path: Path) -> None:
         """Replace the file as a whole."""
-        write_whole(path, json.dumps(asdict(self), ensure_ascii=False).encode())
+        write_alone(path, json.dumps(asdict(self), ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, path: Path) -> Notebook:

@@ -223,7 +223,7 @@ def fold(snapshot: Snapshot, event: Event) -> Snapshot:
 
 def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
     """Fold many events at once: the trial table is copied once, and a trial's curve grown once, per call."""
-    trials = dict(snapshot.trials)
+    trials = _copy(snapshot.trials)
     study: dict[str, Any] = {}
     readings: dict[int, list[TrialMeasured]] = {}
     search, earlier, reruns = snapshot.search, snapshot.earlier, snapshot.reruns
@@ -299,6 +299,12 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
         snapshot, **study, trials=MappingProxyType(trials), version=snapshot.version + count, earlier=earlier,
         reruns=reruns,
     )  # fmt: skip
+
+
+def _copy(trials: Mapping[int, Trial]) -> dict[int, Trial]:
+    """A dict of its own. `dict` asks a proxy for one entry after the other, which took a millisecond for each event
+    of a study of 5,000 trials; the proxy's own copy takes a sixteenth of it."""
+    return trials.copy() if isinstance(trials, MappingProxyType) else dict(trials)
 
 
 def _earlier(known: tuple[Space, ...], before: Search, now: Search) -> tuple[Space, ...]:

@@ -84,7 +84,8 @@ def yields(function: Callable[..., Any]) -> bool:
 
 def run(job: Mapping[str, Any], pipe_fd: int) -> int:
     """Run one trial to its end and return the exit code its process should leave with."""
-    pipe = Pipe(pipe_fd)
+    secrets = {name: os.environ.get(variable, "") for name, variable in job.get("secret", {}).items()}
+    pipe = Pipe(pipe_fd, job.get("ahead"), secrets.values())
     share_run(job)
     if job.get("command"):
         from .script import run_script
@@ -114,6 +115,14 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
         if stop.is_set():
             raise Stop
 
+    def on_fork() -> None:
+        """What the target forks is no trial: SIGTERM ends a worker, as its parent expects, and is not the trial's."""
+        signal.set_wakeup_fd(-1)
+        if signal.getsignal(signal.SIGTERM) is on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signals = _signals_from_here()
+    os.register_at_fork(after_in_child=on_fork)
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's business
     try:
@@ -126,9 +135,9 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
             if stop.is_set():
                 raise Stop
             pipe.measure(result, job["objective"])
-            pipe.send({"end": "returned"})
+            pipe.send({"end": "returned", "terminated": _has_come(signal.SIGTERM, signals)})
             return 0
-        arguments = _arguments(function, job, report)
+        arguments = _arguments(function, job, report) | secrets
         interruptible = not yields(function) and "report" not in arguments
         result = function(**arguments)
         if isinstance(result, (Generator, Iterator)):
@@ -140,7 +149,7 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
         interruptible = False
         if result is not None:
             pipe.measure(result, job["objective"])
-        pipe.send({"end": "returned"})
+        pipe.send({"end": "returned", "terminated": _has_come(signal.SIGTERM, signals)})
         return 0
     except Stop:
         pipe.send({"end": "stopped"})
@@ -149,12 +158,29 @@ def run(job: Mapping[str, Any], pipe_fd: int) -> int:
         code = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
         if isinstance(left.code, str):
             _complain(left.code)
-        pipe.send({"end": "exit", "code": code})
+        pipe.send({"end": "exit", "code": code, "terminated": _has_come(signal.SIGTERM, signals)})
         return code
     except BaseException as error:
         if pipe.ours:
-            pipe.send(_last_word(error, Path(job["folder"])))
+            pipe.send(_last_word(error, Path(job["folder"]), pipe.mask))
         return 1
+
+
+def _signals_from_here() -> int:
+    """A descriptor that holds the numbers of all signals which Python handles from now on, also by handlers that the
+    target puts in the place of ours: who was asked to end and returns did not end by itself."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    os.set_blocking(theirs, False)
+    signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    return ours
+
+
+def _has_come(number: int, signals: int) -> bool:
+    try:
+        return number in os.read(signals, 1 << 16)
+    except OSError:  # none has
+        return False
 
 
 def leave(code: int) -> None:
@@ -194,7 +220,7 @@ def share_run(job: Mapping[str, Any]) -> None:
 def prepare_process(job: Mapping[str, Any]) -> None:
     """Give a fresh process its log, environment and thread count, before anything can touch a GPU."""
     os.environ.update(job["environment"])
-    log = os.open(Path(job["folder"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(Path(job["folder"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(log, 1)
@@ -252,7 +278,7 @@ def _seed_everything(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
+def _last_word(error: BaseException, folder: Path, mask: Callable[[str], str]) -> dict[str, Any]:
     """Write the traceback for a person; return the message for the engine. Nothing here may fail: an error whose
     text can't be had, a folder that is gone or a closed stderr must not hide what the error was."""
     frames = error.__traceback__
@@ -267,11 +293,8 @@ def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
         text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
     except BaseException:
         text = "".join(traceback.format_tb(frames or error.__traceback__)) + f"{name}: {message}\n"
-    try:
-        (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        pass
-    _complain(text)
+    keep_traceback(folder, mask(text))
+    _complain(mask(text))
     last = traceback.extract_tb(frames)[-1] if frames is not None else None
     memory = isinstance(error, MemoryError) or is_out_of_memory(name, message)
     where = f"{Path(last.filename).name}:{last.lineno}" if last else ""
@@ -280,6 +303,16 @@ def _last_word(error: BaseException, folder: Path) -> dict[str, Any]:
         "pruned": name == "TrialPruned",
         "diverged": name == "Diverged",  # the target's own word for it: a class of its own, or of a library
     }  # fmt: skip
+
+
+def keep_traceback(folder: Path, text: str) -> None:
+    """Write a traceback where people look for it, if there is still a place."""
+    try:
+        fd = os.open(folder / "traceback.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        pass
 
 
 def is_out_of_memory(name: str, message: str) -> bool:

@@ -1,7 +1,7 @@
 """The trial's end of the connection to the engine. Messages are lines of JSON:
 
     {"step": 12, "values": {"loss": 0.5}, "at": 1700000000.0}     a measurement
-    {"end": "returned"} | {"end": "stopped"} | {"end": "exit", "code": 3, "message": "..."}
+    {"end": "returned", "terminated": false} | {"end": "stopped"} | {"end": "exit", "code": 3, "message": "..."}
     {"end": "raised", "type": "ValueError", "message": "...", "where": "train.py:12", "memory": false,
      "diverged": false}
 
@@ -15,17 +15,22 @@ import math
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+MASK = "***"
+_SECRET_CHARS = 4  # a shorter value is no secret, and would be found in half of all words
 _NOT_FINITE = {math.inf: "inf", -math.inf: "-inf"}
 
 
 class Pipe:
     """The connection to the engine. `at` increases strictly, so that it identifies a measurement."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, ahead: float | None = None, secrets: Iterable[str] = ()) -> None:
+        """`ahead`: seconds by which the time of day is ahead of `uptime`, as the engine has it; None: as now."""
         self._fd = fd
+        self._secrets = [secret for secret in secrets if len(secret) >= _SECRET_CHARS]
+        self._ahead = time.time() - uptime() if ahead is None else ahead
         self._at = 0.0
         self._steps = 0
         self._owner = os.getpid()
@@ -40,9 +45,18 @@ class Pipe:
         """Write one message to the engine. A forked copy of the trial sends nothing: it does not speak for it."""
         if not self.ours:
             return
-        data = (json.dumps(message, allow_nan=False, separators=(",", ":")) + "\n").encode()
+        line = json.dumps(message, allow_nan=False, separators=(",", ":"))
+        for secret in self._secrets:
+            line = line.replace(json.dumps(secret)[1:-1], MASK)
+        data = f"{line}\n".encode()
         while data:
             data = data[os.write(self._fd, data) :]
+
+    def mask(self, text: str) -> str:
+        """A text without the values of secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
 
     def measure(self, measured: Any, objective: str) -> None:
         """Send one measurement: a number (the objective), or a mapping of names to numbers, "step" among them.
@@ -56,8 +70,16 @@ class Pipe:
             step = whole_step(values.pop("step")) if "step" in values else self._steps
             numbers = {str(name): number(name, value) for name, value in values.items()}
             self._steps = step + 1
-            self._at = max(time.time(), self._at + 1e-6)
+            self._at = max(self._ahead + uptime(), self._at + 1e-6)
             self.send({"step": step, "values": numbers, "at": self._at})
+
+
+def uptime() -> float:
+    """Seconds on a clock that nobody sets, the same for all processes of this machine. It runs on while the machine
+    sleeps, where the system has such a clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def whole_step(value: Any) -> int:

@@ -7,7 +7,6 @@ trial's log as it comes.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import selectors
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .child import is_out_of_memory
+from .child import is_out_of_memory, keep_traceback
 from .pipe import Pipe
 from .readings import Files, JsonLines, Patterns, Reader, Reading
 
@@ -53,7 +52,6 @@ def run_script(job: Mapping[str, Any], pipe: Pipe) -> int:
     # A handler and not SIG_IGN, which the command would inherit; Ctrl-C is the engine's business.
     signal.signal(signal.SIGINT, lambda signum, frame: None)
     try:
-        (folder / "params.json").write_text(json.dumps(job["params"], indent=1), encoding="utf-8")
         script = subprocess.Popen(
             list(job["command"]), cwd=job["cwd"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -158,10 +156,7 @@ def _last_word(code: int, output: _Output, folder: Path, pipe: Pipe, *, stopped:
     error = last_error(list(output.tail))
     if error is not None:
         kind, message, where, text = error
-        try:
-            (folder / "traceback.txt").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-        except OSError:
-            pass
+        keep_traceback(folder, pipe.mask(text) + "\n")
         pipe.send(
             {"end": "raised", "type": kind, "message": message[:_MESSAGE_CHARS], "where": where,
              "memory": is_out_of_memory(kind, message), "diverged": kind == "Diverged"}

@@ -20,6 +20,7 @@ from typing import Any
 
 from . import child, lifeline
 from .optuna_trial import PREFIX
+from .pipe import uptime
 
 _MESSAGE_BYTES = 1 << 20  # a job's parameters as JSON; far above any real search
 
@@ -38,7 +39,10 @@ def main(arguments: list[str]) -> None:
         if not data:
             return  # the engine let go
         message = json.loads(data)
-        control.send(json.dumps(_obey(message, fds, control)).encode())
+        if "reap" in message:
+            _tell_end(message["reap"], control)
+        else:
+            control.send(json.dumps(_start(message, fds, control)).encode())
         for fd in fds:
             os.close(fd)
 
@@ -65,17 +69,30 @@ def _described(target: str) -> dict[str, Any]:
     return child.describe(function)
 
 
-def _obey(message: dict[str, Any], fds: list[int], control: socket.socket) -> dict[str, Any]:
-    if "reap" in message:
-        return {"reaped": message["reap"], "status": os.waitpid(message["reap"], 0)[1]}
+def _tell_end(pid: int, control: socket.socket) -> None:
+    """Say how a trial ended, and only then let go of it: if this server is killed in between, the engine can still
+    ask the kernel."""
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert ended is not None
+    code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+    control.send(json.dumps({"reaped": pid, "exit_code": code}).encode())
+    os.waitpid(pid, 0)
+
+
+def _start(message: dict[str, Any], fds: list[int], control: socket.socket) -> dict[str, Any]:
+    at = message["ahead"] + uptime()  # before anything that the trial measures
     try:
         pid = os.fork()
     except OSError as error:  # no more processes, no more memory
-        return {"trial": message["trial"], "error": f"could not start a process: {error}"}
+        return {
+            "trial": message["trial"],
+            "error": f"could not start a process: {error}",
+            "errno": error.errno,
+        }
     if pid == 0:
         control.close()
         _become_trial(message, *fds)
-    return {"trial": message["trial"], "pid": pid}
+    return {"trial": message["trial"], "pid": pid, "at": at}
 
 
 def _become_trial(job: dict[str, Any], pipe: int, life: int) -> None:

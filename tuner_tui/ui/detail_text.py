@@ -10,6 +10,7 @@ from textual.style import Style
 
 from ..analysis.difference import differing
 from ..analysis.failures import failure_groups
+from ..search.options import with_options
 from ..study.processes import resident_bytes
 from ..study.snapshot import Snapshot, Trial
 from ..study.state import State
@@ -138,7 +139,8 @@ def study_text(
         ("read from", origin),
         ("command" if search.command else "target", search.runs),
         ("objective", f"{snapshot.objective}, {snapshot.direction}d" if snapshot.objective else None),
-        ("sampler", search.sampler if planned else None),
+        ("sampler", with_options(search.sampler, search.sampler_options) if planned else None),
+        ("pruner", with_options(search.pruner, search.pruner_options) if search.pruner != "none" else None),
         ("seed", search.seed if planned else None),
         ("trials", f"{snapshot.planned}, {search.parallel} at a time" if planned else None),
         ("before", before_words(snapshot)),

@@ -19,6 +19,7 @@ WHY = {
     Obstacle.FILTERED: "no importance of a part: a filter chooses trials, so they are no independent draws",
     Obstacle.CHANGED: "no importance: the space was changed, so hyperparameters are not independent of each other",
     Obstacle.LEARNS: "no importance: this sampler learns from earlier trials, so values and losses change together",
+    Obstacle.SPREAD: "no importance: this sampler spreads trials evenly, so they are not independent draws",
     Obstacle.UNKNOWN: "no importance: nothing says how these trials were drawn; it needs independent draws",
     Obstacle.TOO_FEW: f"too few trials to say what matters: it takes {ENOUGH}",
 }

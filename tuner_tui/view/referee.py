@@ -44,6 +44,7 @@ OPEN_WHY = {
     Obstacle.FILTERED: "not asked of a part: a filter chooses trials",
     Obstacle.CHANGED: "can't be said: the space was changed",
     Obstacle.LEARNS: "can't be said: this sampler learns from earlier trials, so they are no independent draws",
+    Obstacle.SPREAD: "can't be said: this sampler spreads trials evenly, so they are no independent draws",
     Obstacle.UNKNOWN: "can't be said: nothing says how these trials were drawn",
     Obstacle.TOO_FEW: "too few trials to say",
 }

@@ -32,6 +32,7 @@ WHY = {
     Obstacle.FILTERED: "no tuning curve of a part: a filter chooses trials, so they are no independent draws",
     Obstacle.CHANGED: "no tuning curve: the space was changed, and trials from different spaces are not comparable",
     Obstacle.LEARNS: "no tuning curve: this sampler learns from earlier trials, so they are not independent draws",
+    Obstacle.SPREAD: "no tuning curve: this sampler spreads trials evenly, so they are not independent draws",
     Obstacle.UNKNOWN: "no tuning curve: nothing says how these trials were drawn; it needs independent draws",
     Obstacle.TOO_FEW: f"too few trials to say what more of them would bring: it takes {FEWEST}",
 }

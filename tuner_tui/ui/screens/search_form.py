@@ -20,6 +20,7 @@ from textual.widgets import Input, Static
 
 from ...search.file import parse_search
 from ...search.problems import SearchError
+from ...search.sampling import SAMPLERS
 from ...search.schema import save_search_file
 from ...search.search import Search
 from ...search.write import spell, spell_hyperparameter, to_toml
@@ -33,12 +34,14 @@ DRAW_S = 0.3  # the keyboard has been quiet for so long when trials are drawn
 
 @dataclass(frozen=True)
 class Field:
-    """One line of the form. `was`: what it says in the search; `now`: what the form begins with."""
+    """One line of the form. `was`: what it says in the search; `now`: what the form begins with; `hint`: what else it
+    could be."""
 
     key: str
     was: str
     now: str
     group: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Line(Horizontal):
         return f"{self.field.key}={self.value}" if self.value != self.field.was else None
 
     def say(self, problem: str) -> None:
-        """Show what is wrong, or else what it was."""
-        was = f"was {self.field.was}" if self.setting else ""
+        """Show what is wrong, or else what it was or could be."""
+        was = f"was {self.field.was}" if self.setting else self.field.hint
         said = Content.styled(printable(problem), "$text-error") if problem else Content.styled(was, "$quiet")
         self.query_one(".form-said", Static).update(said)
 
@@ -120,7 +123,7 @@ class SearchForm(ModalScreen[Answer | None]):
         *,
         draw: Callable[[Search, int], Sequence[dict[str, Any]]],
         act: Callable[[Answer], object],
-        keys: Sequence[str] = ("trials", "parallel", "seed"),
+        keys: Sequence[str] = ("trials", "parallel", "seed", "sampler"),
         gpus: bool = True,
         proposed: Search | None = None,
         verb: str = "start",
@@ -296,7 +299,11 @@ def drawn_text(title: str, trials: Sequence[dict[str, Any]], width: int) -> Cont
 
 def _fields(search: Search, proposed: Search, keys: Sequence[str]) -> list[Field]:
     """A line for each key of the file, each hyperparameter and each fixed value."""
-    found = [Field(key, spell(getattr(search, key)), spell(getattr(proposed, key))) for key in keys]
+    hints = {"sampler": f"or {', '.join(name for name in SAMPLERS if name != search.sampler)}"}
+    found = [
+        Field(key, spell(getattr(search, key)), spell(getattr(proposed, key)), hint=hints.get(key, ""))
+        for key in keys
+    ]
     before = {h.name: spell_hyperparameter(h) for h in search.space} | _spelt(search)
     after = {h.name: spell_hyperparameter(h) for h in proposed.space} | _spelt(proposed)
     groups: dict[str, str] = {h.name: h.group or "space" for h in (*proposed.space, *search.space)}
