@@ -1,6 +1,9 @@
 """How fast the caption model trains, beside the same model written naively.
 
-    python benchmarks/caption.py [--device cuda] [--depth 256] [--profundity 16] [--size 64] [--batch 64]
+    python benchmarks/caption.py [--device cuda] [--depth 256] [--profundity 16] [--size 64] [--batch 64] [--defaults]
+
+The model is the one that benchmarks/README.md has figures of (FIXED, and FiLM); with --defaults it has today's
+defaults instead where these do not say otherwise: conv merges, a last one by attention, curves in the head.
 
 The same training steps taken in several ways, one after the other, each in a process of its own:
   ours          models.train.learner as `train` uses it: bf16, channels_last, fused loss, CUDA graph, on a GPU
@@ -38,6 +41,7 @@ from machine import processor
 RESULTS = Path(__file__).parent / "results"
 WARM = 5  # steps before timing: three eager ones and a capture on a GPU
 ROUNDS = 5  # medians of so many
+FIXED = {"merger.last": "none", "reader.summary": "last", "head.cosines": 0, "masker.blank": 0.0}
 EAGER = {"speed.precision": "fp32", "speed.compile": "off", "speed.graph": "off"}
 
 
@@ -85,6 +89,7 @@ def measure(way: str, given: argparse.Namespace) -> dict:
             "speed.compile": "on" if way in ("compiled", "free") else "off",
             "speed.deterministic": way != "free",
         }
+        | ({} if given.defaults else FIXED)
         | (EAGER if plain else {})
     )  # fmt: skip
     prepared = prepare(config, 0, given.device, lambda _: None)
@@ -334,7 +339,7 @@ def _print_compiling(eager: dict, compiled: dict) -> None:
 def _save(given: argparse.Namespace, rows: dict) -> None:
     name = "".join(c if c.isalnum() else "-" for c in rows["ours"]["device"]).strip("-").lower()
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"caption-{name}.json"
+    path = RESULTS / f"caption-{name}{'-defaults' if given.defaults else ''}.json"
     path.write_text(json.dumps({"arguments": vars(given), "rows": rows}, indent=1) + "\n")
     print(f"\nwritten to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
@@ -347,7 +352,13 @@ def _arguments() -> argparse.Namespace:
     add("--device", default=None, help="default: cuda where there is one")
     add("--depth", type=int), add("--profundity", type=int), add("--size", type=int), add("--batch", type=int)
     add("--pixels", type=int, default=192, help="asked of each image in a step")
-    add("--merger", default="film", choices=["film", "attention", "conv"])
+    add(
+        "--merger",
+        default=None,
+        choices=["film", "attention", "conv"],
+        help="default: film; conv with --defaults",
+    )
+    add("--defaults", action="store_true", help="the model's own defaults: measured nowhere yet on a GPU")
     add("--steps", type=int, default=None, help="in each timed round")
     add(
         "--compile",
@@ -360,6 +371,8 @@ def _arguments() -> argparse.Namespace:
         import torch
 
         given.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if given.merger is None:
+        given.merger = "conv" if given.defaults else "film"
     if given.compile is None:
         given.compile = given.device.startswith("cuda")
     # On a GPU the model the goals are set for; on a CPU one that a minute is enough for.

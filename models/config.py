@@ -9,7 +9,7 @@ here, before any data is loaded: a silent default would put a point in the wrong
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from models.rules import Flag, Kind, Layers, Real, Text, Whole, as_layers
@@ -22,6 +22,7 @@ def hyper(default: Any, rule: Any) -> Any:
 
 STEPS = 100_000_000  # a bound beyond any practical training
 EVER = Whole(0, STEPS)  # a number of steps or measurements, 0 for never
+GROWTHS = 17  # doublings that take a batch of 1 past the largest `adabatch.most`
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Fc:
 
     layers: int = hyper(1, Whole(1, 16))  # a merge's own projection is the last; 1 is that alone, as in 2017
     size: int = hyper(128, Whole(1, 4096))  # hidden units of each but the last
-    dropout: float = hyper(0.0, Real(0.0, 0.95))
+    dropout: float = hyper(0.0, Real(0.0, 0.95))  # of the inputs of each
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class Masker:
     kind: str = hyper("contiguish", Kind(("orderless", "contiguish", "contiguous", "center")))
     radius: int = hyper(2, Whole(0, 64))  # of contiguish; a true radius: blocks of 5x5, as 17x17 was to 64x64
     blank: float = hyper(0.75, Real(0.0, 1.0))  # share of the images of which nothing is given: caption only
+    hole: float = hyper(0.0, Real(0.0, 1.0))  # side of square holes, a share; 0: drawn with p; 0.5 in 2017
     per_channel: bool = hyper(False, Flag())  # red, green and blue each with a mask of its own, as in 2017
 
 
@@ -134,6 +136,24 @@ class AdaBatch:
     every: int = hyper(0, EVER)  # steps from one growth to the next
     factor: int = hyper(2, Whole(2, 16))
     most: int = hyper(1024, Whole(1, 65536))
+
+    def batch(self, first: int, step: int) -> int:
+        """Images in the batch of `step` (from 1) of a training whose first batch has `first`."""
+        if not self.every:
+            return first
+        growths = min((step - 1) // self.every, GROWTHS)
+        return min(first * self.factor**growths, self.most)
+
+    def steps(self, first: int, images: int) -> int:
+        """The least number of steps whose batches have at least `images` images in all."""
+        done = 0
+        for _ in range(GROWTHS if self.every else 0):
+            batch = self.batch(first, done + 1)
+            if images <= batch * self.every:
+                break
+            images -= batch * self.every
+            done += self.every
+        return done + -(-images // self.batch(first, done + 1))
 
 
 @dataclass(frozen=True)
@@ -182,11 +202,14 @@ class Config:
     xent_weight: float = hyper(1.0, Real(0.0, 1000.0, above=True))  # of mixed: emd2 + weight * xent
     loss_pixels: int = hyper(96, Whole(1, 1 << 20))  # pixels per image whose logits a step computes
     steps: int = hyper(600, Whole(1, STEPS))
+    images: int = hyper(0, EVER)  # seen in all, from which `steps` follows; 0: `steps` counts
     report_every: int = hyper(50, Whole(1, STEPS))  # steps from one measurement to the next
     checkpoint_every: int = hyper(500, EVER)  # steps, and when done; 0 for none, unless it is stopped
     size: int = hyper(24, Whole(8, 256))  # side of the images in pixels
     weights_gb: float = hyper(0.0, Real(0.0, 1e4))  # most for weights in training (GiB); 0: what there is
+    train_images: int = hyper(0, EVER)  # at most so many, few to see overfitting; 0: all
     valid_images: int = hyper(96, Whole(1, 100_000))  # at most so many, the same in every trial
+    train_exam: bool = hyper(False, Flag())  # training images take the exam at all validations, not the last
     split_seed: int = hyper(0, Whole(0, 2**31 - 1))  # not `seed`: trials must share their validation set
 
     @staticmethod
@@ -215,6 +238,13 @@ class Config:
         if errors:
             raise ValueError("\n".join(errors))
         config = _laid_over(Config, values)
+        if config.images:
+            config = replace(config, steps=config.adabatch.steps(config.batch_size, config.images))
+            if values.get("steps", config.steps) != config.steps:
+                raise ValueError(
+                    f"steps = {values['steps']} and images = {config.images}, which makes {config.steps} steps; give "
+                    f"only one of them"
+                )
         if errors := [*config._at_odds()]:
             raise ValueError("\n".join(errors))
         return config

@@ -481,6 +481,10 @@ def plot(
     width: Annotated[
         int | None, typer.Option("--width", min=20, metavar="N", help="Columns; default: the terminal's.")
     ] = None,
+    pixels: Annotated[
+        bool,
+        typer.Option("--pixels", help="Draw the plots as pixels, in terminals that can (sixel, kitty)."),
+    ] = False,
     objective: Objective = None,
     direction: Direction = None,
     space: SpaceFile = None,
@@ -501,8 +505,16 @@ def plot(
         raise BadInput(f"--save {bad[0]}: the name must end in .png or .svg")
     wanted = Wanted(objective, direction, space, tracking_uri)
     snapshot = filtered(find_source(root, study, name, wanted).snapshot(), where)
-    color = not no_color and wants_color(sys.stdout)
-    print(all_findings(snapshot, width or terminal_width(), color=color))
+    if pixels:
+        from .view.pixels import NoPixels, show_pixels
+
+        try:
+            show_pixels(snapshot)
+        except NoPixels as problem:
+            raise BadInput(f"--pixels: {problem}") from None
+    else:
+        color = not no_color and wants_color(sys.stdout)
+        print(all_findings(snapshot, width or terminal_width(), color=color))
     if save:
         from .report.picture import write_picture
 

@@ -33,4 +33,4 @@ def load(config: Config, device: torch.device | str = "cpu", say: Say = partial(
         )
     else:
         pictures = files.pictures(config.data, config.size, config.split_seed, say)
-    return Data.of(pictures, config.valid_images, device, say)
+    return Data.of(pictures, config.train_images, config.valid_images, device, say)

@@ -77,18 +77,21 @@ class Data:
     digest: str  # of images, captions and split; stored in checkpoints
 
     @staticmethod
-    def of(pictures: Pictures, valid_images: int, device: torch.device | str, say: Say) -> "Data":
+    def of(
+        pictures: Pictures, train_images: int, valid_images: int, device: torch.device | str, say: Say
+    ) -> "Data":
         """Numbers the words, as training knows them, and brings everything to the device.
 
-        At most `valid_images` are kept for validation.
+        At most `train_images` are kept for training (0: all), and `valid_images` for validation.
         """
         end = min(pictures.train + valid_images, len(pictures.captions))
-        learned, asked = pictures.captions[: pictures.train], pictures.captions[pictures.train : end]
+        kept = min(pictures.train, train_images or pictures.train)
+        learned, asked = pictures.captions[:kept], pictures.captions[pictures.train : end]
         tokenizer = Tokenizer.of(chain.from_iterable(learned))
         _tell(learned, tokenizer, say)
-        train = Captioned.of(pictures.images[: pictures.train], learned, tokenizer)
+        train = Captioned.of(pictures.images[:kept], learned, tokenizer)
         valid = Captioned.of(pictures.images[pictures.train : end], asked, tokenizer)
-        facts = [pictures.content, pictures.train, end, [list(said) for said in pictures.captions[:end]]]
+        facts = [pictures.content, kept, end, [list(said) for said in pictures.captions[:end]]]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         return Data(train.to(device), valid.to(device), tokenizer, digest)
 

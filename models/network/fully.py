@@ -27,7 +27,8 @@ class FullyConnected(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """x [B, D] -> [B, `width`]; `noise` is given in training only, for dropout."""
-        for i, layer in enumerate(self.layers):
+        """x [B, D] -> [B, `width`]; `noise` is given in training only, for dropout before each layer."""
+        x = dropout(x, self.rate, noise, "fc.0", *x.shape)
+        for i, layer in enumerate(self.layers, 1):
             x = dropout(F.relu(layer(x)), self.rate, noise, f"fc.{i}", len(x), self.width)
         return x

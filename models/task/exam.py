@@ -67,20 +67,28 @@ class Exam:
     curve: Questions
     centre: Questions
     tokens: Tensor  # [V, T] the true captions
+    learned: (
+        Questions  # training images under the masks of `curve`, as many if there are: they show overfitting
+    )
+    learned_tokens: Tensor  # ... and their captions
     marginal: float  # emd2 on `curve` of always answering with the training images' histogram
     uniform: float  # ... and of always answering "anything"
 
     @staticmethod
     def draw(train: Captioned, valid: Captioned, seed: int) -> "Exam":
         """The exam on the images of `valid`: a function of these images and the seed."""
-        images, (tokens, _) = valid.images, valid.one_each()
+        images, tokens = valid.images, valid.one_each()[0]
         side = images.shape[-1]
+        count = min(len(images), len(train))
+        known = torch.arange(count, device=images.device) * len(train) // count  # evenly from all of them
         # Powers are rounded differently on other devices: all masks are drawn on the CPU.
-        patches = _patches(len(images), side, seed)
+        patches = _patches(len(images), side, seed).to(images.device)
         square = maskers.center(Noise.at(seed, 0), torch.full((len(images),), 0.75), side)
-        curve = _questions(images, patches.to(images.device), seed, ASKED)
+        curve = _questions(images, patches, seed, ASKED)
+        learned = _questions(train.images[known], patches[:count], seed, ASKED)
         centre = _questions(images, square.to(images.device), seed, side**2)
-        return Exam(curve, centre, tokens, *_baselines(train.images, curve))
+        learned_tokens = train.one_each()[0][known]
+        return Exam(curve, centre, tokens, learned, learned_tokens, *_baselines(train.images, curve))
 
     def save(self, path: Path) -> None:
         """Saves masks and pixels as NumPy arrays, so that another model can be asked the same questions."""

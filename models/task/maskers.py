@@ -48,9 +48,9 @@ def draw(masker: config.Masker, noise: Noise, p: Tensor, side: int) -> Tensor:
         case "contiguish":
             return contiguish(noise, p, side, masker.radius, per_channel=masker.per_channel)
         case "contiguous":
-            return contiguous(noise, p, side, per_channel=masker.per_channel)
+            return contiguous(noise, p, side, masker.hole, per_channel=masker.per_channel)
         case "center":
-            return center(noise, p, side, per_channel=masker.per_channel)
+            return center(noise, p, side, masker.hole, per_channel=masker.per_channel)
     raise ValueError(
         f"masker.kind = {masker.kind!r} is not a masker; give orderless, contiguish, contiguous or center"
     )
@@ -72,22 +72,26 @@ def contiguish(noise: Noise, p: Tensor, side: int, radius: int, *, per_channel: 
     return _all_heads(coins < q, d).expand(-1, CHANNELS, -1, -1)
 
 
-def contiguous(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> Tensor:
+def contiguous(noise: Noise, p: Tensor, side: int, hole: float = 0.0, *, per_channel: bool = False) -> Tensor:
     """One square hole, anywhere inside the image: [B, 3, side, side].
 
-    p is the share of the image that is given, on average; the middle is hidden more often than the edges.
+    p is the share of the image that is given, on average; the middle is hidden more often than the edges. With
+    `hole`, all holes have that share of the image's side instead.
     """
-    hole = _hole(noise, _for_each_mask(p, per_channel), side)  # [B, c]
-    places = side + 1 - hole
-    top, left = (noise.below(name, places, *hole.shape) for name in ("mask top", "mask left"))
-    return _all_but(top, left, hole, side)
+    wide = _hole(noise, _for_each_mask(p, per_channel), side, hole)  # [B, c]
+    places = side + 1 - wide
+    top, left = (noise.below(name, places, *wide.shape) for name in ("mask top", "mask left"))
+    return _all_but(top, left, wide, side)
 
 
-def center(noise: Noise, p: Tensor, side: int, *, per_channel: bool = False) -> Tensor:
-    """One square hole in the middle, half a pixel up and left of it where parity requires: [B, 3, side, side]."""
-    hole = _hole(noise, _for_each_mask(p, per_channel), side)  # [B, c]
-    start = (side - hole) // 2
-    return _all_but(start, start, hole, side)
+def center(noise: Noise, p: Tensor, side: int, hole: float = 0.0, *, per_channel: bool = False) -> Tensor:
+    """One square hole in the middle, half a pixel up and left of it where parity requires: [B, 3, side, side].
+
+    Its size is as that of `contiguous`.
+    """
+    wide = _hole(noise, _for_each_mask(p, per_channel), side, hole)  # [B, c]
+    start = (side - wide) // 2
+    return _all_but(start, start, wide, side)
 
 
 def _for_each_mask(p: Tensor, per_channel: bool) -> Tensor:
@@ -110,12 +114,15 @@ def _all_heads(heads: Tensor, d: int) -> Tensor:
     return heads
 
 
-def _hole(noise: Noise, p: Tensor, side: int) -> Tensor:
-    """The side of each hole [B, c], rounded at random so that its mean area is (1 - p) side^2."""
+def _hole(noise: Noise, p: Tensor, side: int, share: float) -> Tensor:
+    """The side of each hole [B, c]: that share of the image's, or, for a share of 0, rounded at random so that its
+    mean area is (1 - p) side^2."""
+    if share:
+        return torch.full(p.shape, max(1, round(share * side)), device=p.device)
     area = (1 - p) * side**2
     low = area.sqrt().floor()
-    share = (area - low**2) / (2 * low + 1)  # of the way from low^2 to (low + 1)^2
-    return (low + (noise.uniform("mask size", *p.shape) < share)).long()
+    rest = (area - low**2) / (2 * low + 1)  # of the way from low^2 to (low + 1)^2
+    return (low + (noise.uniform("mask size", *p.shape) < rest)).long()
 
 
 def _all_but(top: Tensor, left: Tensor, hole: Tensor, side: int) -> Tensor:

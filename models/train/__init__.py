@@ -20,6 +20,7 @@ from torch import Tensor
 
 from models import data
 from models.config import Config
+from models.data.tokenizer import Tokenizer
 from models.drawing import pictures
 from models.network.model import CaptionModel
 from models.task.exam import CURVE, Answers, Exam, Questions, answer
@@ -50,7 +51,9 @@ def train(
     Each has "step", "loss/train" (what is optimised, the mean since the last measurement), "loss/valid" (the
     squared EMD on the fixed questions of models.task.exam, in levels), the scores of two constant answers
     ("baseline/marginal", "baseline/uniform"), "skill" = 1 - valid / marginal, "lr", "batch_size" and
-    "images_per_second". The last one adds the exam's other questions: "loss/valid_shuffled", "loss/valid_empty",
+    "images_per_second". The last one (with `train_exam` each) adds "loss/train_exam", the exam of training images
+    under the same masks, and "loss/gap" = valid - train_exam, which is overfitting. The last one also has the
+    exam's other questions: "loss/valid_shuffled", "loss/valid_empty",
     "loss/valid_p0.5" and so on, "loss/centre", "centre_psnr" and "asked_bpd", and of shapes "loss/shape" and
     "recognised" (models.train.recognition). Figures that can't be had are left out, and a sentence says so. In
     between it yields None about once a second, so that it can be stopped there.
@@ -99,6 +102,8 @@ def train(
                 rules = rules.step(measured["loss/valid"], step, config)
                 enough = rules.early.enough(config.stop)
                 last = step == config.steps or enough is not None
+                if last or config.train_exam:
+                    measured |= start.measured_overfitting(true)
                 if last:
                     measured |= start.measured_more(true)
                 if left is not None:
@@ -172,6 +177,16 @@ class Start:
             "baseline/uniform": self.exam.uniform,
             "skill": 1 - true.emd2 / self.exam.marginal,
         }
+
+    def measured_overfitting(self, true: Answers) -> Measured:
+        """The exam of training images, and how much better they are known than those of validation."""
+        exam = self.exam
+        none = self.learner.config.caption_dropout == 1
+        captions = (
+            Tokenizer.empty(len(exam.learned_tokens), exam.tokens.device) if none else exam.learned_tokens
+        )
+        learned = self.answers(exam.learned, captions).emd2
+        return {"loss/train_exam": learned, "loss/gap": true.emd2 - learned}
 
     def measured_more(self, true: Answers) -> Measured:
         """The exam's other questions, asked only once because they take time."""

@@ -22,6 +22,7 @@ from models.train.stopping import Diverged
 EPILOG = """\
 The line at the end:
   emd2            squared EMD on the asked pixels of held-out images, in intensity levels: lower is better
+  emd2_train      ... of training images under the same masks: much lower than emd2 is overfitting
   emd2_shuffled   ... with another image's caption             emd2_empty  ... with an empty caption
   emd2_marginal   ... of always answering with the colours' overall histogram
   skill           1 - emd2 / emd2_marginal
@@ -93,6 +94,7 @@ def _follow(trained: Iterator[dict[str, float] | None], steps: int, given: argpa
 def _line(last: dict[str, float], seconds: float) -> dict[str, float | None]:
     names = {
         "emd2": "loss/valid",
+        "emd2_train": "loss/train_exam",
         "emd2_shuffled": "loss/valid_shuffled",
         "emd2_empty": "loss/valid_empty",
         "emd2_marginal": "baseline/marginal",

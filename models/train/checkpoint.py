@@ -26,7 +26,7 @@ VERSION = 1  # of the layout below; another one is refused
 PARTIAL = ".partial"  # the suffix of a file that is being written
 ABSENT = "nothing"  # shown as the value of a hyperparameter that one side does not have
 
-FREE = ("stop.", "speed.graph", "report_every", "checkpoint_every", "data.source", "data.bad")
+FREE = ("stop.", "speed.graph", "report_every", "checkpoint_every", "train_exam", "data.source", "data.bad")
 """Settings that may differ on resume, because they do not change a step. (The data are compared by digest.)"""
 
 PLATEAU_NEEDS = ("stop.window", "report_every")  # under this schedule they do: its rate follows measurements
@@ -132,7 +132,7 @@ def load(path: Path, expect: Identity) -> dict[str, Any]:
     """The state to go on from, its tensors on the CPU.
 
     Raises CheckpointError as `read` does, and when the checkpoint is not of the training `expect`. The names
-    in FREE may differ, and so may `steps` if that changes nothing about the steps already done.
+    in FREE may differ, and so may `steps` and `images` if that changes nothing about the steps already done.
     """
     found = read(path)
     if differing := _differing(found.hypers, expect.config):
@@ -162,7 +162,7 @@ def _differing(was: Mapping[str, Any], config: Config) -> list[tuple[str, Any, A
     if config.schedule.kind == "plateau":
         free -= {*PLATEAU_NEEDS}
     if not schedules.depends_on_steps(config):
-        free.add("steps")
+        free |= {"steps", "images"}
     pairs = ((name, was.get(name, ABSENT), now.get(name, ABSENT)) for name in dict.fromkeys([*now, *was]))
     return [(name, a, b) for name, a, b in pairs if name not in free and a != b]
 

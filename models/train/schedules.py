@@ -18,7 +18,6 @@ import math
 from models.config import Config
 
 DIP = 0.1  # how much less momentum at one_cycle's peak: 0.95 became 0.85 in Smith 2018 (1803.09820, sec. 4.3)
-GROWTHS = 17  # doublings that take a batch of 1 past the largest `adabatch.most`
 
 
 def learning_rate(config: Config, step: int, decayed: float = 1.0) -> float:
@@ -55,11 +54,7 @@ def batch_size(config: Config, step: int) -> int:
     noise of the gradient what dividing the rate by r would, and keeps the GPU busier (AdaBatch:
     Devarakonda, Naumov, Garland 2017, 1712.02029, sec. 3).
     """
-    ada = config.adabatch
-    if not ada.every:
-        return config.batch_size
-    growths = min((step - 1) // ada.every, GROWTHS)
-    return min(config.batch_size * ada.factor**growths, ada.most)
+    return config.adabatch.batch(config.batch_size, step)
 
 
 def depends_on_steps(config: Config) -> bool:

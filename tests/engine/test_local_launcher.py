@@ -90,6 +90,28 @@ def test_a_stopped_server_is_replaced(forked, tmp_path, monkeypatch):
     wait_for(forked, lambda news: any(isinstance(i, Said) and i.trial == 0 for i in news))
 
 
+def test_a_stopped_server_with_hundreds_of_jobs_before_it_does_not_hold_the_engine(forked, tmp_path):
+    forked.describe()
+    os.kill(forked._server.pid, signal.SIGSTOP)
+    waits: set[int] = set()
+    for trial in range(400):
+        forked.submit(replace(a_job(tmp_path, trial), params={"note": "x" * 2000}))
+        if waits := {item.trial for item in forked.events(0.0) if isinstance(item, NotNow)}:
+            break
+    assert waits == {trial} and trial > 10
+    forked.close()
+
+
+def test_a_target_with_a_book_for_a_default_is_described(tmp_path):
+    (tmp_path / "wordy_module.py").write_text(f"def train(*, x=1, book={'x' * 300_000!r}): return x\n")
+    launcher = LocalLauncher(tmp_path, "wordy_module:train", [str(tmp_path)])
+    try:
+        target = launcher.describe()
+        assert target.names == ("x", "book") and target.defaults == {"x": 1}
+    finally:
+        launcher.close()
+
+
 def test_an_import_that_is_killed_from_outside_is_tried_again(tmp_path):
     (tmp_path / "killed_module.py").write_text(
         "import os, pathlib\nonce = pathlib.Path(__file__).with_name('once')\n"

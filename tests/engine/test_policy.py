@@ -307,6 +307,15 @@ def test_a_trial_that_waits_for_room_is_left_for_later_by_a_stop(play, how):
     assert [e.kind for e in journal] == ["study_changed"]
 
 
+def test_a_stop_that_comes_before_the_refusal_leaves_the_trial_for_later_too(play):
+    asked = {1: [Request("stop_now")]}
+    snapshot, *_ = play(
+        a_search(trials=4, parallel=2), lambda trial: [Said(trial, {"end": "returned"}), Exited(trial, 3e9, 0)],
+        asked, ends_when_asked=False, refuse=lambda trial: NotNow(trial, "no room") if trial == 1 else None,
+    )  # fmt: skip
+    assert sorted(snapshot.trials) == [0] and snapshot.counts.waiting == 3
+
+
 def test_a_person_may_give_up_a_trial_that_waits_for_room(play):
     asked = {9: [Request("kill_trial", 0)]}
     snapshot, *_ = play(a_search(trials=1), good, asked, refuse=lambda trial: NotNow(trial, "no room"))

@@ -19,7 +19,7 @@ SMALL = [
 ]
 LINE = {
     "emd2", "emd2_shuffled", "emd2_empty", "emd2_marginal", "skill", "asked_bpd", "centre_psnr", "steps", "seconds",
-    "emd2_shape", "recognised",
+    "emd2_train", "emd2_shape", "recognised",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models import data
 from models.config import ALIASES, Config
 from models.train import train
+from models.train.schedules import batch_size
 
 SEED_NAMES = {
     "batch_size",
@@ -122,6 +123,25 @@ def test_what_can_not_be_together_is_said_before_data_is_loaded(hypers, says, mo
     with pytest.raises(ValueError) as e:
         next(train(**hypers))
     assert says in str(e.value)
+
+
+@given(
+    images=st.integers(1, 50_000),
+    first=st.integers(1, 300),
+    every=st.integers(0, 40),
+    factor=st.integers(2, 16),
+)
+def test_steps_follow_from_the_images_to_be_seen(images, first, every, factor):
+    hypers = {"images": images, "batch_size": first, "adabatch.every": every, "adabatch.factor": factor}
+    config = Config.of(hypers)
+    seen = list(itertools.accumulate(batch_size(config, step) for step in range(1, config.steps + 1)))
+    assert seen[-1] >= images and (config.steps == 1 or seen[-2] < images)
+    assert Config.of(config.hypers()) == config
+
+
+def test_steps_and_images_that_disagree_are_refused():
+    with pytest.raises(ValueError, match="steps = 5 and images = 120, which makes 10 steps; give only one"):
+        Config.of({"steps": 5, "images": 120})
 
 
 @pytest.mark.parametrize(("alias", "name"), ALIASES.items())

@@ -169,13 +169,34 @@ def test_fewer_validation_images_are_the_first_of_the_more(bundled):
     assert torch.equal(fewer.train.images, bundled.train.images)
 
 
+def test_fewer_training_images_are_the_first_of_the_more_and_validation_stays(bundled):
+    few, more = (
+        load(
+            Config.of(
+                {"data.source": "emoji", "size": 16, "valid_images": len(bundled.valid), "train_images": n}
+            )
+        )
+        for n in (30, 100_000)
+    )
+    assert torch.equal(few.train.images, bundled.train.images[:30])
+    assert torch.equal(few.valid.images, bundled.valid.images)
+    assert len(few.tokenizer) < len(bundled.tokenizer) and few.digest != bundled.digest
+    assert torch.equal(more.train.images, bundled.train.images)  # there are no more
+    assert (
+        more.digest
+        == load(Config.of({"data.source": "emoji", "size": 16, "valid_images": len(bundled.valid)})).digest
+    )
+
+
 def test_no_word_of_validation_alone_is_in_the_vocabulary(bundled):
     assert set(bundled.tokenizer.vocabulary) <= {w for c in bundled.train.captions for w in words(c)}
 
 
-def of(captions, train, valid_images=100, images=None, say=lambda s: None):
+def of(captions, train, valid_images=100, images=None, say=lambda s: None, train_images=0):
     images = torch.arange(len(captions) * 48).view(-1, 3, 4, 4).to(torch.uint8) if images is None else images
-    return Data.of(Pictures(images, captions, train, content_of(images)), valid_images, "cpu", say)
+    return Data.of(
+        Pictures(images, captions, train, content_of(images)), train_images, valid_images, "cpu", say
+    )
 
 
 SEVERAL = [("a b", "b c"), ("a",), ("c d e", "b a", "a c"), ("x",), ("b c", "y")]

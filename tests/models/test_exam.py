@@ -67,6 +67,20 @@ def test_every_image_is_asked_something_and_as_much_is_known_as_its_p_says(exam)
         assert abs(p - mean) < 0.2  # ten images each
 
 
+def test_training_images_take_the_same_exam_under_the_same_masks(exam, shapes):
+    assert torch.equal(exam.learned.given, exam.curve.given) and torch.equal(exam.learned.at, exam.curve.at)
+    first = exam.learned.images[1], exam.learned_tokens[1]
+    assert torch.equal(first[0], shapes.train.images[5400 // 70]), "they are spread evenly over all"
+    assert torch.equal(first[1], shapes.train.tokens[5400 // 70])
+    few = dataclasses.replace(shapes.train, images=shapes.train.images[:3], first=shapes.train.first[:3])
+    small = Exam.draw(few, shapes.valid, seed=0)
+    assert (
+        torch.equal(small.learned.images, few.images)
+        and len(small.learned.at) == len(small.learned_tokens) == 3
+    )
+    assert torch.equal(small.learned.given, exam.curve.given[:3])
+
+
 def test_the_centre_square_is_a_quarter_in_the_middle(exam):
     hidden = ~exam.centre.given  # [V, 3, 16, 16]
     assert hidden[:, :, 4:12, 4:12].all()
@@ -152,6 +166,13 @@ def test_the_masks_are_on_the_device_of_the_images(monkeypatch):
     )
     monkeypatch.setattr("models.task.exam._baselines", lambda *_: (0.0, 0.0))
     images = torch.empty(8, 3, 16, 16, dtype=torch.uint8, device="meta")
-    captioned = SimpleNamespace(images=images, one_each=lambda: (None, (None, None)))
-    Exam.draw(captioned, captioned, seed=0)
-    assert devices == [(images.device, images.device)] * 2
+    tokens = torch.empty(8, 5, dtype=torch.int64, device="meta")
+
+    class Away(SimpleNamespace):
+        def __len__(self):
+            return len(images)
+
+    captioned = Away(images=images, one_each=lambda: (tokens, ()))
+    exam = Exam.draw(captioned, captioned, seed=0)  # type: ignore[arg-type]
+    assert devices == [(images.device, images.device)] * 3  # patches, the square, and training images
+    assert exam.learned_tokens.device == images.device

@@ -134,6 +134,17 @@ def test_the_random_square_is_anywhere_inside():
     assert ((counts - 100).double().square() / 100).sum() < 51.2  # one in a thousand is larger
 
 
+@pytest.mark.parametrize("kind", ["contiguous", "center"])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_holes_of_a_size_that_is_given(kind, per_channel):
+    """As in 2017: 32 of 64 pixels, whatever p is."""
+    hidden = ~draw(kind, torch.linspace(0, 1, 200), 64, hole=0.5, per_channel=per_channel)
+    assert (hidden.sum((2, 3)) == 32 * 32).all()
+    if kind == "center":
+        assert hidden[:, :, 16:48, 16:48].all()
+    assert (~draw(kind, torch.ones(3), 8, hole=0.01)).flatten(1).any(1).all()  # at least one pixel
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_channels_share_a_mask_or_have_their_own_with_one_p(kind):
     p = torch.linspace(0.05, 0.95, 800)

@@ -389,8 +389,10 @@ def test_fully_connected_layers_count_the_merge_s_own_projection():
         assert all(p.grad.any() for p in net.fully.parameters())
 
 
-def test_dropout_of_the_fully_connected_layers_is_of_training_alone():
-    net, arguments = model(**{"fc.layers": 2, "fc.dropout": 0.5}), batch()
+@pytest.mark.parametrize("layers", [1, 2])
+def test_dropout_of_the_fully_connected_layers_is_of_training_alone(layers):
+    """Of a single one's input, too: the merge's own projection."""
+    net, arguments = model(**{"fc.layers": layers, "fc.dropout": 0.5}), batch()
     assert torch.equal(net(*arguments), net(*arguments))
     one, two = (net(*arguments, None, Noise.at(0, n)) for n in (1, 2))
     assert not torch.allclose(one, two) and not torch.allclose(one, net(*arguments))

@@ -26,6 +26,7 @@ ALWAYS = {
 }  # fmt: skip
 AT_THE_END = {
     "loss/valid_shuffled", "loss/valid_empty", "loss/shape", "recognised", "loss/centre", "centre_psnr", "asked_bpd",
+    "loss/train_exam", "loss/gap",
     *(f"loss/valid_p{p:g}" for p in CURVE),
 }  # fmt: skip
 
@@ -57,6 +58,18 @@ def test_measurements_and_what_is_left(tmp_path, capsys):
     assert len(Image.open(out / "completions.png").getcolors(1 << 20) or []) > 50
     best = checkpoint.read(out / "best.pt").state
     assert best["measured"]["loss/valid"] == min(m["loss/valid"] for m in measured)
+
+
+def test_few_training_images_are_overfitted_and_the_gap_shows_it():
+    """On the same masks, so that the two are comparable: hardly any gap with 5,400 images, a large one with 14."""
+    few, many = (
+        measurements(steps=60, report_every=20, train_images=n, train_exam=True, lr=1e-2) for n in (14, 0)
+    )
+    assert all(set(m) >= {"loss/train_exam", "loss/gap"} for m in few)
+    for m in (*few, *many):
+        assert m["loss/gap"] == pytest.approx(m["loss/valid"] - m["loss/train_exam"])
+    assert few[-1]["loss/train_exam"] < 0.8 * few[-1]["loss/valid"]
+    assert few[-1]["loss/gap"] > 2 * abs(many[-1]["loss/gap"])
 
 
 def test_the_same_seed_gives_the_same_numbers():

@@ -477,21 +477,16 @@ def test_a_grid_too_large_to_run_is_refused_before_the_sweep() -> None:
         parse(f"{TARGET}sampler = 'grid'\n[space]\n{space}")
 
 
-@pytest.mark.parametrize("kind", ["hyperparameters", "choices", "comments"])
+@pytest.mark.parametrize("kind", ["hyperparameters", "choices"])
 def test_a_file_as_long_as_may_be_takes_seconds_and_a_longer_one_a_sentence(kind):
     line, end = {
         "hyperparameters": ("h{} = {{ log = [1e-5, 1e-1] }}\n", ""), "choices": ('"option {}",\n', "]\n"),
-        "comments": ("# nothing {}\n", ""),
     }[kind]  # fmt: skip
-    begin = (
-        TARGET + "[space]\n" + {"choices": "x = [\n", "hyperparameters": "", "comments": "x = [1, 2]\n"}[kind]
-    )
+    begin = TARGET + "[space]\n" + {"choices": "x = [\n", "hyperparameters": ""}[kind]
     count = (990_000 - len(begin)) // len(line.format(10_000))
     began = time.process_time()
     assert parse_search(begin + "".join(map(line.format, range(count))) + end, "x.toml").space.names
-    assert (
-        time.process_time() - began < 30
-    )  # two on a quiet machine; the square of the length would be minutes
+    assert time.process_time() - began < 30  # two, measured; the square of the length would be minutes
     began = time.process_time()
     with pytest.raises(SearchError, match="characters, and a search file may have 1,000,000"):
         parse_search(begin + "".join(map(line.format, range(10 * count))) + end, "x.toml")

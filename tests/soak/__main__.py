@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,14 +63,14 @@ class Plan:
             server=chance.random() < 0.3, empty=chance.random() < 0.2, pause=chance.choice((0.1, 0.3, 0.7, 1.5)),
         )  # fmt: skip
 
-    def search(self) -> str:
+    def search(self, name: str) -> str:
         how = 'target = "target:train"'
         if self.script:
             words = '"python", "target.py", "--x", "{x}", "--fate", "{fate}", "--seed", "{seed}"'
             how = f'objective = "loss"\ncommand = [{words}]'
         isolation = "" if self.script else f'isolation = "{self.isolation}"'
         return (
-            f'name = "soak"\n{how}\ntrials = {self.trials}\nparallel = {self.parallel}\nretries = {self.retries}\n'
+            f'name = "{name}"\n{how}\ntrials = {self.trials}\nparallel = {self.parallel}\nretries = {self.retries}\n'
             f"{isolation}\n"
             f"[space]\nx = {{ log = [0.1, 10.0] }}\nfate = {{ int = [0, {FATES - 1}] }}\n"
             "[limits]\ntrial_seconds = 120\ngrace_seconds = 1\n"
@@ -84,6 +85,8 @@ class Round:
     chance: random.Random
     place: Place
     server: Server | None
+    name: str  # of the search; a server has all rounds
+    spared: Callable[[], list[int]]  # the processes of a server, which other rounds need
     template: Path | None  # an empty database, which takes MLflow seconds to make
     hits: Hits = field(default_factory=Hits)
     faults: list[str] = field(default_factory=list)
@@ -92,11 +95,11 @@ class Round:
 
     def __post_init__(self) -> None:
         shutil.copy(TARGET, self.place.disk / "target.py")
-        (self.place.disk / "soak.toml").write_text(self.plan.search())
+        (self.place.disk / "soak.toml").write_text(self.plan.search(self.name))
         self.place.mlruns.mkdir()
         if self.template and not self.plan.empty:
             shutil.copy(self.template, self.place.mlruns / "mlflow.db")
-        self.folder = StudyFolder(self.place.mlruns / "soak-1")
+        self.folder = StudyFolder(self.place.mlruns / f"{self.name}-1")
         self.processes = Processes(self.folder)
         self.uri = self.server.uri if self.server else tracking_uri(self.place.mlruns, None)
 
@@ -142,7 +145,7 @@ class Round:
             self.running = None
             time.sleep(1.0)
         else:
-            self.running = self.place.start("resume", "soak-1", "--headless", "--mlflow-wait", "0")
+            self.running = self.place.start("resume", self.folder.name, "--headless", "--mlflow-wait", "0")
 
     def _let_it_end(self) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -166,9 +169,11 @@ class Round:
             time.sleep(0.1)
         if self.server:
             self.server.wait()
-        published = self.place.tuner(
-            "publish", "soak-1", *(("--tracking-uri", self.uri) if self.server else ())
-        )
+        store = ("--tracking-uri", self.uri) if self.server else ()
+        while True:  # the publisher of an engine before the last may have waited for its turn
+            published = self.place.tuner("publish", self.folder.name, *store)
+            if "at work" not in published.stdout + published.stderr or time.monotonic() > deadline:
+                break
         if published.returncode:
             self.faults.append(f"tuner publish: {published.stdout}{published.stderr}")
 
@@ -192,8 +197,7 @@ class Round:
     def _left(self) -> list[int]:
         deadline = time.monotonic() + LEAVE_S
         while True:
-            servers = self.server.pids() if self.server else []
-            left = [pid for pid in self.processes.ours() if pid not in servers]
+            left = [pid for pid in self.processes.ours() if pid not in self.spared()]
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.1)
@@ -236,10 +240,15 @@ def main() -> int:
                 server.wait()
             place = Place(home / f"round-{number}")
             seed = chance.getrandbits(32)
-            # A name of its own in the server: each round calls its study soak-1.
-            os.environ["MLFLOW_EXPERIMENT_NAME"] = f"round-{number}" if plan.server else ""
-            os.environ.pop("MLFLOW_EXPERIMENT_NAME") if not plan.server else None
-            ran = Round(plan, random.Random(seed), place, server if plan.server else None, template)
+            ran = Round(
+                plan,
+                random.Random(seed),
+                place,
+                server if plan.server else None,
+                f"soak-{number}",
+                server.pids if server else list,
+                template,
+            )
             ran.run(min(60.0, max(5.0, until - time.monotonic())))
             snapshot = ran.counts()
             total["studies"] += 1

@@ -134,7 +134,8 @@ def copies_faults(place: Place, folder: StudyFolder, snapshot: Snapshot, uri: st
         if ours != theirs:
             faults.append(f"MLflow: trial {run.number} is {theirs} instead of {ours}")
         latest = run.metrics.get("loss")
-        if trial.value is not None and trial.nan_at is None and latest != trial.value:
+        # MLflow forgets no measurement of an earlier attempt, and takes that of the highest step for the last.
+        if trial.value is not None and trial.nan_at is None and not trial.attempts and latest != trial.value:
             faults.append(f"MLflow: the last loss of trial {run.number} is {latest} instead of {trial.value}")
     report = place.home / "report.json"
     said = place.tuner("report", folder.name, "--to", str(report))

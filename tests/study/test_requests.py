@@ -90,3 +90,13 @@ def test_viewers_that_ask_at_once_do_not_mix_their_lines(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert reader.read() == [Request("add_trials", 1)] * 200
+
+
+def test_requests_are_heard_after_their_file_was_removed(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    ask(path, Request("add_trials", 12345))
+    reader = RequestReader(path)
+    path.unlink()
+    assert reader.read() == []
+    ask(path, Request("stop"))
+    assert reader.read() == [Request("stop")] and reader.read() == []

@@ -36,9 +36,7 @@ from .sampler import Sampler
 from .slots import Slot
 
 TICK_S = 0.2  # how late a limit, a request or Ctrl-C may be noticed
-_LAUNCH_AGAIN_S = (
-    1.0  # a trial that could not be started for want of room, memory or processes is tried this often
-)
+_LAUNCH_AGAIN_S = 1.0  # how often to try what could not be started for want of room, memory or processes
 _KILL_AGAIN_S = 1.0  # a kill can meet a process that is just being forked
 
 
@@ -75,9 +73,7 @@ class _Trial:
     watched: Watched
     journaled: bool = False  # its TrialStarted is written
     attempt: int = 0  # how often it was tried before
-    launch_at: float | None = (
-        None  # when to try again to start it, on the engine's monotonic clock; None: it is started
-    )
+    launch_at: float | None = None  # monotonic: when to try to start it again; None: it was not refused
 
 
 class Engine:
@@ -307,6 +303,11 @@ class Engine:
             self._write(events, tell=list(ended))
         for number in (pruned.keys() & self._running.keys()) - again.keys():
             self._end(number, Reason.PRUNED, pruned[number])
+        for number in self._waiting():
+            trial = self._running[number]
+            if trial.watched.stopping or self.snapshot.stopping:  # asked for before it could be started
+                why = trial.watched.stopping or (Reason.STOPPED, "stopped together with the study")
+                self._give_up(number, trial, *why)
         for number, trial in again.items():
             self._launch(number, trial.params, trial.seed, trial.slot, trial.attempt + 1)
         for number, by_itself in ended.items():

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import time
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ..study.private import UMASK
 
 START = str(Path(__file__).resolve().parents[1] / "trial" / "start.py")  # run by its path, in any interpreter
-_MESSAGE_BYTES = 1 << 16
+_MESSAGE_BYTES = 1 << 18  # more than the kernel lets one message have
 _LEAVES_S = (
     0.2  # it leaves by itself when its socket closes; libraries with slow exit handlers are not awaited
 )
@@ -64,10 +65,14 @@ class ForkServer:
         return json.loads(data)
 
     def launch(self, job: Mapping[str, Any], pipe: int, life: int) -> None:
-        """Have a trial forked; answered with {"trial", "pid", "at"} or {"trial", "error"}. Raises ServerDied."""
+        """Have a trial forked; answered with {"trial", "pid", "at"} or {"trial", "error"}. Raises ServerDied, and
+        OSError where nothing can be sent now or the job is too large for a message."""
         self._ask(f"launch {job['trial']}")
         try:
-            socket.send_fds(self.socket, [json.dumps(job).encode()], [pipe, life])
+            # A server that is stopped reads nothing, and the engine must not wait for it: BlockingIOError.
+            # (`socket.send_fds` passes on no flags.)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [pipe, life]))]
+            self.socket.sendmsg([json.dumps(job).encode()], rights, socket.MSG_DONTWAIT)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ServerDied from error
 
@@ -75,8 +80,11 @@ class ForkServer:
         """Have the status of a dead trial read; answered with {"reaped", "exit_code"}. Raises ServerDied."""
         self._ask(f"reap {pid}")
         try:
-            self.socket.send(json.dumps({"reap": pid}).encode())
+            self.socket.send(json.dumps({"reap": pid}).encode(), socket.MSG_DONTWAIT)
         except (BrokenPipeError, ConnectionResetError) as error:
+            raise ServerDied from error
+        except BlockingIOError as error:  # it is stopped, with hundreds of messages before this one
+            self.kill()
             raise ServerDied from error
 
     def receive(self) -> dict[str, Any]:

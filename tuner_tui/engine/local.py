@@ -42,14 +42,12 @@ _MEMORY_CHECK_S = 0.25  # a runaway allocation fills a few GB in this time, not 
 _LAUNCH_TRIES = 3  # the server can be killed while it starts a trial; thrice in a row is no accident
 _IMPORT_S = 600.0  # torch from a cold network disk takes minutes; what takes longer hangs
 _STOPPED_S = 5.0  # a server that owes an answer for so long and is stopped (SIGSTOP) is replaced
-_LINE_BYTES = (
-    1 << 20
-)  # of a message; MLflow takes no larger request, and a target may write anything into its pipe
+_LINE_BYTES = 1 << 20  # of a message: as much as MLflow takes. A target may write anything into its pipe
 _PIPE_BYTES = 1 << 20  # the most a pipe holds: what more comes out of that of a dead trial is not the trial's
 # What another moment may put right: no room, no processes, no memory, no descriptors, a file server that is away.
 _NOT_NOW = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ENOMEM,
-    errno.EMFILE, errno.ENFILE,
+    errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS,
 }  # fmt: skip
 _LAST_WORDS_S = 1.0  # how long killed processes may take to vanish, or to be passed on to us
 
@@ -240,6 +238,8 @@ class LocalLauncher:
             self._server_died()  # launches this one again as well
         except (OSError, TypeError, ValueError) as error:  # too long a message, no more descriptors
             number = error.errno if isinstance(error, OSError) else None
+            if process.server is not None:
+                process.server.asked.pop(f"launch {job.trial}", None)
             self._fail(process, f"could not start a process: {error}", number)
         finally:
             os.close(pipe_there)

@@ -203,7 +203,7 @@ def _another_engine(folder: StudyFolder, ours: int) -> bool:
     if not folder.engine_alive():
         return False
     try:
-        return folder.lock_file.read_text().strip() != str(ours)
+        return folder.lock_file.read_text().partition("\n")[0].strip() != str(ours)
     except OSError:
         return False
 

@@ -53,7 +53,10 @@ class RequestReader:
     def read(self) -> list[Request]:
         """The requests that are new since the last call."""
         try:
-            if self.path.stat().st_size <= self.offset:
+            size = self.path.stat().st_size
+            if size < self.offset:  # the file was removed or emptied, and begins anew
+                self.offset = 0
+            if size == self.offset:
                 return []
             with self.path.open("rb") as file:
                 file.seek(self.offset)

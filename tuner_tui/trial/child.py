@@ -27,6 +27,7 @@ from .pipe import Pipe
 # Parameters the tuner supplies when the signature has them.
 FILLED_IN = ("seed", "device", "out", "report", "trial", "slot")
 _RUN_ID_S = 30.0  # a server that answers makes a run within a second or two
+_SHOWN_CHARS = 1000  # of a default; a longer text is no hyperparameter
 _MESSAGE_CHARS = 500  # of an exception's text in one line; the traceback file has it all
 
 
@@ -73,8 +74,14 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         "required": [p.name for p in by_name if p.default is p.empty],
         "any": not declared and any(p.kind is p.VAR_KEYWORD for p in parameters),
         "yields": yields(function),
-        "defaults": {p.name: p.default for p in by_name if isinstance(p.default, (bool, int, float, str))},
+        "defaults": {p.name: p.default for p in by_name if _is_shown(p.default)},
     }
+
+
+def _is_shown(default: Any) -> bool:
+    if isinstance(default, str):
+        return len(default) <= _SHOWN_CHARS
+    return isinstance(default, (bool, int, float))
 
 
 def yields(function: Callable[..., Any]) -> bool:

@@ -81,6 +81,7 @@ KEYS: tuple[Key, ...] = (
     _plot_key("trend", "t", "t", "medians", "Medians and quartiles over the points"),
     _plot_key("arrange", "a", "a", "arrange", "Plots by file, crash bias, effect"),
     _plot_key("side", "w", "w", "wide", "Hide the trials and the detail, or show them"),
+    _plot_key("pixels", "i", "i", "pixels", "The plots as pixels, in terminals that can (sixel, kitty)"),
     Key("best", "b", "b", "best", "Jump to the best trial", (STUDY,)),
     Key("overview", "o", "o", "overview", "Select no trial: the study as a whole", (STUDY,), footer=False),
     Key("filter", "slash", "/", "filter", "Show only some trials: lr < 1e-3 and failed", (STUDY,), heading="List"),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.containers import Horizontal, Vertical
 from textual.markup import escape
 from textual.message import Message
@@ -646,6 +646,17 @@ class StudyScreen(SweepScreen):
         body = self.query_one("#body")
         body.toggle_class("-alone")
         self._memory.keep("plots_alone", body.has_class("-alone"))
+
+    def action_pixels(self) -> None:
+        """Leave the terminal to the picture until a line is entered."""
+        from ...view.pixels import NoPixels, show_pixels  # late: it asks the terminal, and brings matplotlib
+
+        try:
+            with self.app.suspend():
+                show_pixels(self._shown)
+                input("Enter: back to the screen ")
+        except (NoPixels, SuspendNotSupported) as problem:
+            self.notify(str(problem) or "A browser shows no other pixels than these.", severity="warning")
 
     def action_best(self) -> None:
         best = self._shown.best
