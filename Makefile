@@ -4,6 +4,7 @@
 # make soak    kill, stop and fill what studies need, for MINUTES=15, chosen by SEED=0; then check what they say
 # make fuzz    give the readers of files, options and messages odd inputs for MINUTES=15, keeping those that reach new code
 # make docs    the documentation as a site, in site/
+# make release VERSION=0.2.0   version, changelog, wheel and sdist, both tried; commit and tag; no upload
 # make pictures / snapshots   draw the README's pictures / accept changed screens
 
 VENV   := .venv
@@ -23,7 +24,7 @@ export UV_HTTP_TIMEOUT ?= 300
 WANTED := $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else ">=3.11")')
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
-.PHONY: setup demo test soak fuzz lint docs pictures snapshots clean
+.PHONY: setup demo test soak fuzz lint docs pictures snapshots release clean
 
 setup: $(STAMP)
 
@@ -68,6 +69,9 @@ pictures: setup
 
 snapshots: setup
 	$(VENV)/bin/python -m pytest tests/ui --snapshot-update
+
+release: setup
+	$(VENV)/bin/python .ci/release.py '$(VERSION)' --uv '$(UV)'
 
 clean:
 	rm -rf $(VENV) .uv

@@ -14,6 +14,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import (
+    HERE,
+    Baseline,
+    Direction,
+    FailIf,
+    Gpus,
+    Headless,
+    Json,
+    Junit,
+    Markdown,
+    MlflowWait,
+    NoColor,
+    Objective,
+    Parallel,
+    Python,
+    Reports,
+    Root,
+    Sampler,
+    SearchName,
+    Seed,
+    Settings,
+    SpaceFile,
+    StudyHere,
+    StudyInside,
+    StudyName,
+    TrackingUri,
+    Trials,
+    searches_here,
+)
+
 if TYPE_CHECKING:
     from .sources.source import Source
 
@@ -37,164 +67,6 @@ app = typer.Typer(
 )
 
 
-def _studies_here(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of studies, for the shell's completion."""
-    from .study.folder import list_studies
-
-    root = context.params.get("root") or os.environ.get("TUNER_MLRUNS") or "mlruns"
-    return [folder.name for folder in list_studies(Path(root)) if folder.name.startswith(incomplete)]
-
-
-def _searches_here(incomplete: str) -> list[str]:
-    """Built-in searches and search files, for the shell's completion."""
-    from .search.builtin import builtin_searches
-
-    files = [path.name for path in Path.cwd().glob("*.toml") if path.name != "pyproject.toml"]
-    return [name for name in (*builtin_searches(), *files) if name.startswith(incomplete)]
-
-
-Root = Annotated[
-    Path,
-    typer.Option(
-        "--mlruns", envvar="TUNER_MLRUNS", metavar="DIR", help="Folder of the studies and of MLflow's store."
-    ),
-]
-StudyName = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="STUDY",
-        autocompletion=_studies_here,
-        help="A study's name or its beginning; default: the last one.",
-    ),
-]
-StudyHere = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="STUDY",
-        autocompletion=_studies_here,
-        help="A study's name or its beginning, or an address such as optuna:sqlite:///trials.db; "
-        "default: the last one.",
-    ),
-]
-StudyInside = Annotated[
-    str | None,
-    typer.Argument(metavar="NAME", help="Which study, where the address has several; default: the newest."),
-]
-Objective = Annotated[
-    str | None,
-    typer.Option("--objective", metavar="METRIC", help="In MLflow: which metric is the loss."),
-]
-Direction = Annotated[
-    str | None,
-    typer.Option(
-        "--direction", metavar="minimize|maximize", help="In MLflow: which way is better; default minimize."
-    ),
-]
-SpaceFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--space",
-        metavar="FILE",
-        help="In MLflow: a search file whose [space] says what was varied; default: what the values tell.",
-    ),
-]
-Headless = Annotated[
-    bool,
-    typer.Option("--headless", help="No screen: a progress bar, or plain lines where there is no terminal."),
-]
-SearchName = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="SEARCH",
-        autocompletion=_searches_here,
-        help="A search file or a built-in search; default: ./tuner.toml, else `caption`.",
-    ),
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of the search.")]
-Trials = Annotated[int | None, typer.Option("--trials", min=1, metavar="N", help="How many trials in all.")]
-Sampler = Annotated[
-    str | None,
-    typer.Option(
-        "--sampler",
-        metavar="NAME",
-        help="How trials are drawn: random, qmc (evenly spread), grid, tpe, gp, cmaes (these learn).",
-    ),
-]
-Parallel = Annotated[
-    int | None, typer.Option("--parallel", "-p", min=1, metavar="N", help="How many trials at once.")
-]
-Gpus = Annotated[
-    str | None,
-    typer.Option(
-        "--gpus", metavar="WHICH", help="auto (all there are), none, or numbers such as 0,1; used in turn."
-    ),
-]
-Python = Annotated[
-    str | None,
-    typer.Option(
-        "--python",
-        metavar="PATH",
-        help="The interpreter of the trials; default: the search file's `python`, else the .venv beside it or "
-        "above, else the active environment, else tuner's own.",
-    ),
-]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(
-        "--tracking-uri",
-        metavar="URI",
-        help="An MLflow server; default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db.",
-    ),
-]
-FailIf = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fail-if",
-        metavar="CONDITION",
-        help="Exit with 1 when this holds: 'best > 0.5', 'no_start > 20%', 'valid/acc < 0.9', 'seconds > 3600', "
-        "'best > baseline * 1.02'. Repeatable.",
-    ),
-]
-Baseline = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline",
-        metavar="STUDY",
-        help="What `baseline` in --fail-if means: a report of --json, a study, or an address such as "
-        "mlflow:EXPERIMENT.",
-    ),
-]
-MlflowWait = Annotated[
-    float | None,
-    typer.Option(
-        "--mlflow-wait",
-        min=0,
-        metavar="SECONDS",
-        help="At the end, after the reports, wait so long for an MLflow that does not answer; default 30.",
-    ),
-]
-Reports = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--report",
-        metavar="FILE",
-        help="Write a report to this file: .json .xml (JUnit) .md .html .csv .txt .png .svg. Repeatable.",
-    ),
-]
-Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to this file.")
-]
-Junit = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report to this file.")
-]
-Markdown = Annotated[
-    Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown report to this file.")
-]
-NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR works too.")]
-
-_HERE = Path("mlruns")
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from . import __version__
@@ -212,7 +84,7 @@ def studies(  # its help is the app's, above
     version: Annotated[  # its callback prints it
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     if slow:
         os.environ["TUNER_SLOW"] = "1"
@@ -224,14 +96,7 @@ def studies(  # its help is the app's, above
 @app.command()
 def sweep(
     search: SearchName = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Over the file: a key of it, or a hyperparameter to fix. Repeatable.",
-        ),
-    ] = None,
+    settings: Settings = None,
     trials: Trials = None,
     parallel: Parallel = None,
     seed: Seed = None,
@@ -260,14 +125,14 @@ def sweep(
     baseline: Baseline = None,
     mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Start a study: draw trials from a search file and run them.
 
     On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
-    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
+    from .headless import check_baseline, parse_conditions, report_writers, run_headless
     from .launch import Resources, new_study, run_detached, settled, spread
     from .search.builtin import find_search
     from .search.file import load_search
@@ -286,9 +151,8 @@ def sweep(
     history = find_past(root, past, loaded, tracking_uri) if past else None
     folder = new_study(root, loaded, resources, source, name, history)
     if headless or reports or conditions or not _terminal():
-        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
         code = run_headless(
-            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=mlflow_wait
         )
         raise typer.Exit(code)
     run_detached(folder)
@@ -298,12 +162,7 @@ def sweep(
 @app.command("find-lr")
 def find_lr(
     search: SearchName = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="As for sweep: fix what the search varies. Repeatable."
-        ),
-    ] = None,
+    settings: Settings = None,
     seed: Seed = None,
     gpus: Gpus = None,
     python: Python = None,
@@ -311,14 +170,14 @@ def find_lr(
     json: Json = None,
     mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Before a sweep: raise the learning rate once, draw the loss against it, suggest a rate and a range.
 
     Runs the search's `finder` as the one trial of a study <name>-lr. Hyperparameters that the search varies
     are left at their defaults unless --set fixes them.
     """
-    from .headless import MLFLOW_WAIT_S, run_finder
+    from .headless import run_finder
     from .launch import Resources, finder_of, new_study, settled
     from .search.builtin import find_search
     from .search.file import load_search
@@ -327,9 +186,8 @@ def find_lr(
     source = find_search(search, Path.cwd())
     finder = finder_of(load_search(source, overrides), source)
     resources = settled(finder, Resources(gpus or "auto", tracking_uri, python))
-    wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
     folder = new_study(root, finder, resources, source)
-    raise typer.Exit(run_finder(folder, result=json, no_color=no_color, mlflow_wait=wait))
+    raise typer.Exit(run_finder(folder, result=json, no_color=no_color, mlflow_wait=mlflow_wait))
 
 
 @app.command()
@@ -356,7 +214,7 @@ def refine(
     headless: Headless = False,
     report: Reports = None,
     no_color: NoColor = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """After a sweep: improve its best trial's continuous hyperparameters by hypergradients.
 
@@ -400,14 +258,14 @@ def resume(
     baseline: Baseline = None,
     mlflow_wait: MlflowWait = None,
     no_color: NoColor = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Go on with a study that was stopped, whose engine was killed, or that should get more trials.
 
     Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
     would have had.
     """
-    from .headless import MLFLOW_WAIT_S, check_baseline, parse_conditions, report_writers, run_headless
+    from .headless import check_baseline, parse_conditions, report_writers, run_headless
     from .launch import find_study, prepare_resume, run_detached
     from .sources.journal import JournalSource
 
@@ -419,9 +277,8 @@ def resume(
         folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri, python=python
     )
     if headless or reports or conditions or not _terminal():
-        wait = MLFLOW_WAIT_S if mlflow_wait is None else mlflow_wait
         code = run_headless(
-            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=wait
+            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=mlflow_wait
         )
         raise typer.Exit(code)
     run_detached(folder)
@@ -436,7 +293,7 @@ def open_(
     direction: Direction = None,
     space: SpaceFile = None,
     tracking_uri: TrackingUri = None,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Show a study on the screen, live: one of tuner's own, or, read-only, one in MLflow or an Optuna storage.
 
@@ -490,7 +347,7 @@ def plot(
     space: SpaceFile = None,
     tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Print a study's scatterplots, and whatever else was found in it; save the plots as PNG or SVG."""
     from .headless import filtered, terminal_width
@@ -540,7 +397,7 @@ def report(
     space: SpaceFile = None,
     tracking_uri: TrackingUri = None,
     no_color: NoColor = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Write reports of a study, whether it runs, is over or was interrupted. Without --to: print one.
 
@@ -578,7 +435,7 @@ def list_(
     direction: Direction = None,
     space: SpaceFile = None,
     tracking_uri: TrackingUri = None,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """List the studies: state, counts, best, newest first."""
     from .launch import BadInput
@@ -608,12 +465,10 @@ def check(
     search: Annotated[
         str | None,
         typer.Argument(
-            metavar="SEARCH", autocompletion=_searches_here, help="A search file or a built-in search."
+            metavar="SEARCH", autocompletion=searches_here, help="A search file or a built-in search."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for sweep.")
-    ] = None,
+    settings: Settings = None,
     draw: Annotated[int, typer.Option("--draw", min=0, metavar="N", help="How many trials to show.")] = 3,
     python: Python = None,
 ) -> None:
@@ -700,7 +555,7 @@ def doctor(
         bool,
         typer.Option("--repair", help="Take the damaged lines out of the journal; a copy of it is kept."),
     ] = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Check a study's journal line by line: what is damaged, and what that costs. Exits with 1 where something is.
 
@@ -730,7 +585,7 @@ def doctor(
 def stop(
     study: StudyName = None,
     now: Annotated[bool, typer.Option("--now", help="Stop the running trials too.")] = False,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Ask a running study to start no more trials. `tuner resume` continues it later."""
     from .launch import BadInput, find_study
@@ -763,7 +618,7 @@ def change(
             "--rerun", min=0, metavar="TRIAL", help="Run this trial again, as a new one. Repeatable."
         ),
     ] = None,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Change a running study: its space, how many trials run at once, how many there will be.
 
@@ -799,7 +654,7 @@ def change(
 
 
 @app.command()
-def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Root = _HERE) -> None:
+def publish(study: StudyName = None, tracking_uri: TrackingUri = None, root: Root = HERE) -> None:
     """Copy to MLflow what it does not have yet (after a server was away, or to another server)."""
     from .launch import Resources, find_study
     from .record.publisher import publish as copy
@@ -819,7 +674,7 @@ def mlflow(
         str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")
     ] = "127.0.0.1",
     tracking_uri: TrackingUri = None,
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Open the MLflow UI on the recorded runs. Ctrl-C ends it."""
     from .record.ui import open_mlflow_ui
@@ -837,7 +692,7 @@ def serve(
             "--host", metavar="ADDRESS", help="Address to listen on; anybody who reaches it can start sweeps."
         ),
     ] = "127.0.0.1",
-    root: Root = _HERE,
+    root: Root = HERE,
 ) -> None:
     """Show the same screen in a browser. Each page is a screen of its own. Ctrl-C ends it.
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .analysis.filter import FilterError, Names, parse
 from .analysis.rate import RateCurve, rate_curve
@@ -25,6 +26,9 @@ from .sources import find_past, is_address
 from .sources.source import SourceError
 from .study.folder import StudyFolder
 from .study.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from .engine.run import Ran
 
 MLFLOW_WAIT_S = 30.0  # for an MLflow that does not answer: a server's restart takes about that long
 
@@ -101,7 +105,7 @@ def run_headless(
     reports: Sequence[tuple[Writer, Path]],
     no_color: bool,
     baseline: Snapshot | None = None,
-    mlflow_wait: float = MLFLOW_WAIT_S,
+    mlflow_wait: float | None = None,
 ) -> int:
     """Run or resume the study in this process, to its end; return the exit code.
 
@@ -137,8 +141,13 @@ def run_headless(
         if problem := github.add_summary(snapshot):
             warn(problem)
     sys.stdout.flush()  # all a script waits for is out before anything is waited for
-    ran.copy.wait(mlflow_wait, _say_aside)
+    _wait_for_copy(ran, mlflow_wait)
     return NOT_RECORDED if ran.unwritten else exit_code(snapshot, verdicts, ran.interrupted)
+
+
+def _wait_for_copy(ran: Ran, seconds: float | None) -> None:
+    """Wait until MLflow has everything; `seconds` (None: MLFLOW_WAIT_S) is how long where it does not answer."""
+    ran.copy.wait(MLFLOW_WAIT_S if seconds is None else seconds, _say_aside)
 
 
 def _say_aside(text: str) -> None:
@@ -147,7 +156,7 @@ def _say_aside(text: str) -> None:
 
 
 def run_finder(
-    folder: StudyFolder, *, result: Path | None, no_color: bool, mlflow_wait: float = MLFLOW_WAIT_S
+    folder: StudyFolder, *, result: Path | None, no_color: bool, mlflow_wait: float | None = None
 ) -> int:
     """Run a learning-rate finder in this process, and draw its curve; `result`: a JSON file for it."""
     printer = RatePrinter(sys.stdout)
@@ -157,7 +166,7 @@ def run_finder(
         write_rate_json(ran.snapshot, curve, result)
     color = not no_color and wants_color(sys.stdout)
     print(rate_report(folder, ran.snapshot, curve, width=terminal_width(), color=color), flush=True)
-    ran.copy.wait(mlflow_wait, _say_aside)
+    _wait_for_copy(ran, mlflow_wait)
     return exit_code(ran.snapshot, (), ran.interrupted)
 
 

@@ -355,7 +355,7 @@ def command_line(search: Search, number: int, drawn: dict[str, Any]) -> str:
     folder = f"TRIALS/{number}"
     filled = {
         "seed": trial_seed(search.seed, number), "out": f"{folder}/out", "device": "DEVICE", "trial": number,
-        "slot": 0, "params_file": f"{folder}/params.json",
+        "slot": 0, "folder": search.folder or ".", "params_file": f"{folder}/params.json",
     }  # fmt: skip
     return join(expand(search.command, {**search.fixed, **drawn}, filled))
 

@@ -1,11 +1,18 @@
-"""The wheel, built and put into an environment of its own: it hides nothing of the user's, finds its own."""
+"""The wheel, built and put into an environment of its own: it hides nothing of the user's, finds its own.
+
+A release tries what it has built with these tests (.ci/release.py): TUNER_DISTRIBUTION is a wheel or an sdist to use
+instead of building one, TUNER_INSTALLED the Python of an environment that has tuner already.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -20,11 +27,22 @@ SEARCH = 'target = "models.mynet:train"\ntrials = 2\n[space]\nlr = { log = [0.1,
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """The Python of an environment that holds the wheel; its dependencies are those of this environment."""
+    if python := os.environ.get("TUNER_INSTALLED"):
+        return Path(python)
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=REPOSITORY, check=True, capture_output=True, timeout=PATIENCE_S,
-    )  # fmt: skip
+    given = os.environ.get("TUNER_DISTRIBUTION", "")
+    source = REPOSITORY
+    if given.endswith(".tar.gz"):
+        with tarfile.open(given) as archive:
+            archive.extractall(folder, filter="data")
+        source = folder / Path(given).name.removesuffix(".tar.gz")
+    if given.endswith(".whl"):
+        shutil.copy(given, folder)
+    else:
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+            cwd=source, check=True, capture_output=True, timeout=PATIENCE_S,
+        )  # fmt: skip
     subprocess.run(
         [sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True, timeout=PATIENCE_S
     )
@@ -57,6 +75,16 @@ def test_a_models_folder_of_the_user_is_found_in_and_out_of_trials(installed, tm
     assert alone.stdout == "{'loss': 4}\n", alone.stderr
     swept = run(installed, tmp_path, "-m", "tuner_tui.cli", "sweep", "--headless", "--no-color")
     assert swept.returncode == 0 and swept.stdout.count("● finished") == 2, swept.stdout + swept.stderr
+
+
+def test_it_says_its_version_and_has_what_it_needs(installed, tmp_path):
+    said = run(installed, tmp_path, "-m", "tuner_tui", "--version")
+    version = re.search(r'__version__ = "(.*)"', (REPOSITORY / "tuner_tui" / "__init__.py").read_text())
+    assert version and said.stdout == f"tuner {version[1]}\n", said.stderr
+    code = "from importlib.metadata import version; print(version('tuner-tui'))"
+    assert run(installed, tmp_path, "-c", code).stdout == f"{version[1]}\n"
+    typed = run(installed, tmp_path, "-c", "import tuner_tui, os; print(os.listdir(tuner_tui.__path__[0]))")
+    assert "py.typed" in typed.stdout
 
 
 def test_the_built_in_searches_are_in_the_wheel(installed, tmp_path):

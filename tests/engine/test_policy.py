@@ -14,7 +14,7 @@ from tuner_tui.engine.launcher import Exited, Job, LauncherEvent, NotNow, Said, 
 from tuner_tui.engine.slots import make_slots, parse_gpus, places
 from tuner_tui.search.search import Limits, Search
 from tuner_tui.search.space import Float, Space
-from tuner_tui.study.events import Event, StudyOpened
+from tuner_tui.study.events import Event, StudyOpened, TrialSampled
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.requests import Request
@@ -56,6 +56,9 @@ class ScriptedLauncher:
         self.stops.append((trial, now))
         if now or self.ends_when_asked:
             self.queue.append([Exited(trial, self.clock.wall(), -9 if now else 0)])
+
+    def samples(self) -> dict[int, dict[str, float]]:
+        return {trial: {"system/cpu_utilization_percentage": 50.0} for trial in self.jobs}
 
     def close(self) -> None:
         pass
@@ -340,6 +343,23 @@ def test_slots_go_round_the_gpus_and_share_the_cores(parallel, gpus, cores, labe
         assert slot.environment["CUDA_VISIBLE_DEVICES"] == slot.label.removeprefix("cpu").removeprefix(
             "cuda:"
         )
+
+
+def test_what_trials_use_is_written_down_now_and_then_where_the_search_asks(play):
+    def slow(trial: int) -> list[LauncherEvent]:
+        return [Said(trial, {"step": 0, "values": {"loss": 1.0}, "at": 2e9})]  # then an hour for each look
+
+    limits = Limits(trial_seconds=3 * 3600.0, silent_seconds=1e9)
+    for asked in (True, False):
+        search = a_search(trials=1, limits=limits, system_metrics=asked)
+        snapshot, _, _, journal = play(search, slow)
+        samples = [event for event in journal if isinstance(event, TrialSampled)]
+        assert bool(samples) is asked
+        assert [sample.step for sample in samples] == list(range(len(samples)))
+        trial = snapshot.trials[0]
+        assert ("system/cpu_utilization_percentage" in trial.latest) is asked
+        assert trial.steps == 1 and trial.last_step == 0, "a sample is no measurement of the trial's"
+        assert trial.reason is Reason.TIMEOUT
 
 
 def test_trials_share_a_gpu_as_far_as_the_search_says():

@@ -133,6 +133,44 @@ def test_how_a_script_ended_is_told_truly(script, ending, outcome, reason, words
     assert (trial.outcome, trial.reason) == (outcome, reason) and words in trial.message
 
 
+LOGS = """
+import argparse, pathlib, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+options = parser.parse_args()
+logs = pathlib.Path("logs")
+logs.mkdir(exist_ok=True)
+version = logs / f"version_{len(list(logs.iterdir()))}"
+version.mkdir()
+table = (version / "metrics.csv").open("w")
+print("step,loss", file=table, flush=True)
+for step in range(3):
+    time.sleep(0.1)
+    print(f"{step},{options.lr}", file=table, flush=True)
+"""
+
+
+def test_scripts_that_write_into_their_working_folder_are_told_apart_side_by_side(script, tmp_path):
+    """Lightning's loggers do so: without a folder of its own, a trial would read what its neighbour wrote."""
+    (tmp_path / "logs" / "version_0").mkdir(parents=True)
+    (tmp_path / "logs" / "version_0" / "metrics.csv").write_text("step,loss\n0,99\n")
+    lines = 'command = ["python", "{folder}/train.py", "{rest}"]\ncwd = "{out}"\nparallel = 2\n'
+    snapshot, folder = script(LOGS, f'{lines}[read]\nfile = "logs/**/metrics.csv"', trials=3)
+    for number, trial in snapshot.trials.items():
+        assert trial.outcome is Outcome.FINISHED, log(folder, number)
+        assert [loss for _, loss in trial.curve] == [pytest.approx(trial.params["lr"])] * 3
+        assert (folder.out(number) / "logs" / "version_0" / "metrics.csv").is_file()
+
+
+def test_logs_of_earlier_runs_are_passed_over(script, tmp_path):
+    """Seen with Lightning: each trial had the curves of all runs before it."""
+    (tmp_path / "logs" / "version_0").mkdir(parents=True)
+    (tmp_path / "logs" / "version_0" / "metrics.csv").write_text("step,loss\n0,99\n")
+    snapshot, _ = script(LOGS, '[read]\nfile = "logs/**/metrics.csv"', trials=2)
+    for trial in snapshot.trials.values():
+        assert [loss for _, loss in trial.curve] == [pytest.approx(trial.params["lr"])] * 3
+
+
 def test_a_crash_leaves_its_traceback(script):
     _, folder = script(TRAIN + "raise ValueError('x')")
     assert (folder.trial(0) / "traceback.txt").read_text().startswith("Traceback")
@@ -215,6 +253,8 @@ def test_output_without_end_is_kept_up_with(script):
         ('command = ["pythn", "train.py"]', "there is no program pythn on the PATH"),
         ('command = ["./run.sh"]', "there is no program ./run.sh in"),
         ('command = ["python", "trian.py"]', "there is no trian.py in"),
+        ('command = ["python", "{folder}/trian.py"]', "trian.py in"),
+        ('command = ["python", "train.py"]\ncwd = "{out}"', "write {folder}/train.py"),
         (
             'command = ["python", "train.py"]\npython = "no/such/python"',
             "no/such/python: no such interpreter",

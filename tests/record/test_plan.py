@@ -12,7 +12,7 @@ from support.questions import opened
 
 from tuner_tui.record.plan import Story, before_anything
 from tuner_tui.search.space import Float, Hyperparameter, Int, Space
-from tuner_tui.study.events import Event, StudyClosed, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.events import Event, StudyClosed, TrialEnded, TrialMeasured, TrialSampled, TrialStarted
 from tuner_tui.study.outcomes import Outcome, Reason, judge
 
 LOSSES = st.lists(st.sampled_from([0.5, 0.25, math.nan, math.inf, -math.inf]), max_size=4)
@@ -28,6 +28,7 @@ def journal(trials: list[tuple[list[float], Reason | None]]) -> list[Event]:
             TrialMeasured(at := at + 1, number, step, {"loss": loss, "odd (name)": loss})
             for step, loss in enumerate(losses)
         ]
+        events.append(TrialSampled(at + 0.5, number, 0, {"system/cpu_utilization_percentage": 12.5}))
         finite = any(math.isfinite(loss) for loss in losses)
         events.append(TrialEnded(at := at + 1, number, judge(reason, finite), reason))
     events.append(StudyClosed(at + 1, "stopped"))

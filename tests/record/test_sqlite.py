@@ -61,6 +61,16 @@ def content(diary: Diary, run_id: str, path: str) -> bytes:
     ).read_bytes()
 
 
+def test_what_a_trial_uses_is_among_its_system_metrics(root: Path) -> None:
+    diary = Diary(root).open().start(0).measure(0, 0, 0.5)
+    diary.sample(0, 0, cpu_utilization_percentage=50.0).sample(0, 1, cpu_utilization_percentage=75.0)
+    diary.end(0).sample(0, 2, cpu_utilization_percentage=1.0).close()
+    assert bring(diary) == 0
+    [trial] = read(diary).trials
+    rows = history(uri_of(diary), trial.run_id, "system/cpu_utilization_percentage")
+    assert [row[:2] for row in rows] == [(0, 50.0), (1, 75.0)], "nothing is added to a trial that has ended"
+
+
 def test_a_run_has_all_that_is_known_of_its_trial(root: Path) -> None:
     diary = Diary(root).open()
     diary.start(0, {"lr": 1e-4, "convnet.kind": "straight", "bidir": True})

@@ -13,7 +13,15 @@ from tuner_tui.search.command import expand, problems_of
 from tuner_tui.search.file import parse_search
 from tuner_tui.search.problems import SearchError
 
-FILLED = {"seed": 7, "out": "/o", "device": "cpu", "trial": 3, "slot": 1, "params_file": "/p.json"}
+FILLED = {
+    "seed": 7,
+    "out": "/o",
+    "folder": "/f",
+    "device": "cpu",
+    "trial": 3,
+    "slot": 1,
+    "params_file": "/p.json",
+}
 
 
 def test_places_are_filled_anywhere_and_the_rest_follows_in_order():
@@ -30,6 +38,19 @@ def test_hydra_takes_its_overrides_as_it_spells_them():
     assert expand(["python", "app.py", "{overrides}"], params, FILLED)[2:] == [
         "optimizer.lr=0.5", "model/kind=big", "clip=false", "sizes=[1, 2]",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("relu", "relu"), ("a b", "a b"), ("a/b:c@d-e", "a/b:c@d-e"), ("", ""), ("a,b", "'a,b'"), ("a=b", "'a=b'"),
+        ("x(1)", "'x(1)'"), ("it's", r"'it\'s'"), (r"a\'b", r"'a\\\'b'"), ("end\\", r"'end\\'"), (" lead", "' lead'"),
+        ("é", "'é'"),
+    ],
+)  # fmt: skip
+def test_a_text_that_hydra_would_misread_is_quoted(text, spelt):
+    """Seen with Hydra 1.3.8: `act=a,b` is a sweep there, and `act=a=b` an error. It reads each of these as `text`."""
+    assert expand(["{overrides}"], {"k": text}, FILLED) == [f"k={spelt}"]
 
 
 def test_what_a_trial_does_not_have_is_left_out():

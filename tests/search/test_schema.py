@@ -99,6 +99,7 @@ BROKEN = [
     TARGET + 'direction = "down"',
     TARGET + "share_run = 1",
     TARGET + "trials_per_gpu = -1",
+    'command = ["x", "{rest}"]\ncwd = 3',
     TARGET + "name = 3",
     TARGET + 'isolation = ""',
     'target = "train.py"',

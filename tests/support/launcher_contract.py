@@ -128,6 +128,18 @@ class LauncherContract:
         exited = until_exited(launcher, {8})[-1]
         assert exited.cause == "out_of_memory"
 
+    def test_what_a_trial_uses_is_told_while_it_runs(self, launcher, job):
+        launcher.submit(job(8, "forever"))
+        wait_for(launcher, lambda news: any(isinstance(i, Said) for i in news))
+        assert launcher.samples() == {}, "use is a difference"
+        wait_for(launcher, lambda news: any(isinstance(i, Said) for i in news))
+        used = launcher.samples()[8]
+        assert used["system/system_memory_usage_megabytes"] > 1
+        assert 0 <= used["system/cpu_utilization_percentage"] <= 101
+        launcher.stop(8, now=True)
+        until_exited(launcher, {8})
+        assert launcher.samples() == {}
+
     def test_close_leaves_nothing_running(self, launcher, job):
         launcher.submit(job(9, "forever"))
         news = wait_for(launcher, lambda news: any(isinstance(i, Said) for i in news))

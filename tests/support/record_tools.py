@@ -10,7 +10,7 @@ from support.questions import opened
 from support.recorded import RecordedStudy, recorded_study
 from tuner_tui.record.plan import mlflow_status
 from tuner_tui.record.uri import tracking_uri
-from tuner_tui.study.events import StudyClosed, TrialEnded, TrialMeasured, TrialStarted
+from tuner_tui.study.events import StudyClosed, TrialEnded, TrialMeasured, TrialSampled, TrialStarted
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.outcomes import Reason, judge
@@ -47,6 +47,11 @@ class Diary:
     def measure(self, trial: int, step: int, loss: float | None = None, **values: float) -> Diary:
         taken = values if loss is None else {LOSS: loss, **values}
         self._journal.append([TrialMeasured(self.now(), trial, step, taken)])
+        return self
+
+    def sample(self, trial: int, step: int, **values: float) -> Diary:
+        named = {f"system/{name}": value for name, value in values.items()}
+        self._journal.append([TrialSampled(self.now(), trial, step, named)])
         return self
 
     def end(

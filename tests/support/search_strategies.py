@@ -18,7 +18,7 @@ from tuner_tui.search.space import Choice, Distribution, Float, Hyperparameter, 
 _TAKEN = {"log", "float", "int", "choices", "step", "when", "name", "target", "objective", "direction",
           "sampler", "trials", "parallel", "seed", "isolation", "space", "fixed", "limits", "command", "python",
           "finder", "refiner", "read", "gpus_per_trial", "trials_per_gpu", "pruner",
-          "experiment", "share_run"}  # fmt: skip
+          "experiment", "share_run", "system_metrics", "cwd"}  # fmt: skip
 names = st.from_regex(r"[a-z][a-z0-9_]{1,5}(\.[a-z0-9]{1,4})?", fullmatch=True).filter(
     lambda n: n not in _TAKEN
 )
@@ -136,11 +136,13 @@ def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
         objective=draw(st.sampled_from(["loss", "loss/valid"])),
         command=tuple(command),
         read=draw(readings) if command else Read(),
+        cwd=draw(st.sampled_from(["", "{out}", "{folder}/src"])) if command else "",
         python=draw(st.sampled_from(["", ".venv/bin/python", "python3.12"])),
         gpus_per_trial=(gpus := draw(st.integers(1, 8))),
         trials_per_gpu=draw(st.integers(0, 4)) if gpus == 1 else 0,
         experiment=draw(st.sampled_from(["", "project"])),
         share_run=draw(st.booleans()),
+        system_metrics=draw(st.booleans()),
         retries=draw(st.integers(0, 5)),
         space=draw(spaces(fixed)),
         direction=draw(st.sampled_from(["minimize", "maximize"])),

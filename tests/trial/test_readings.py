@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def test_colours_do_not_hide_a_number_and_divergence_is_read():
     assert read(reader, "\x1b[1mloss\x1b[0m \x1b[31m0.5\x1b[0m") == [{"loss": 0.5}]
     assert math.isnan(read(reader, "loss nan")[0]["loss"]) and read(reader, "loss inf")[0]["loss"] == math.inf
     assert read(reader, "loss unknown") == []
+    # Seen with Keras, whose progress bar goes back over its line: the last number on it was none.
+    assert read(reader, "1/6 loss 0.25\b\b\b\b") == [{"loss": 0.25}]
 
 
 def test_json_lines_and_the_dictionaries_of_hugging_face():
@@ -66,6 +69,24 @@ def test_a_growing_csv_is_followed_row_by_row(tmp_path: Path):
     with path.open("a") as file:
         file.write("5\n1,0.25,\n")
     assert list(files.read()) == [{"step": 0.0, "val_loss": 0.75}, {"step": 1.0, "train_loss": 0.25}]
+    assert list(files.read()) == []
+
+
+@pytest.mark.parametrize("rows", ["2,0.25\n", "2,0.25\n3,0.125\n4,0.1\n5,0.05\n"])
+def test_what_another_run_wrote_is_no_measurement_of_this_one(tmp_path: Path, rows):
+    """Logs that all runs share: lightning_logs/version_0 of yesterday, a table that is written anew or added to."""
+    old = "step,loss\n0,9\n1,8\n2,7\n"
+    for name in ("untouched.csv", "anew.csv", "added.csv"):
+        (tmp_path / name).write_text(old)
+        os.utime(tmp_path / name, (1e9, 1e9))
+    files = Files(str(tmp_path / "*.csv"), from_now=True)
+    assert list(files.read()) == []
+    (tmp_path / "anew.csv").write_text(f"step,loss\n{rows}")
+    (tmp_path / "later.csv").write_text("step,loss\n0,1\n")
+    with (tmp_path / "added.csv").open("a") as file:
+        file.write(rows)
+    written = [{"step": float(row[0]), "loss": float(row[2:])} for row in rows.split()]
+    assert list(files.read()) == [*written, *written, {"step": 0.0, "loss": 1.0}]
     assert list(files.read()) == []
 
 

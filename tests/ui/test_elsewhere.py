@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import optuna
-from support import optuna_studies
+from support import optuna_studies, studies
 from support.mlflow_runs import Lab
 from support.room import until
 
 from tuner_tui.sources import find_source
 from tuner_tui.sources.background import Background
 from tuner_tui.sources.source import Wanted
+from tuner_tui.study.events import StudyAsked
+from tuner_tui.study.history import history
 from tuner_tui.ui.keys import KEYS
 from tuner_tui.ui.screens.help import Help
 from tuner_tui.ui.screens.studies import StudiesScreen
 from tuner_tui.ui.widgets.counts import Counts
 from tuner_tui.ui.widgets.key_line import KeyLine
+from tuner_tui.ui.widgets.trial_table import TrialTable
 
 NEEDY = [key for key in KEYS if key.needs]
 
@@ -53,6 +58,25 @@ async def test_an_optuna_study_live_without_keys_that_cannot_work(room, tmp_path
         ]
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is not screen and app.screen.source is source)
+
+
+async def test_trials_from_before_a_study_have_signs_of_their_own_everywhere(room):
+    past = history(studies.small_snapshot(), "optuna:sqlite:///trials.db digits", studies.OBJECTIVE)
+    question = StudyAsked(studies.START, "new-1", replace(studies.small_snapshot().search, trials=5))
+    app = room.app(room.study("new-1", [question, *past]))
+    async with app.run_test(size=(140, 40)) as pilot:
+        screen = app.screen
+        await until(pilot, lambda: screen.snapshot.before > 0 and screen.settled)
+        before = screen.snapshot.before
+        head = str(screen.query_one(Counts).render())
+        assert f"◇ {before} from before" in head and "· 5 waiting" in head and "● 0 finished" in head
+        rows = screen.query_one(TrialTable)
+        ends = {rows.cells(row)[1][0] for row in range(rows.row_count)}
+        assert ends <= {"◇", "△", "│"} and {"◇", "△"} <= ends
+        await pilot.press("down")
+        await until(pilot, lambda: screen.selected is not None and screen.settled)
+        shown = " ".join(str(static.render()) for static in screen.query("Static"))
+        assert "from optuna:sqlite:///trials.db digits" in shown
 
 
 async def test_a_deleted_study_stays_to_be_looked_at(room, tmp_path):

@@ -8,6 +8,7 @@ acts on it or shows it.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,15 @@ from ..search.command import expand
 from ..search.problems import SearchError
 from ..search.search import SILENT_SECONDS, Search
 from ..search.space import Hyperparameter, Space
-from ..study.events import Event, StudyChanged, TrialEnded, TrialMeasured, TrialRetried, TrialStarted
+from ..study.events import (
+    Event,
+    StudyChanged,
+    TrialEnded,
+    TrialMeasured,
+    TrialRetried,
+    TrialSampled,
+    TrialStarted,
+)
 from ..study.folder import StudyFolder
 from ..study.outcomes import Reason, judge
 from ..study.requests import Request
@@ -37,6 +46,7 @@ from .slots import Slot
 
 TICK_S = 0.2  # how late a limit, a request or Ctrl-C may be noticed
 _LAUNCH_AGAIN_S = 1.0  # how often to try what could not be started for want of room, memory or processes
+SAMPLE_S = 10.0  # between two samples of what trials use: MLflow's own interval
 _KILL_AGAIN_S = 1.0  # a kill can meet a process that is just being forked
 
 
@@ -74,6 +84,7 @@ class _Trial:
     journaled: bool = False  # its TrialStarted is written
     attempt: int = 0  # how often it was tried before
     launch_at: float | None = None  # monotonic: when to try to start it again; None: it was not refused
+    samples: int = 0  # of what it uses, taken so far
 
 
 class Engine:
@@ -120,6 +131,8 @@ class Engine:
         self._on_change = on_change
         self._running: dict[int, _Trial] = {}
         self._next = 0
+        self._sample_s = _sampling_interval()
+        self._sampled_at: float | None = None
         self.broken = ""  # why no more trials can be started; "" while they can
 
     # -- the loop --------------------------------------------------------------------------------------------
@@ -141,6 +154,8 @@ class Engine:
                 continue
             self._take(self._launcher.events(TICK_S))
             self._enforce_limits()
+            if self.search.system_metrics:
+                self._sample()
 
     def obey(self, request: Request) -> None:
         """Carry out what a viewer, or Ctrl-C, asks."""
@@ -201,9 +216,10 @@ class Engine:
         folder = self.folder.trial(number).resolve()
         filled = {
             "seed": seed, "out": str(folder / "out"), "device": slot.device, "trial": number, "slot": slot.number,
-            "params_file": str(folder / "params.json"),
+            "folder": str(Path(self.search.folder or ".").absolute()), "params_file": str(folder / "params.json"),
         }  # fmt: skip
-        read, cwd = self.search.read, self.search.folder or "."
+        read = self.search.read
+        cwd = str(Path(filled["folder"], *expand([self.search.cwd], params, filled)))
         followed = "".join(expand([read.file], params, filled))
         self._launcher.submit(
             Job(
@@ -337,6 +353,21 @@ class Engine:
             host=item.host,
         )  # fmt: skip
 
+    def _sample(self) -> None:
+        """Write down what running trials use, every so often."""
+        now = self._clock.monotonic()
+        if self._sampled_at is not None and now - self._sampled_at < self._sample_s:
+            return
+        self._sampled_at = now
+        events: list[Event] = []
+        for number, values in self._launcher.samples().items():
+            trial = self._running.get(number)
+            if trial is not None and trial.journaled and values:
+                events.append(TrialSampled(self._clock.wall(), number, trial.samples, dict(values)))
+                trial.samples += 1
+        if events:
+            self._write(events)
+
     def _suggested(self, trial: _Trial, number: int, drawn: Suggestion) -> list[Event]:
         """A hyperparameter that the search did not declare became known: the trial has it, and the space too."""
         trial.params = {**trial.params, drawn.name: drawn.value}
@@ -410,6 +441,14 @@ class Engine:
 
     def _kill_later(self, watched: Watched) -> None:
         watched.kill_at = self._clock.monotonic() + self.search.limits.grace_seconds
+
+
+def _sampling_interval() -> float:
+    """Seconds between two looks at what trials use; MLflow's own variable sets it."""
+    try:
+        return float(os.environ["MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"])
+    except (KeyError, ValueError):
+        return SAMPLE_S
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -126,14 +126,19 @@ def program_of(word: str, interpreter: Interpreter) -> str:
 
 def check_command(search: Search, interpreter: Interpreter) -> None:
     """Raises BadTarget when the program of a search's command, or the script it names, is not there."""
-    program = program_of(search.command[0], interpreter)
     folder = Path(search.folder or ".").absolute()
+    program, *rest = (word.replace("{folder}", str(folder)) for word in search.command)
+    program = program_of(program, interpreter)
     path = environment_of(interpreter, os.environ)["PATH"]
     found = os.access(folder / program, os.X_OK) if "/" in program else shutil.which(program, path=path)
     if not found:
         where = f"in {folder}" if "/" in program else "on the PATH"
         raise BadTarget(f"command: there is no program {program} {where}; correct the first word")
     if program == interpreter.path:
-        script = next((word for word in search.command[1:2] if not word.startswith("-")), None)
+        script = next((word for word in rest[:1] if not word.startswith("-")), None)
+        if script and search.cwd and not Path(script).is_absolute() and "{" not in script:
+            raise BadTarget(
+                f'command: it runs in cwd = "{search.cwd}", where there is no {script}; write {{folder}}/{script}'
+            )
         if script and "{" not in script and not (folder / script).exists():
             raise BadTarget(f"command: there is no {script} in {folder}; the command runs in that folder")

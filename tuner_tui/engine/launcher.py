@@ -115,6 +115,11 @@ class Launcher(Protocol):
         """What happened since the last call; waits at most `timeout` seconds for something to happen."""
         ...
 
+    def samples(self) -> Mapping[int, Mapping[str, float]]:
+        """Running trial -> what its processes have used since the last call, under the names of MLflow's system
+        metrics. Trials that were not seen before are not in it: use is a difference."""
+        ...
+
     def stop(self, trial: int, *, now: bool = False) -> None:
         """Ask a trial to end at its next measurement; `now`: end it and all it started at once."""
         ...

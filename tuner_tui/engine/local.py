@@ -33,8 +33,8 @@ from .clock import AHEAD, steady_time
 from .forkserver import START, ForkServer, ServerDied
 from .interpreter import OURS, Interpreter, environment_of
 from .launcher import BadTarget, Exited, Job, LauncherEvent, NotNow, Said, Started, Target
-from .memory import oom_kills, resident_bytes_by_group
 from .slots import Slot, make_slots, parse_gpus, raise_descriptor_limit
+from .usage import Usage, oom_kills, system_metrics, usage_by_group
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
@@ -72,6 +72,8 @@ class _Process:
     dead: bool = False  # its parent has been asked for its status
     unread: bytes = b""
     cause: str = ""
+    sampled: Usage | None = None  # what it had used when it was last looked at
+    sampled_at: float = 0.0
 
 
 @dataclass
@@ -145,6 +147,21 @@ class LocalLauncher:
         self._reap_groups()
         news, self._news = self._news, []
         return news
+
+    def samples(self) -> dict[int, dict[str, float]]:
+        """What each running trial has used since the last call that saw it, as MLflow's system metrics."""
+        used, now = usage_by_group(), time.monotonic()
+        found: dict[int, dict[str, float]] = {}
+        for trial, process in self._processes.items():
+            usage = used.get(process.pid or 0)
+            if usage is None:
+                continue
+            if process.sampled is not None and now > process.sampled_at:
+                visible = process.job.environment.get("CUDA_VISIBLE_DEVICES", "")
+                gpus = [int(number) for number in visible.split(",") if number.isdecimal()]
+                found[trial] = system_metrics(process.sampled, usage, now - process.sampled_at, gpus)
+            process.sampled, process.sampled_at = usage, now
+        return found
 
     def stop(self, trial: int, *, now: bool = False) -> None:
         """Ask a trial to stop; it is killed when its grace is over."""
@@ -401,9 +418,9 @@ class LocalLauncher:
         if not limited or now - self._memory_checked_at < _MEMORY_CHECK_S:
             return
         self._memory_checked_at = now
-        resident = resident_bytes_by_group()
+        used = usage_by_group()
         for process in limited:
-            if resident.get(process.pid or 0, 0) > (process.job.memory_bytes or 0):
+            if used.get(process.pid or 0, Usage()).resident > (process.job.memory_bytes or 0):
                 process.cause = "out_of_memory"
                 self.stop(process.job.trial, now=True)
 

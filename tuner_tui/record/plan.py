@@ -22,6 +22,7 @@ from ..study.events import (
     TrialEnded,
     TrialMeasured,
     TrialRetried,
+    TrialSampled,
     TrialStarted,
 )
 from ..study.outcomes import ENDED_BY_TUNER, Outcome
@@ -132,6 +133,13 @@ class Story:
                         if not finite:
                             odd[event.trial] = odd.get(event.trial, Odd()).add(name, value, event.step)
                             write.tags["tuner.not_finite"] = tag_value(odd[event.trial])
+                case TrialSampled():
+                    if event.trial in taken:
+                        write = runs.setdefault(event.trial, RunWrite(event.trial))
+                        write.metrics += [
+                            Reading(mlflow_name(name), value, _ms(event.at), event.step)
+                            for name, value in event.values.items()
+                        ]
                 case TrialStarted() if event.source:
                     continue  # the study that ran it has recorded it: MLflow gets no run, and nothing else, of it
                 case TrialStarted():

@@ -3,7 +3,7 @@
     {name}         the value of a hyperparameter, anywhere in an argument
     {rest}         all that is named nowhere else, as --name=value; a boolean as the flag --name, or nothing
     {overrides}    the same as name=value, as Hydra takes it
-    {seed} {out} {device} {trial} {slot} {params_file}      what the tuner fills in
+    {seed} {out} {device} {trial} {slot} {folder} {params_file}      what the tuner fills in
     {{ and }}      a brace
 
 An argument whose hyperparameter is not part of a trial (its `when` does not hold) is left out.
@@ -20,7 +20,11 @@ from .problems import nearest
 
 REST = "rest"
 OVERRIDES = "overrides"
-FILLED_IN = ("seed", "out", "device", "trial", "slot", "params_file")
+FILLED_IN = ("seed", "out", "device", "trial", "slot", "folder", "params_file")
+# What Hydra's grammar takes without quotes (hydra/grammar/OverrideLexer.g4, version 1.3), spaces inside included.
+_UNQUOTED = re.compile(
+    r"(?:[A-Za-z0-9_./:@%*+$?|\-](?:[A-Za-z0-9_./:@%*+$?|\- ]*[A-Za-z0-9_./:@%*+$?|\-])?)?"
+)
 _PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z0-9_.\-:/]+)\}")
 
 
@@ -34,7 +38,7 @@ def expand(command: Sequence[str], params: Mapping[str, Any], filled: Mapping[st
         if argument == f"{{{REST}}}":
             arguments += [option for name, value in rest.items() for option in _option(name, value)]
         elif argument == f"{{{OVERRIDES}}}":
-            arguments += [f"{name}={spell(value)}" for name, value in rest.items()]
+            arguments += [f"{name}={_override(value)}" for name, value in rest.items()]
         elif all(name in known for name in places(argument)):
             arguments.append(_PLACE.sub(lambda match: _fill(match, known), argument))
     return arguments
@@ -78,6 +82,15 @@ def spell(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return json.dumps(list(value))
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _override(value: Any) -> str:
+    """A value as Hydra takes it: a text with a character that its grammar uses stands in quotes."""
+    if not isinstance(value, str) or _UNQUOTED.fullmatch(value):
+        return spell(value)
+    quoted = re.sub(r"(\\*)'", r"\1\1\\'", value)  # a backslash counts only before a quote
+    ends_with = len(value) - len(value.rstrip("\\"))
+    return "'" + quoted + "\\" * ends_with + "'"
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .command import problems_of
+from .command import FILLED_IN, places, problems_of
 from .conditions import Entry, resolve
 from .distributions import is_distribution, is_scalar, misspelt_kind, read_distribution
 from .grid import grid
@@ -125,6 +125,11 @@ def _read(raw: dict[str, Any], path: Path, findings: Findings) -> Search:
     if "command" in raw:
         _check_command(raw, values["command"], space, fixed, findings)
         values |= {"target": "", "command": tuple(values["command"])}
+    for name in places(values["cwd"]):
+        if name not in FILLED_IN:
+            findings.add(("cwd",), f"{{{name}}} is not filled in; there are {', '.join(FILLED_IN)}")
+    if values["cwd"] and "command" not in raw:
+        findings.add(("cwd",), "is for a command; a target is run in the folder that `tuner` was started in")
     if values["gpus_per_trial"] > 1 and values["trials_per_gpu"]:
         findings.add(
             ("trials_per_gpu",),

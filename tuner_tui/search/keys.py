@@ -11,7 +11,7 @@ from .pruning import PRUNERS
 from .sampling import SAMPLERS
 from .search import GRACE_SECONDS, SILENT_SECONDS, TRIAL_SECONDS, Search
 from .space import Space
-from .values import Amount, Boolean, Command, Count, Function, Key, OneOf, Text, Whole
+from .values import Amount, Boolean, Command, Count, File, Function, Key, OneOf, Text, Whole
 
 DEFAULTS = Search(name="", target="", objective="loss", space=Space())  # "": none, or said by the file's name
 
@@ -25,7 +25,13 @@ KEYS = (
     Key(
         "command", Command(),
         "Instead of a target: a script to run, as a list of arguments. {name} is a hyperparameter, {rest} all others "
-        "as --name=value; {seed} {out} {device} {trial} {slot} {params_file} are filled in. No shell reads it.",
+        "as --name=value; {seed} {out} {device} {trial} {slot} {folder} {params_file} are filled in. No shell reads "
+        "it.",
+    ),
+    Key(
+        "cwd", File(),
+        "Where the command runs. {out} gives each trial a folder of its own; {folder} is that of this file. "
+        "Default: {folder}.",
     ),
     Key("objective", Text(), "The measurement that is the loss."),
     Key("direction", OneOf(("minimize", "maximize")), "Which way the objective is better."),
@@ -63,6 +69,10 @@ KEYS = (
         "Of MLflow, for several studies. Default: MLFLOW_EXPERIMENT_NAME, else the study's own name.",
     ),
     Key("share_run", Boolean(), "Trials log to MLflow into their own run of the study."),
+    Key(
+        "system_metrics", Boolean(),
+        "Memory, processor and GPU use of each trial are recorded as MLflow's system metrics, every ten seconds.",
+    ),
     Key(
         "finder", Function(empty=True), "module:function that `tuner find-lr` runs before a sweep. Default: none."
     ),

@@ -68,6 +68,7 @@ class Search:
     refiner: str = ""  # "module:function" that improves a study's best trial; "": none
     folder: str = ""  # of the search file: the target is looked up here first
     command: tuple[str, ...] = ()  # a script to run, with places for hyperparameters (command.py)
+    cwd: str = ""  # where the command runs, with places as in the command; "": `folder`
     read: Read = JSON_LINES  # where the measurements of the command come from
     python: str = ""  # the interpreter of the trials, as the file has it; "": see engine/interpreter.py
     gpus_per_trial: int = 1
@@ -75,6 +76,7 @@ class Search:
     retries: int = 0  # how often a trial is tried again that something outside of it has ended
     experiment: str = ""  # of MLflow, which the study is a run of; "": one of the study's own name
     share_run: bool = False  # trials find the id of their MLflow run, so that what they log lands there
+    system_metrics: bool = False  # what trials use is measured too
     suggested: tuple[
         str, ...
     ] = ()  # hyperparameters that became known while trials ran; these draw them themselves

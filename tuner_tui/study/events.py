@@ -80,6 +80,17 @@ class TrialMeasured:
 
 
 @dataclass(frozen=True)
+class TrialSampled:
+    """What a trial's processes used, under the names of MLflow's system metrics; no measurement of its own."""
+
+    kind: ClassVar[str] = "trial_sampled"
+    at: float
+    trial: int
+    step: int  # how many samples were taken of it before
+    values: dict[str, float]  # finite
+
+
+@dataclass(frozen=True)
 class TrialEnded:
     """A trial ended, and how."""
 
@@ -136,6 +147,7 @@ Event = (
     | StudyOpened
     | TrialStarted
     | TrialMeasured
+    | TrialSampled
     | TrialEnded
     | TrialRetried
     | StudyChanged
@@ -149,6 +161,7 @@ _KINDS: dict[str, type] = {
         StudyOpened,
         TrialStarted,
         TrialMeasured,
+        TrialSampled,
         TrialEnded,
         TrialRetried,
         StudyChanged,

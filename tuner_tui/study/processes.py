@@ -1,7 +1,8 @@
 """Identify processes: a pid is reused, but a pid with its start time names one process for ever.
 
-This tells a running trial from another process with the same pid, and ends what a killed engine left.
-Linux keeps these facts under /proc; elsewhere the answers are "unknown" and nothing is killed.
+This tells a running trial from another process with the same pid, and ends what a killed engine left. The facts come
+from psutil, which knows them on Linux, macOS and Windows. Where a system does not tell the environment of a process,
+what a killed engine left is not found.
 """
 
 from __future__ import annotations
@@ -10,15 +11,26 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
+
 STUDY_VARIABLE = "TUNER_STUDY"  # in the environment of every process a study starts: its folder
 SPARED_VARIABLE = "TUNER_SPARED"  # in that of processes which may outlive their engine: the publisher
-_PROC = Path("/proc")
+_GONE = (psutil.Error, OSError)  # it has ended, or is not ours to look at
 
 
 def start_ticks(pid: int) -> float | None:
-    """When `pid` started, in clock ticks after boot; None when there is no such process."""
+    """When `pid` started; None when there is no such process.
+
+    On Linux in clock ticks after boot, from the kernel itself: seconds since the epoch, which psutil gives and other
+    systems keep, would move when the clock is set.
+    """
+    if not psutil.LINUX:
+        try:
+            return psutil.Process(pid).create_time()
+        except (*_GONE, ValueError):
+            return None
     try:
-        stat = (_PROC / str(pid) / "stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text()
     except (OSError, ValueError):
         return None
     # The second field, the command's name, may hold spaces and brackets: count from the last bracket.
@@ -30,57 +42,49 @@ def resident_bytes(pid: int, started: float | None) -> int | None:
     if started is None or start_ticks(pid) != started:
         return None
     try:
-        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
+        return psutil.Process(pid).memory_info().rss
+    except _GONE:
         return None
 
 
 def is_zombie(pid: int) -> bool:
     """Whether the process has ended and only waits to be collected by its parent."""
-    return _state(pid) == "Z"
+    return _status(pid) == psutil.STATUS_ZOMBIE
 
 
 def is_stopped(pid: int) -> bool:
     """Whether a signal (SIGSTOP) or a debugger has stopped the process."""
-    return _state(pid) in ("T", "t")
+    return _status(pid) in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
-def _state(pid: int) -> str:
-    """Its state as one letter, see proc(5); "" when there is no such process."""
+def _status(pid: int) -> str:
+    """Its state as psutil names it; "" when there is no such process."""
     try:
-        stat = (_PROC / str(pid) / "stat").read_text()
-    except (OSError, ValueError):
+        return psutil.Process(pid).status()
+    except (*_GONE, ValueError):
         return ""
-    return stat[stat.rindex(")") + 2]
 
 
 def survivors(folder: Path) -> list[int]:
     """Pids of living processes that were started for the study at `folder` (trials and what they started)."""
-    marker = f"{STUDY_VARIABLE}={folder.resolve()}".encode()
+    marked = str(folder.resolve())
     found: list[int] = []
-    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
+    for process in psutil.process_iter():
         try:
-            if marker in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-        except OSError:
-            continue  # gone already, or not ours to read
+            if process.pid != os.getpid() and process.environ().get(STUDY_VARIABLE) == marked:
+                found.append(process.pid)
+        except _GONE:
+            continue
     return [pid for pid in found if not is_zombie(pid)]
 
 
 def children(pid: int) -> set[int]:
     """Living children of a process, adopted ones included."""
-    found: set[int] = set()
-    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
-        try:
-            stat = (entry / "stat").read_text() if entry.name.isdigit() else ""
-        except OSError:
-            continue
-        fields = stat[stat.rindex(")") + 2 :].split() if stat else []
-        if fields and fields[0] != "Z" and int(fields[1]) == pid:
-            found.add(int(entry.name))
-    return found
+    try:
+        found = psutil.Process(pid).children()
+    except _GONE:
+        return set()
+    return {child.pid for child in found if not is_zombie(child.pid)}
 
 
 def kill_adopted(before: set[int]) -> int:
@@ -90,14 +94,13 @@ def kill_adopted(before: set[int]) -> int:
     A daemon that a trial has started leaves its group and may clean its environment, but the reaper of its
     ancestors becomes its parent all the same.
     """
-    marker = f"{SPARED_VARIABLE}=1".encode()
     killed = 0
     for pid in children(os.getpid()) - before:
         try:
-            if marker not in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+            if psutil.Process(pid).environ().get(SPARED_VARIABLE) != "1":
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
-        except OSError:
+        except _GONE:
             continue
     return killed
 

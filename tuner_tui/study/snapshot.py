@@ -26,6 +26,7 @@ from .events import (
     TrialEnded,
     TrialMeasured,
     TrialRetried,
+    TrialSampled,
     TrialStarted,
 )
 from .outcomes import Outcome, Reason
@@ -256,6 +257,10 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                         source=event.source,
                         started_at=event.at,
                     )
+            case TrialSampled():
+                if (trial := trials.get(event.trial)) and trial.running:
+                    latest = MappingProxyType({**trial.latest, **event.values})
+                    trials[event.trial] = replace(trial, latest=latest)
             case TrialRetried():
                 if (trial := trials.get(event.trial)) and trial.running:
                     trial = _measure(trial, readings.pop(event.trial, ()), search)

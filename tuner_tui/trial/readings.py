@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 Reading = dict[str, float]
 
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]|\x08")
 _CLINGS = " \t,;:%)]}"  # what may stand right after a number that a pattern caught with \S+
 
 
@@ -99,21 +99,70 @@ class Files:
     """Measurements in files that a script writes as it goes: .csv, .jsonl or .json, and TensorBoard's events.
 
     `pattern` may have the wildcards * ? and **; files are followed from their beginning, also ones that come later.
+    `from_now`: what stands in them already is another run's, and is passed over.
     """
 
-    def __init__(self, pattern: str, step: str = "step") -> None:
+    def __init__(self, pattern: str, step: str = "step", *, from_now: bool = False) -> None:
         self._pattern = pattern
         self._step = step
         self._followed: dict[str, _Followed] = {}
+        self._older = {name: _Older(Path(name)) for name in self._found()} if from_now else {}
+
+    def _found(self) -> list[str]:
+        names = glob.glob(self._pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+        return sorted(name for name in names if Path(name).is_file())
 
     def read(self) -> Iterator[Reading]:
         """What was added to the files since the last call."""
-        for name in sorted(glob.glob(self._pattern, recursive=True)):  # noqa: PTH207 - the pattern may be absolute
-            if not Path(name).is_file():
-                continue
+        for name in self._found():
             if name not in self._followed:
-                self._followed[name] = _Followed(Path(name), _parser(Path(name), self._step))
+                older = self._older.get(name)
+                if older is not None and not older.changed():
+                    continue
+                parser = _parser(Path(name), self._step)
+                begin = older.appended() if older is not None else 0
+                if begin:
+                    with Path(name).open("rb") as file:  # the header of a table
+                        for _ in parser.feed(file.readline()):
+                            pass
+                self._followed[name] = _Followed(Path(name), parser, begin)
             yield from self._followed[name].read()
+
+
+class _Older:
+    """A file that was there before: whether it is written to now, and where that begins."""
+
+    _TAIL = (
+        64  # bytes before its end; where they are as they were, the file was added to and not written anew
+    )
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._was = self._look()
+        self._tail = self._before_the_end()
+
+    def changed(self) -> bool:
+        return self._look() != self._was
+
+    def appended(self) -> int:
+        """How many bytes were there before; 0 where it was written anew."""
+        size = self._was[0]
+        return size if self._look()[0] > size and self._before_the_end() == self._tail else 0
+
+    def _look(self) -> tuple[int, int]:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return 0, 0
+        return stat.st_size, stat.st_mtime_ns
+
+    def _before_the_end(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(max(0, self._was[0] - self._TAIL))
+                return file.read(min(self._TAIL, self._was[0]))
+        except OSError:
+            return b""
 
 
 class _Parser(Protocol):
@@ -123,10 +172,10 @@ class _Parser(Protocol):
 class _Followed:
     """One file, read as far as it goes."""
 
-    def __init__(self, path: Path, parser: _Parser) -> None:
+    def __init__(self, path: Path, parser: _Parser, begin: int = 0) -> None:
         self._path = path
         self._parser = parser
-        self._offset = 0
+        self._offset = begin
 
     def read(self) -> Iterator[Reading]:
         try:

@@ -39,6 +39,7 @@ def run_script(job: Mapping[str, Any], pipe: Pipe) -> int:
     status learns it.
     """
     folder = Path(job["folder"])
+    read = job.get("read") or {}
     asked = False
 
     def on_sigterm(signum: int, frame: object) -> None:
@@ -52,6 +53,7 @@ def run_script(job: Mapping[str, Any], pipe: Pipe) -> int:
     # A handler and not SIG_IGN, which the command would inherit; Ctrl-C is the engine's business.
     signal.signal(signal.SIGINT, lambda signum, frame: None)
     try:
+        files = Files(read["file"], read["step"], from_now=True) if read.get("file") else None
         script = subprocess.Popen(
             list(job["command"]), cwd=job["cwd"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -64,8 +66,6 @@ def run_script(job: Mapping[str, Any], pipe: Pipe) -> int:
     if asked:  # before there was anything to pass it on to
         script.terminate()
     output = _Output(script)
-    read = job.get("read") or {}
-    files = Files(read["file"], read["step"]) if read.get("file") else None
     for reading in _readings(output, _reader(read), files):
         pipe.measure(reading, job["objective"])
     return _last_word(script.wait(), output, folder, pipe, stopped=asked)

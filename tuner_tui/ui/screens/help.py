@@ -29,7 +29,7 @@ SIGNS = (
     (signs.INFINITE, "top row: nan or infinity came next"),
     (signs.BEYOND["finished", "high"], "top row: far above the axis, and how many"),
     (signs.BEYOND["finished", "low"], "bottom row: below the axis, or not above 0"),
-    (signs.BEFORE, "of another study, before this one; △ ended early"),
+    (signs.BEFORE, "ran before, in another study; △ early"),
     (signs.MEDIAN, "median of the finished; ┄ quartiles (t)"),
     (signs.SELECTED, "the selected trial, in every plot"),
     (signs.Sign("▸", "bold", 0), "behind a name: failures crowd there"),
