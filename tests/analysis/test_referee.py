@@ -113,6 +113,20 @@ def test_more_than_a_third_of_failures_is_looked_at_once_it_is_told_from_chance(
     assert of(limit - 1).verdict is Verdict.PASS
 
 
+def test_a_border_that_could_not_show_is_not_said_to_be_fine():
+    """Of 20 trials two lie in a strip; both among the best five have p = 0.05 before the correction."""
+    whole = simulated.sweep(4, "border")
+    finished = [t for t in whole.trials.values() if not t.failed]
+
+    def looked_at(trials: int) -> set[str]:
+        part = replace(whole, trials=MappingProxyType({t.number: t for t in finished[:trials]}))
+        evidence = card(part, Check.BORDER).evidence
+        return {crowd.name for crowd in evidence} if isinstance(evidence, tuple) else set()
+
+    assert looked_at(20) <= {"layers"}  # its ties make a wider strip
+    assert "lr" in looked_at(40)
+
+
 # --- learning curves
 
 

@@ -47,6 +47,7 @@ class Crowd:
     end: float  # of the range; for a frontier a value beyond which no trial finished
     corrected: float  # the chance of so many, over all ends
     frontier: bool  # beyond the finished trials there are failed ones
+    testable: bool = True  # whether it would show if all that can be were inside
 
     @property
     def told(self) -> bool:
@@ -74,7 +75,9 @@ def crowds(snapshot: Snapshot) -> tuple[Crowd, ...]:
     )
     parts = [i for i, takes in enumerate(takes_part) if takes]
     right = dict(zip(parts, corrected([ps[i] for i in parts]), strict=True))
-    told = [replace(crowd, corrected=right.get(i, 1.0)) for i, crowd in enumerate(found)]
+    told = [
+        replace(crowd, corrected=right.get(i, 1.0), testable=takes_part[i]) for i, crowd in enumerate(found)
+    ]
     return tuple(sorted(told, key=lambda crowd: (crowd.corrected, -crowd.inside)))
 
 

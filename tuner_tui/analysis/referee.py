@@ -103,11 +103,12 @@ def referee(snapshot: Snapshot) -> Referee | None:
 
 
 def _border(obstacle: Obstacle | None, found: Sequence[Crowd]) -> Card:
+    found = [crowd for crowd in found if crowd.testable and not crowd.frontier]
     if obstacle or not found:
         return Card(Check.BORDER, Verdict.OPEN, obstacle)
-    told = tuple(crowd for crowd in found if crowd.told and not crowd.frontier)
+    told = tuple(crowd for crowd in found if crowd.told)
     if not told:
-        return Card(Check.BORDER, Verdict.PASS, tuple(crowd for crowd in found if not crowd.frontier))
+        return Card(Check.BORDER, Verdict.PASS, tuple(found))
     most = any(2 * crowd.inside > crowd.best for crowd in told)
     return Card(Check.BORDER, Verdict.FIX if most else Verdict.LOOK, told)
 

@@ -30,7 +30,7 @@ def sentences(snapshot: Snapshot) -> tuple[str, ...]:
         return ("it was made from another search, by tuner find-lr or tuner refine, which make it again",)
     name = one_line(search.name)
     said = [f"save this as {name}.toml beside the code and run: tuner sweep {name}.toml"]
-    if search.sampler == "random":
+    if search.sampler in ("random", "qmc", "grid"):
         said.append(
             f"trial n of seed {search.seed} has the same hyperparameters and the same seed in each run"
         )

@@ -15,6 +15,7 @@ WHY = {
     Obstacle.FILTERED: "no outliers of a part: a filter chooses trials, so they are no independent draws",
     Obstacle.CHANGED: "no outliers: the space was changed, and trials from different spaces are not comparable",
     Obstacle.LEARNS: "no outliers: this sampler learns from earlier trials, so they are not independent draws",
+    Obstacle.SPREAD: "no outliers: this sampler spreads trials evenly, so they are not independent draws",
     Obstacle.UNKNOWN: "no outliers: nothing says how these trials were drawn; it needs independent draws",
     Obstacle.TOO_FEW: f"too few finished trials to say whether one is ahead of the pack: it takes {FEWEST}",
 }

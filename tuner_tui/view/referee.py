@@ -44,6 +44,7 @@ OPEN_WHY = {
     Obstacle.FILTERED: "not asked of a part: a filter chooses trials",
     Obstacle.CHANGED: "can't be said: the space was changed",
     Obstacle.LEARNS: "can't be said: this sampler learns from earlier trials, so they are no independent draws",
+    Obstacle.SPREAD: "can't be said: this sampler spreads trials evenly, so they are no independent draws",
     Obstacle.UNKNOWN: "can't be said: nothing says how these trials were drawn",
     Obstacle.TOO_FEW: "too few trials to say",
 }
@@ -163,8 +164,7 @@ def _border(card: Card) -> str:
         else []
     )
     if card.verdict is Verdict.PASS:
-        names = len({crowd.name for crowd in crowds})
-        return f"no sign of it at either end of {plural(names, 'hyperparameter')}"
+        return f"no sign of it at {plural(len(crowds), 'end')} of ranges, as many as could show it"
     return "; ".join(
         f"{c.inside} of the best {c.best} trials have {one_line(c.name)} {_from(c)}, as {c.strip} of all "
         f"{c.finished} finished do ({p_value(c.corrected)} after correction)"

@@ -19,6 +19,7 @@ WHY = {
     Obstacle.FILTERED: "no comparison in a part: a filter chooses trials, so they are no independent draws",
     Obstacle.CHANGED: "no comparison: the space was changed, so the values were not tuned over the same",
     Obstacle.LEARNS: "no comparison: this sampler learns from earlier trials, and tunes some values more than others",
+    Obstacle.SPREAD: "no comparison: this sampler spreads trials evenly, so they are not independent draws",
     Obstacle.UNKNOWN: "no comparison: nothing says how these trials were drawn; it needs independent draws",
     Obstacle.TOO_FEW: "too few trials to compare scientific choices",
 }
