@@ -127,7 +127,10 @@ def main() -> None:
             if ended == chosen.trials and ended_at is None:
                 ended_at = time.monotonic()
                 behind = behind_bytes(study)
-            for role, pid in processes(mark).items():
+            over = ended_at is not None and looks["engine"] and looks["engine"][-1].ended == chosen.trials
+            for role, pid in (
+                processes(mark).items() if not over else ()
+            ):  # reports and waiting are no trial's cost
                 if found := look(role, pid, ended):
                     looks[role].append(found)
             time.sleep(LOOK_S)

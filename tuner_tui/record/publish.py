@@ -211,6 +211,9 @@ class Publisher:
             began = write.begins or round((story.first_at or time.time()) * 1000)
             tags = {"tuner.identity": self.notebook.identity, "tuner.study": self._folder.name} | write.tags
             parent = store.create_run(experiment, self._folder.name, began, tags)
+            if store.repeated:
+                parent = store.parent_run(experiment, self.notebook.identity) or parent
+                store.repeated = False
             self._listed = True  # a parent just born has no children
         self._save(experiment_id=experiment, parent_run_id=parent)
 
@@ -263,6 +266,9 @@ class Publisher:
             self._save(doubtful=True)
             raise
         self._runs[write.trial] = run_id
+        if store.repeated:  # the first call may have made one too
+            store.repeated = False
+            self._save(doubtful=True)
         return run_id
 
     def _write_study(self, store: Store, write: StudyWrite) -> None:

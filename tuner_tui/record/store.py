@@ -42,6 +42,7 @@ class Store:
 
         self._metric, self._param, self._tag, self._view = Metric, Param, RunTag, ViewType
         self._client = open_client(uri, root)
+        self.repeated = False  # a call was made again, which may have been carried out the first time
         self._folders: dict[str, Path] = {}  # of the artifacts of runs made here, where they are on this disk
 
     # -- finding and making ------------------------------------------------------------------------------
@@ -79,11 +80,14 @@ class Store:
             return False
 
     def parent_run(self, experiment_id: str, identity: str) -> str | None:
-        """The id of the study's parent run; None when there is none."""
+        """The id of the study's parent run; None when there is none. A second one, made by a call whose answer was
+        lost, is deleted: it has no trials."""
         runs = sorted(
             self._search(experiment_id, f"tags.`tuner.identity` = '{identity}'"),
             key=lambda run: (run.info.start_time, run.info.run_id),
         )
+        for double in runs[1:]:
+            self._call(self._client.delete_run, double.info.run_id)
         return runs[0].info.run_id if runs else None
 
     def child_runs(self, experiment_id: str, parent: str, known: dict[int, str]) -> dict[int, str]:
@@ -213,6 +217,7 @@ class Store:
                     raise Refused(sentence_of(error, self.uri)) from error
                 if wait < 0:
                     raise Away(sentence_of(error, self.uri)) from error
+                self.repeated = True
                 time.sleep(wait)
 
     def _answers(self) -> bool:
