@@ -64,7 +64,7 @@ def test_list_as_json(tmp_path):
         os.path.join("mlruns", name)  # noqa: PTH118
         for name in ("digits-1", "caption-1")
     )
-    counts = {"finished": 15, "unfinished": 3, "no_start": 3, "running": 2, "waiting": 7}
+    counts = {"finished": 15, "unfinished": 3, "no_start": 3, "before": 0, "running": 2, "waiting": 7}
     assert older["counts"] == counts and older["planned"] == 30 and older["state"] == "interrupted"
     assert older["best"]["value"] == studies.small_snapshot().best.value  # type: ignore[union-attr]
     assert "trials" not in older and older["objective"] == "loss/valid" and older["format"] == 1

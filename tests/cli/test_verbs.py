@@ -51,7 +51,8 @@ def test_a_headless_sweep_reports_what_the_journal_says(swept):
     counts = snapshot.counts
     assert result["study"] == "small-1"
     assert result["counts"] == {
-        "finished": counts.finished, "unfinished": counts.unfinished, "no_start": counts.no_start
+        "finished": counts.finished, "unfinished": counts.unfinished, "no_start": counts.no_start,
+        "before": 0,
     }  # fmt: skip
     assert [t["number"] for t in result["trials"]] == list(range(8))
     assert result["best"]["number"] == snapshot.best.number
