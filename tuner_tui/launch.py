@@ -1,6 +1,6 @@
 """Create, run and resume studies: the one place that combines search, engine, record and report.
 
-The commands of `cli.py` and the keys of the screen call these functions. A study runs in this process (headless)
+The commands of `cli/` and the keys of the screen call these functions. A study runs in this process (headless)
 or in a session of its own, which survives the terminal (screen); the engine is the same.
 """
 
@@ -21,9 +21,9 @@ from .engine.launcher import CannotRun, Launcher, Target
 from .engine.sampler import check_sampler
 from .report.atomic import ReportNotWritten, write_text
 from .search.builtin import find_search, is_builtin
-from .search.file import load_search, parse_search
+from .search.file import load_search
 from .search.problems import Problem, SearchError
-from .search.search import ABLATION, CONFIRMATION, UNKNOWN, Search, finder_search, refine_search
+from .search.search import UNKNOWN, Search, finder_search
 from .search.write import to_toml
 from .sources import find_source
 from .sources.journal import JournalSource
@@ -38,7 +38,6 @@ from .study.snapshot import Snapshot
 if TYPE_CHECKING:
     from .engine.interpreter import Interpreter
     from .engine.run import Ran
-    from .search.again import Again
 
 
 class BadInput(Exception):
@@ -267,24 +266,6 @@ def finder_of(search: Search, source: Path) -> Search:
     return finder_search(search)
 
 
-def refinement_of(folder: StudyFolder, number: int | None, settings: Sequence[str]) -> Search:
-    """The search that refines a study's best trial, or the one of this number, with what `--set` changes.
-
-    Raises SearchError when the study's search names no refiner, BadInput when there is no such trial.
-    """
-    snapshot = folder.snapshot()
-    search = snapshot.search
-    if not search.refiner:
-        message = 'missing; name what improves a trial: refiner = "module:function" (docs/search-files.md)'
-        raise SearchError([Problem(str(folder.search_file), "refiner", message)])
-    trial = snapshot.best if number is None else snapshot.trials.get(number)
-    if trial is None:
-        wanted = "no trial has finished" if number is None else f"--trial {number}: there is no such trial"
-        raise BadInput(f"{folder.name}: {wanted}; `tuner list` counts the trials")
-    made = refine_search(search, trial.params, f"{folder.name} trial {trial.number}")
-    return parse_search(to_toml(made), str(Path(search.folder) / "search.toml"), settings)
-
-
 def check_search_target(search: Search, interpreter: Interpreter) -> None:
     """Import the target, and the finder and the refiner if there are any, each in a process of its own.
 
@@ -356,98 +337,6 @@ def run_here(
     except (OSError, BadInput, JournalNotWritten, StudyBusy) as error:
         warn(f"the confirmed trials are not marked in their study: {error}")
     return ran
-
-
-def confirmation_of(folder: StudyFolder, top: int, seeds: int, seed: int | None = None) -> Search:
-    """The search that runs the best trials of a study, and its median trial, again with new seeds.
-
-    Raises BadInput where the study runs, no trial has finished, or the seed is none of tuner's to give.
-    """
-    from .analysis.confirmation import chosen_for
-    from .search.again import Again, Point
-
-    if folder.engine_alive():
-        raise BadInput(
-            f"{folder.name} is running and its best trials may change; stop it, or wait until it is done"
-        )
-    snapshot = folder.snapshot()
-    check_writable(snapshot)
-    chosen = chosen_for(snapshot, top)
-    if not chosen:
-        raise BadInput(f"{folder.name}: no trial has finished, so there is none to confirm")
-    points = tuple(Point(label, dict(trial.params), trial.number, trial.value) for label, trial in chosen)
-    again = Again(folder.name, points, snapshot.counts.finished)
-    return _again(folder, snapshot.search, again, CONFIRMATION, "confirm", seeds, seed)
-
-
-def ablation_of(folder: StudyFolder, start: int | None, seeds: int, seed: int | None = None) -> Search:
-    """The search that runs the path from the defaults (or from trial `start`) to the best trial of a study.
-
-    Raises BadInput where the study runs, no trial has finished, there is no such trial or no default of a
-    hyperparameter, or nothing on the path; BadTarget where the target can't be asked for its defaults.
-    """
-    from .analysis.ablation import path
-    from .search.again import Again
-
-    if folder.engine_alive():
-        raise BadInput(
-            f"{folder.name} is running and its best trial may change; stop it, or wait until it is done"
-        )
-    snapshot = folder.snapshot()
-    check_writable(snapshot)
-    search = snapshot.search
-    if start is not None:
-        if start not in snapshot.trials:
-            raise BadInput(f"--from {start}: {folder.name} has had no such trial")
-        at, name = snapshot.trials[start].params, f"trial {start}"
-    else:
-        defaults = _defaults(search, Resources.load(folder)) | dict(search.fixed)
-        missing = [h.name for h in search.space if h.name not in defaults and h.applies(defaults)]
-        if missing:
-            raise BadInput(
-                f"{search.runs}: no default of {', '.join(missing)} is known; begin at a trial: --from TRIAL"
-            )
-        at, name = defaults, "the defaults"
-    points = path(snapshot, {k: v for k, v in at.items() if k in search.space.names}, name)
-    if len(points) < 2:
-        why = "no trial has finished" if not points else f"{name} are those of the best trial"
-        raise BadInput(f"{folder.name}: {why}, so there is no path to run")
-    again = Again(folder.name, points, snapshot.counts.finished)
-    return _again(folder, search, again, ABLATION, "ablate", seeds, seed)
-
-
-def _defaults(search: Search, resources: Resources) -> dict[str, Any]:
-    """The defaults of a target's parameters, or of a script's options by what the command calls them."""
-    interpreter, _ = interpreter_of(search, resources.python)
-    if not search.command:
-        return dict(describe_target(search, interpreter).defaults)
-    from .engine.looking import options_of_script
-
-    script = next((word for word in search.command if word.endswith(".py")), None)
-    if script is None:
-        return {}
-    found = options_of_script(Path(search.folder or ".", script), interpreter)
-    return {option.name: option.default for option in found if option.default is not None}
-
-
-def _again(
-    folder: StudyFolder, search: Search, again: Again, kind: str, word: str, seeds: int, seed: int | None
-) -> Search:
-    """A search of its own for configurations of a study, each so many times."""
-    from .engine.engine import fresh_seed
-
-    if search.again is not None:
-        raise BadInput(f"{folder.name} runs trials of {search.again.study} again; {word} that study")
-    if any("seed" in point.params for point in again.points):
-        raise BadInput(
-            f"{folder.name}: `seed` is one of its parameters, so its trials can't be given a new one"
-        )
-    earlier = sum(path.name.startswith(f"{folder.name}-{word}-") for path in folder.path.parent.iterdir())
-    return replace(
-        search, name=f"{folder.name}-{word}", kind=kind, again=again, trials=seeds * len(again.points),
-        seed=fresh_seed(search.seed, word, earlier) if seed is None else seed, sampler="random", sampler_options={},
-        pruner="none", pruner_options={},
-    )  # fmt: skip
 
 
 def mark_confirmed(folder: StudyFolder, snapshot: Snapshot) -> None:

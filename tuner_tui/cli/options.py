@@ -13,7 +13,7 @@ HERE = Path("mlruns")
 
 def studies_here(context: typer.Context, incomplete: str) -> list[str]:
     """Names of studies, for the shell's completion."""
-    from .study.folder import list_studies
+    from ..study.folder import list_studies
 
     root = context.params.get("root") or os.environ.get("TUNER_MLRUNS") or "mlruns"
     return [folder.name for folder in list_studies(Path(root)) if folder.name.startswith(incomplete)]
@@ -21,7 +21,7 @@ def studies_here(context: typer.Context, incomplete: str) -> list[str]:
 
 def searches_here(incomplete: str) -> list[str]:
     """Built-in searches and search files, for the shell's completion."""
-    from .search.builtin import builtin_searches
+    from ..search.builtin import builtin_searches
 
     files = [path.name for path in Path.cwd().glob("*.toml") if path.name != "pyproject.toml"]
     return [name for name in (*builtin_searches(), *files) if name.startswith(incomplete)]
