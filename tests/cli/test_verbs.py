@@ -163,13 +163,3 @@ def test_every_verb_and_option_is_in_the_docs():
         if command.hidden:
             continue
         assert f"tuner {name}" in text, f"`tuner {name}` is in no document"
-
-
-def test_every_key_of_a_search_file_is_in_the_docs():
-    from dataclasses import fields
-
-    from tuner_tui.search.search import Limits, Search
-
-    text = (REPOSITORY / "docs" / "search-files.md").read_text()
-    for key in [f.name for f in fields(Search) if f.name != "folder"] + [f.name for f in fields(Limits)]:
-        assert re.search(rf"\b{key}\b", text), f"{key} is not in docs/search-files.md"

@@ -157,7 +157,7 @@ def test_a_misspelt_key_is_refused_anywhere_above_the_names(search):
 
 
 def test_each_field_of_a_search_is_a_key_and_each_key_is_documented():
-    not_keys = {"space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested", "secret",
+    not_keys = {"space", "fixed", "limits", "read", "folder", "kind", "rate", "suggested", "secret", "again",
                 "sampler_options", "pruner_options"}  # fmt: skip
     assert {key.name for key in KEYS} == {f.name for f in fields(Search)} - not_keys
     assert {key.name for key in LIMITS} == {f.name for f in fields(Limits)}

@@ -42,6 +42,7 @@ from .sampler import make_sampler
 
 STORE_S = 120.0  # importing MLflow and making its database takes 5 to 30 s on a busy machine
 COPY_S = 600.0  # the longest wait for a copy that goes on well; the publisher goes on by itself then
+_GOES_ON = "the sweep goes on, and MLflow gets the rest when it answers"
 _LOOK_S = 2.0  # how often the publisher's notes are read: a small file
 
 
@@ -262,7 +263,7 @@ class MlflowCopy:
         now = time.monotonic()
         if now - self._looked >= _LOOK_S:
             self._looked = now
-            self._say(self._error(), "the sweep goes on, and MLflow gets the rest when it answers")
+            self._say(self._error(), _GOES_ON)
         if self._process is not None and self._process.poll() is None:
             return
         if self._process is not None and now - self._started < 5.0:  # it fails at once: do not spin
@@ -279,6 +280,7 @@ class MlflowCopy:
             self._not_started = ""
         except OSError as error:  # a full disk, no more processes: the journal goes on without a copy
             self._not_started = f"its publisher can't be started: {error}"
+            self._say(self._error(), _GOES_ON)  # now: a short sweep is over before the next look
 
     def wait_for_store(self, note: Callable[[str], None]) -> None:
         """Wait until the study's experiment is there: a trial that finds no database would make one of its own, in
