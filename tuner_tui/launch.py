@@ -365,10 +365,10 @@ def mark_confirmed(folder: StudyFolder, snapshot: Snapshot) -> None:
         lock.release()
     if there.publisher_state.exists():  # else its copy would be said to lack these events for ever
         uri = store_uri(there, Resources.load(there).tracking_uri)
-        with (there.path / "publisher.log").open("ab") as log:
+        with private_files(), (there.path / "publisher.log").open("ab") as log:
             subprocess.Popen(
-                [sys.executable, "-m", "tuner_tui.record.publisher", str(there.path)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True, env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+                publisher_command(there), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "MLFLOW_TRACKING_URI": uri}, umask=UMASK,
             )  # fmt: skip
 
 

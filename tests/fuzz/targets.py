@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tuner_tui.analysis.filter import FilterError, Names, completions
@@ -27,7 +28,7 @@ from tuner_tui.study.text import printable
 from tuner_tui.trial.readings import JsonLines, Patterns
 
 BASE = 'target = "train:main"\n[space]\nlr = { log = [1e-5, 1e-1] }\nkind = ["a", "b"]\ndepth = { int = [1, 9] }\n'
-SEARCH = parse_search(BASE, "base.toml", ())
+SEARCH = replace(parse_search(BASE, "base.toml", ()), folder="")  # no folder of the machine in what is kept
 FILLED = {"seed": 1, "out": "/o", "device": "cpu", "trial": 3, "slot": 0, "params_file": "/p.json"}
 FOLDER = StudyFolder(Path(tempfile.mkdtemp(prefix="tuner-fuzz-")))
 

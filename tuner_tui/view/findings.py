@@ -134,6 +134,13 @@ def _of_a_sweep(find: Callable[[Snapshot], Any]) -> Callable[[Snapshot], Any]:
     return lambda snapshot: None if snapshot.search.again is not None else find(snapshot)
 
 
+def _spoken(
+    id: str, title: str, find: Callable[[Snapshot], Any], say: Callable[[Any], tuple[str, ...]]
+) -> Finding:
+    """A finding that is sentences and nothing else."""
+    return Finding(id, title, find, lambda found, width, color: text_lines(say(found), width), say)
+
+
 SCATTERPLOTS = Finding("scatterplots", "Plots", _plots, _draw_plots)
 RATE = Finding("rate", "Learning rate", _rate, _draw_rate, lambda found: (rate_words(*found),))
 BEST_SO_FAR = Finding(
@@ -147,13 +154,7 @@ BEST_SO_FAR = Finding(
     lambda found: (best_so_far.sentence(found),),
     picture=True,
 )
-CRASH_BIAS = Finding(
-    "crash-bias",
-    "Crash bias",
-    _of_a_sweep(_crashes),
-    lambda found, width, color: text_lines(_say_crashes(found), width),
-    _say_crashes,
-)
+CRASH_BIAS = _spoken("crash-bias", "Crash bias", _of_a_sweep(_crashes), _say_crashes)
 TUNING_CURVE = Finding(
     "tuning-curve",
     "Tuning curve",
@@ -166,56 +167,14 @@ TUNING_CURVE = Finding(
     picture=True,
 )
 
-IMPORTANCE = Finding(
-    "importance",
-    "Importance",
-    _of_a_sweep(_importance),
-    lambda found, width, color: text_lines(_say_importance(found), width),
-    _say_importance,
-)
-
-REFINEMENT = Finding(
-    "refinement",
-    "Refinement",
-    refinement,
-    lambda found, width, color: text_lines(sentences(found), width),
-    sentences,
-)
-
-OUTLIERS = Finding(
-    "outliers",
-    "Outliers",
-    ahead.find,
-    lambda found, width, color: text_lines(ahead.sentences(found), width),
-    ahead.sentences,
-)
-
-SCIENTIFIC = Finding(
-    "scientific",
-    "Comparison",
-    _scientific,
-    lambda found, width, color: text_lines(_say_scientific(found), width),
-    _say_scientific,
-)
-
+IMPORTANCE = _spoken("importance", "Importance", _of_a_sweep(_importance), _say_importance)
+REFINEMENT = _spoken("refinement", "Refinement", refinement, sentences)
+OUTLIERS = _spoken("outliers", "Outliers", ahead.find, ahead.sentences)
+SCIENTIFIC = _spoken("scientific", "Comparison", _scientific, _say_scientific)
 REFEREE = Finding("referee", "Referee", _referee, _draw_referee, _say_referee)
 
-CONFIRMATION = Finding(
-    "confirmation",
-    "Confirmation",
-    confirmation.find,
-    lambda found, width, color: text_lines(confirmation.sentences(found), width),
-    confirmation.sentences,
-)
-
-ABLATION = Finding(
-    "ablation",
-    "Ablation",
-    ablation.find,
-    lambda found, width, color: text_lines(ablation.sentences(found), width),
-    ablation.sentences,
-)
-
+CONFIRMATION = _spoken("confirmation", "Confirmation", confirmation.find, confirmation.sentences)
+ABLATION = _spoken("ablation", "Ablation", ablation.find, ablation.sentences)
 FINDINGS: tuple[Finding, ...] = (
     SCATTERPLOTS, RATE, REFINEMENT, CONFIRMATION, ABLATION, CRASH_BIAS, BEST_SO_FAR, TUNING_CURVE, IMPORTANCE,
     SCIENTIFIC, OUTLIERS, REFEREE,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import bisect
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...search.sampling import option
@@ -26,7 +26,7 @@ from ...search.space import Choice, Hyperparameter, in_dependency_order
 from ...search.uniform import count_of, position_of, value_at
 from ...study.snapshot import Trial
 from .drawing import seed_of
-from .told import Told
+from .told import Told, as_they_ended
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,17 +68,15 @@ class Controller:
 
         rng = random.Random(seed_of(self.search.seed, number, "controller"))
         values = dict(self.search.fixed)
+
+        def draw(h: Hyperparameter, log_p: Tensor) -> int:
+            shares = log_p.exp().tolist()
+            choice = rng.choices(range(len(shares)), shares)[0]
+            values[h.name] = value_at(h.distribution, (choice + rng.random()) / len(shares))
+            return choice
+
         with torch.no_grad():
-            walk = self._walk(values)
-            choice = None
-            while True:
-                try:
-                    h, log_p = walk.send(choice)
-                except StopIteration:
-                    break
-                shares = log_p.exp().tolist()
-                choice = rng.choices(range(len(shares)), shares)[0]
-                values[h.name] = value_at(h.distribution, (choice + rng.random()) / len(shares))
+            self._walk(values, draw)
         return {name: values[name] for name in self.search.space.names if name in values}
 
     def tell(self, trial: Trial) -> None:
@@ -88,8 +86,8 @@ class Controller:
                 self._learn(known.params, self.search.sign * value)
 
     def recall(self, past: Iterable[Trial]) -> None:
-        """Hear of the trials of an earlier engine, in the order in which they ended."""
-        for trial in sorted(past, key=lambda t: (t.ended_at or 0.0, t.number)):
+        """Hear of the trials of an earlier engine."""
+        for trial in as_they_ended(past):
             self.tell(trial)
 
     def _learn(self, params: Mapping[str, Any], loss: float) -> None:
@@ -104,21 +102,19 @@ class Controller:
         keep = self._option("baseline")
         self.baseline = keep * self.baseline + (1 - keep) * reward
 
-        log_ps, entropies = [], []
-        walk = self._walk(params)
-        choice = None
-        while True:
-            try:
-                h, log_p = walk.send(choice)
-            except StopIteration:
-                break
+        log_ps: list[Tensor] = []
+        entropies: list[Tensor] = []
+
+        def find(h: Hyperparameter, log_p: Tensor) -> int | None:
             at = position_of(h.distribution, params.get(h.name))
             if at is None:
-                return  # it lies outside the space, which was changed since
+                return None  # it lies outside the space, which was changed since
             choice = min(int(at * len(log_p)), len(log_p) - 1)
             log_ps.append(log_p[choice])
             entropies.append(-(log_p.exp() * log_p).sum())
-        if not log_ps:
+            return choice
+
+        if not self._walk(params, find) or not log_ps:
             return
         bonus = self._option("entropy") * torch.stack(entropies).sum()
         objective = advantage * torch.stack(log_ps).sum() + bonus
@@ -126,9 +122,11 @@ class Controller:
         (-objective).backward()
         self.optimizer.step()
 
-    def _walk(self, values: Mapping[str, Any]) -> Any:
-        """A generator: it yields (hyperparameter, log probabilities of its choices [arms]) for each that applies, and
-        is sent what was chosen. `values` has the values so far."""
+    def _walk(
+        self, values: Mapping[str, Any], choose: Callable[[Hyperparameter, Tensor], int | None]
+    ) -> bool:
+        """Ask `choose` for each hyperparameter that applies, given the log probabilities of its choices [arms].
+        `values` has the values so far. False where it ended early, because nothing was chosen."""
         import torch
 
         x = self.first
@@ -137,8 +135,11 @@ class Controller:
             if not h.applies(values):
                 continue
             state = self.cell(x[None], state)
-            choice = yield h, torch.log_softmax(self.outputs[h.name] @ state[0][0], 0)
+            choice = choose(h, torch.log_softmax(self.outputs[h.name] @ state[0][0], 0))
+            if choice is None:
+                return False
             x = self.inputs[h.name][choice]
+        return True
 
     def _arms(self, h: Hyperparameter) -> int:
         """How many choices a hyperparameter has."""

@@ -19,7 +19,7 @@ from ...search.space import Choice, Distribution, Float, Hyperparameter, Int, fr
 from ...study.outcomes import Reason
 from ...study.snapshot import Trial
 from .drawing import draw_all, seed_of
-from .told import Told
+from .told import Told, as_they_ended
 
 if TYPE_CHECKING:
     import optuna
@@ -124,14 +124,13 @@ class OptunaStudy:
         return known
 
     def recall(self, past: Iterable[Trial]) -> None:
-        """Hear of the trials of an earlier engine, in the order in which they ended: what a failure is told as
-        depends on what ended before it. Then place them in the order in which they were drawn, also those that wait
-        for the first that finishes: among equals, TPE goes by it."""
+        """Hear of the trials of an earlier engine. They are placed in the order in which they were drawn, also those
+        that wait for the first that finishes: among equals, TPE goes by it."""
         import optuna
 
         trials = list(past)
         values: dict[int, float | None] = {}
-        for trial in sorted(trials, key=lambda t: (t.ended_at or 0.0, t.number)):
+        for trial in as_they_ended(trials):
             values |= {known.number: value for known, value in self.told.hear(trial)}
         for trial in sorted(trials, key=lambda t: t.number):
             if trial.number in values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from ...search.sampling import SAMPLERS, option
 from ...search.search import Search
@@ -11,6 +12,12 @@ from ...study.snapshot import Trial
 
 # Ends that a person or the engine brought about say nothing of the hyperparameters.
 NO_VERDICT = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
+
+
+def as_they_ended(past: Iterable[Trial]) -> list[Trial]:
+    """The trials of an earlier engine in the order in which they ended: what a failure is told as depends on what
+    ended before it."""
+    return sorted(past, key=lambda t: (t.ended_at or 0.0, t.number))
 
 
 class Told:
