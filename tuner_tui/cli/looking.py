@@ -24,6 +24,7 @@ from .options import (
     StudyHere,
     StudyInside,
     TrackingUri,
+    overrides_of,
     searches_here,
 )
 
@@ -229,8 +230,7 @@ def compare(
     else:
         if problem:
             raise BadInput("--problem is for the bundled problems: leave the search out")
-        options = {"trials": trials, "parallel": parallel, "seed": seed}
-        overrides = [*(settings or ()), *(f"{k}={v}" for k, v in options.items() if v is not None)]
+        overrides = overrides_of(settings, trials=trials, parallel=parallel, seed=seed)
         source = find_search(search, Path.cwd())
         found = compare_on_search(
             root, source, overrides, names, repeats, Resources(gpus or "auto", None, python), note

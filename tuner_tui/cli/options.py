@@ -173,3 +173,8 @@ Markdown = Annotated[
     Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown report to this file.")
 ]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text; NO_COLOR works too.")]
+
+
+def overrides_of(settings: list[str] | None, **options: object) -> list[str]:
+    """What `--set` says, and after it the options that are given, as `load_search` takes them."""
+    return [*(settings or ()), *(f"{key}={value}" for key, value in options.items() if value is not None)]

@@ -30,11 +30,17 @@ from .options import (
     StudyName,
     TrackingUri,
     Trials,
+    overrides_of,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..report.fail_if import Condition
+    from ..report.formats import Writer
     from ..search.search import Search
     from ..study.folder import StudyFolder
+    from ..study.snapshot import Snapshot
 
 
 @app.command()
@@ -76,16 +82,13 @@ def sweep(
     On a terminal its screen opens. With --headless, with any report option, or without a terminal it runs
     here, to its end: Ctrl-C lets the running trials end, a second Ctrl-C stops them.
     """
-    from ..headless import check_baseline, parse_conditions, report_writers, run_headless
-    from ..launch import Resources, new_study, run_detached, settled, spread
+    from ..headless import check_baseline, parse_conditions, report_writers
+    from ..launch import Resources, new_study, settled, spread
     from ..search.builtin import find_search
     from ..search.file import load_search
     from ..sources import find_past
-    from ..sources.journal import JournalSource
 
-    overrides = list(settings or [])
-    options = {"trials": trials, "parallel": parallel, "seed": seed, "sampler": sampler}
-    overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
+    overrides = overrides_of(settings, trials=trials, parallel=parallel, seed=seed, sampler=sampler)
     conditions = parse_conditions(fail_if or [])
     reports = report_writers(report or [], json, junit, markdown)
     source = find_search(search, Path.cwd())
@@ -94,13 +97,10 @@ def sweep(
     resources = settled(loaded, Resources(gpus or "auto", tracking_uri, python))
     history = find_past(root, past, loaded, tracking_uri) if past else None
     folder = new_study(root, loaded, resources, source, name, history)
-    if headless or reports or conditions or not has_terminal():
-        code = run_headless(
-            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=mlflow_wait
-        )
-        raise typer.Exit(code)
-    run_detached(folder)
-    open_screen(root, JournalSource(folder))
+    _run(
+        folder, root, headless=headless, conditions=conditions, reports=reports, no_color=no_color, baseline=before,
+        mlflow_wait=mlflow_wait,
+    )  # fmt: skip
 
 
 @app.command("find-lr")
@@ -126,7 +126,7 @@ def find_lr(
     from ..search.builtin import find_search
     from ..search.file import load_search
 
-    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    overrides = overrides_of(settings, seed=seed)
     source = find_search(search, Path.cwd())
     finder = finder_of(load_search(source, overrides), source)
     resources = settled(finder, Resources(gpus or "auto", tracking_uri, python))
@@ -170,20 +170,14 @@ def refine(
       tuner refine plain               ... and what hypergradients add to its best trial
     """
     from ..followup import refinement_of
-    from ..headless import report_writers, run_headless
-    from ..launch import Resources, find_study, new_study, run_detached, settled
-    from ..sources.journal import JournalSource
+    from ..headless import report_writers
+    from ..launch import Resources, find_study, new_study, settled
 
-    overrides = list(settings or [])
-    options = {"trials": trials, "parallel": parallel, "seed": seed}
-    overrides += [f"{key}={value}" for key, value in options.items() if value is not None]
+    overrides = overrides_of(settings, trials=trials, parallel=parallel, seed=seed)
     reports = report_writers(report or [], None, None, None)
     made = refinement_of(find_study(root, study), trial, overrides)
     folder = new_study(root, made, settled(made, Resources(gpus or "auto", tracking_uri, python)), None)
-    if headless or reports or not has_terminal():
-        raise typer.Exit(run_headless(folder, [], reports=reports, no_color=no_color))
-    run_detached(folder)
-    open_screen(root, JournalSource(folder))
+    _run(folder, root, headless=headless, reports=reports, no_color=no_color)
 
 
 @app.command()
@@ -272,19 +266,15 @@ def _run_again(
     """Run trials of a study again, on what that study ran on unless an option says otherwise."""
     from dataclasses import replace
 
-    from ..headless import report_writers, run_headless
-    from ..launch import Resources, new_study, run_detached, settled
-    from ..sources.journal import JournalSource
+    from ..headless import report_writers
+    from ..launch import Resources, new_study, settled
 
     before = Resources.load(folder)
     search = replace(search, parallel=parallel or search.parallel)
     wanted = Resources(gpus or before.gpus, tracking_uri or before.tracking_uri, python or before.python)
     reports = report_writers(report or [], None, None, None)
     made = new_study(root, search, settled(search, wanted), None)
-    if headless or reports or not has_terminal():
-        raise typer.Exit(run_headless(made, [], reports=reports, no_color=no_color, mlflow_wait=mlflow_wait))
-    run_detached(made)
-    open_screen(root, JournalSource(made))
+    _run(made, root, headless=headless, reports=reports, no_color=no_color, mlflow_wait=mlflow_wait)
 
 
 @app.command()
@@ -311,9 +301,8 @@ def resume(
     Trials that were running are counted as interrupted; the rest of the plan runs with the parameters it
     would have had.
     """
-    from ..headless import check_baseline, parse_conditions, report_writers, run_headless
-    from ..launch import find_study, prepare_resume, run_detached
-    from ..sources.journal import JournalSource
+    from ..headless import check_baseline, parse_conditions, report_writers
+    from ..launch import find_study, prepare_resume
 
     folder = find_study(root, study)
     conditions = parse_conditions(fail_if or [])
@@ -322,9 +311,31 @@ def resume(
     prepare_resume(
         folder, trials=trials, parallel=parallel, gpus=gpus, tracking_uri=tracking_uri, python=python
     )
+    _run(
+        folder, root, headless=headless, conditions=conditions, reports=reports, no_color=no_color, baseline=before,
+        mlflow_wait=mlflow_wait,
+    )  # fmt: skip
+
+
+def _run(
+    folder: StudyFolder,
+    root: Path,
+    *,
+    headless: bool,
+    reports: Sequence[tuple[Writer, Path]],
+    no_color: bool,
+    conditions: Sequence[Condition] = (),
+    baseline: Snapshot | None = None,
+    mlflow_wait: float | None = None,
+) -> None:
+    """Run a study here to its end, or detached with its screen open where nothing speaks against one."""
+    from ..headless import run_headless
+    from ..launch import run_detached
+    from ..sources.journal import JournalSource
+
     if headless or reports or conditions or not has_terminal():
         code = run_headless(
-            folder, conditions, reports=reports, no_color=no_color, baseline=before, mlflow_wait=mlflow_wait
+            folder, conditions, reports=reports, no_color=no_color, baseline=baseline, mlflow_wait=mlflow_wait
         )
         raise typer.Exit(code)
     run_detached(folder)
