@@ -19,6 +19,8 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 300
+# Some machines forbid Python to keep what it compiled; then each of a thousand trials compiles torch again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The python3 that is there, when it is new enough; else uv looks for another or fetches one.
 WANTED := $(shell $(PYTHON) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else ">=3.11")')
@@ -30,7 +32,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python '$(WANTED)' $(VENV)
-	$(UV) pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --group dev --editable '.[models]'
+	$(UV) pip install --quiet --compile-bytecode --python $(VENV)/bin/python --constraint constraints.txt --group dev --editable '.[models]'
 	@touch $@
 
 # Only when uv is missing. A folder of its own, because many systems let pip touch nothing else.

@@ -78,9 +78,21 @@ def test_any_cut_into_batches_gives_the_same_picture(orders: tuple[list[Event], 
     for event in events:
         one_by_one = fold(one_by_one, event)
     assert one_by_one == at_once
-
     cut = data.draw(st.integers(0, len(events)))
     assert folded(events[cut:], folded(events[:cut])) == at_once
+
+
+@given(interleavings())
+def test_what_a_snapshot_computed_once_stays_true_of_the_next(
+    orders: tuple[list[Event], list[Event]],
+) -> None:
+    events = [opened(), *orders[0]]
+    live = Snapshot()
+    for count, event in enumerate(events, 1):
+        live = fold(live, event)
+        fresh = folded(events[:count])
+        for name in ("before", "best", "counts", "ends", "space"):  # asked after each event, as a screen does
+            assert getattr(live, name) == getattr(fresh, name)
 
 
 @given(interleavings(), st.data())

@@ -6,6 +6,7 @@ import math
 import random
 import statistics
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from support import studies
@@ -13,7 +14,7 @@ from support.studies import OBJECTIVE
 
 from tuner_tui.search.space import Choice, Float, Hyperparameter, Space
 from tuner_tui.study.outcomes import Reason
-from tuner_tui.view.cells import place, reduce, row_at
+from tuner_tui.view.cells import place, prepare, reduce, reduced, row_at
 from tuner_tui.view.charts import Scatter, scatters
 from tuner_tui.view.draw import CEILINGS, EIGHTHS, canvas, draw_panel, trials_at
 from tuner_tui.view.loss import loss_scale
@@ -240,3 +241,12 @@ def test_a_fuller_cell_is_brighter():
             shades[sign.style].append(held[cell])
     means = [statistics.mean(counts) for counts in shades.values()]
     assert means == sorted(means) and means[2] > 2 * means[0]
+
+
+def test_panels_are_reduced_ahead_in_the_size_they_were_drawn_in():
+    before, after = planted(200), planted(201)
+    drawn = reduced(before[0], 36, 10)
+    prepare(after, before)
+    assert [list(scatter.reductions) for scatter in after] == [[(36, 10)], [], []]  # only one was on view
+    assert after[0].reductions[36, 10] == reduce(after[0], 36, 10) != drawn
+    assert replace(after[0], group="other").reductions is after[0].reductions

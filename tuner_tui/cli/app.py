@@ -69,6 +69,9 @@ def open_screen(root: Path, attach: Source | None) -> None:
 
     if not has_terminal():
         raise BadInput("the screen needs a terminal; `tuner sweep --headless` runs without one")
+    from ..ui.pauses import no_collections
+
+    no_collections()
     from ..ui.app import run_tui
     from ..ui.doors import Doors
 

@@ -226,15 +226,20 @@ def fold(snapshot: Snapshot, event: Event) -> Snapshot:
     return fold_all(snapshot, (event,))
 
 
+# What a snapshot computes once and a measurement can't change: only trials that have ended, or not, count.
+_OF_THE_ENDED = ("before", "best", "counts", "ends", "space")
+
+
 def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
     """Fold many events at once: the trial table is copied once, and a trial's curve grown once, per call."""
     trials = _copy(snapshot.trials)
     study: dict[str, Any] = {}
     readings: dict[int, list[TrialMeasured]] = {}
     search, earlier, reruns = snapshot.search, snapshot.earlier, snapshot.reruns
-    count = 0
+    count, measured_only = 0, True
     for event in events:
         count += 1
+        measured_only = measured_only and isinstance(event, TrialMeasured)
         match event:
             case TrialMeasured() if event.trial in trials:
                 readings.setdefault(event.trial, []).append(event)
@@ -307,10 +312,14 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
     for number, measured in readings.items():
         if trial := trials.get(number):
             trials[number] = _measure(trial, measured, search)
-    return replace(
+    after = replace(
         snapshot, **study, trials=MappingProxyType(trials), version=snapshot.version + count, earlier=earlier,
         reruns=reruns,
     )  # fmt: skip
+    if measured_only:
+        known = vars(snapshot)
+        vars(after).update({name: known[name] for name in _OF_THE_ENDED if name in known})
+    return after
 
 
 def _copy(trials: Mapping[int, Trial]) -> dict[int, Trial]:

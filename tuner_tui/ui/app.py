@@ -23,6 +23,7 @@ from .doors import Doors
 from .frames import Changes, Frames, wants_ascii
 from .keys import LIST, STUDY, keys_for
 from .memory import Memory
+from .pauses import short_pauses, thaw
 from .screens.studies import StudiesScreen
 from .screens.study import StudyScreen
 from .tail import StudyTail
@@ -109,6 +110,7 @@ class TunerApp(App[None]):
             self._look_at(self._list.tail_of(self._attached))
         self.app_resume_signal.subscribe(self, lambda _: self._frames.forget())
         if not self.is_headless:
+            self.call_after_refresh(short_pauses)  # behind the first paint
             self.set_interval(LINE_S, self._leave_with_the_line)
 
     def _leave_with_the_line(self) -> None:
@@ -127,6 +129,7 @@ class TunerApp(App[None]):
     def on_study_screen_left(self) -> None:
         if isinstance(self.screen, StudyScreen):
             self.pop_screen()
+            thaw()
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         """The palette: the same keys, by name; then Textual's own, such as the theme."""

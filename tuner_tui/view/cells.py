@@ -8,6 +8,7 @@ is the one that was drawn there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -152,6 +153,14 @@ def reduced(scatter: Scatter, columns: int, rows: int) -> Cells:
         scatter.reductions.clear()  # of another size
         scatter.reductions[columns, rows] = reduce(scatter, columns, rows)
     return scatter.reductions[columns, rows]
+
+
+def prepare(scatters: Iterable[Scatter], drawn: Iterable[Scatter]) -> None:
+    """Reduce panels in the sizes in which their forerunners were drawn: a thread can, and the screen need not."""
+    sizes = {before.name: tuple(before.reductions) for before in drawn}
+    for scatter in scatters:
+        for columns, rows in sizes.get(scatter.name, ()):
+            reduced(scatter, columns, rows)
 
 
 def _dotted(scatter: Scatter, columns: int, rows: int) -> Cells:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import compress
 from typing import Any, Literal, NamedTuple
@@ -76,6 +76,8 @@ class Scatter:
     marks: tuple[Mark, ...]
     absent: int = 0  # trials in which this hyperparameter had no value it could be drawn at
     crowds: tuple[tuple[Outcome, str], ...] = ()  # failures that crowd, and a sign of where (view/panels.py)
+    # The cells (cells.py) its marks have been drawn in, by columns and rows; a copy with other words shares them.
+    reductions: dict[tuple[int, int], Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def crashes(self) -> bool:
@@ -87,11 +89,6 @@ class Scatter:
         """How many trials lie below and above the y axis; a loss that went to infinity counts as above."""
         below = sum(mark.edge == "low" for mark in self.marks)
         return below, sum(mark.edge == "high" or mark.infinite for mark in self.marks)
-
-    @cached_property
-    def reductions(self) -> dict[tuple[int, int], Any]:
-        """The cells (cells.py) it has been drawn in, by columns and rows."""
-        return {}
 
     @property
     def counts(self) -> dict[Kind, int]:

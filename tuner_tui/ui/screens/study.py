@@ -35,6 +35,7 @@ from ...study.text import one_line
 from ...view import findings
 from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes
 from ...view.brush import brushed
+from ...view.cells import prepare
 from ...view.charts import Scatter, scatters
 from ...view.findings import CRASH_BIAS, FINDINGS, RATE, SCATTERPLOTS, Finding
 from ...view.loss import best_tenth, loss_scale
@@ -273,6 +274,7 @@ class StudyScreen(SweepScreen):
     def _chart_in_thread(self, snapshot: Snapshot, axes: Axes) -> None:
         began = time.monotonic()
         found, tenth = _charts(snapshot, axes)
+        prepare(found, self._plain)
         self._chart_after = time.monotonic() + LONG_REST * (time.monotonic() - began)
         self.post_message(self.Charted(snapshot, axes, found, tenth))
 
