@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
 from support import studies
+from support.patience import PATIENCE_S
 from support.room import journal_of, settle, until
 from textual.screen import Screen
 from textual.widget import Widget
@@ -422,3 +426,23 @@ async def test_the_detail_links_a_trials_run_in_mlflow(room):
     assert {unquote(link) for link in links} == {
         f"http://box:5000/#/experiments/3/runs?searchFilter={search}"
     }
+
+
+async def test_the_running_trials_are_listed_with_what_they_hold_of_a_gpu(room, tmp_path, monkeypatch):
+    """The driver's tool is pretended; the trial is a real process that leads its group, as trials do."""
+    trial = subprocess.Popen(["sleep", str(PATIENCE_S)], start_new_session=True)
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\necho '{trial.pid}, 1536'\necho '{trial.pid}, 512'\necho '1, [N/A]'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    opened = replace(studies.small_events()[0], host=platform.node())
+    started = TrialStarted(room.now - 60, 0, {"lr": 0.1}, 1, device="cuda:0", pid=trial.pid)
+    folder = room.study("small-1", [opened, started], alive=True)
+    try:
+        async with room.app(folder).run_test(size=WIDE) as pilot:
+            detail = pilot.app.screen.query_one("#detail-text")
+            await until(pilot, lambda: "2,048 MiB on the GPU" in str(detail.content))
+            assert "#0  cuda:0" in str(detail.content)
+    finally:
+        trial.kill()
+        trial.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -45,6 +46,28 @@ def resident_bytes(pid: int, started: float | None) -> int | None:
         return psutil.Process(pid).memory_info().rss
     except _GONE:
         return None
+
+
+def gpu_mebibytes() -> dict[int, int]:
+    """Process group -> MiB of GPU memory that its members hold, on all GPUs of this machine together.
+
+    Asked of `nvidia-smi`, which takes up to a second: not for a thread that answers keys. Empty where there is
+    none, and in containers that hide the processes of a GPU.
+    """
+    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+    try:
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    found: dict[int, int] = {}
+    for line in listing.stdout.splitlines():
+        try:
+            pid, memory = (int(part) for part in line.split(","))
+            group = os.getpgid(pid)
+        except (ValueError, OSError):
+            continue  # "[N/A]", or it has just ended
+        found[group] = found.get(group, 0) + memory
+    return found
 
 
 def is_zombie(pid: int) -> bool:

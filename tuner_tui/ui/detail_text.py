@@ -127,11 +127,12 @@ def study_text(
     origin: str = "",
     now: float = 0.0,
     mlflow: str = "",
+    gpu_mebibytes: Mapping[int, int] | None = None,
 ) -> Content:
     """The study itself: what is searched, how, what runs where, and what failed why.
 
     `origin`: where another program keeps it. `now`: for how long trials have run; 0: they are not listed.
-    `mlflow`: where its runs are to be seen.
+    `mlflow`: where its runs are to be seen. `gpu_mebibytes`: GPU memory by process group (see `study.processes`).
     """
     search, planned = snapshot.search, not snapshot.open_ended
     parts = [Content.assemble((printable(name), "bold $foreground"), "  ",
@@ -156,7 +157,7 @@ def study_text(
         parts.append(_pairs(known, width, columns=1))
     if fixed := search.fixed:
         parts.append(_section("fixed", _pairs([(k, parameter(v)) for k, v in fixed.items()], width)))
-    if now and state is State.RUNNING and (running := _running(snapshot, now)):
+    if now and state is State.RUNNING and (running := _running(snapshot, now, gpu_mebibytes or {})):
         parts.append(_section("running", running))
     if failures := _failures(snapshot, width):
         parts.append(_section("failures", failures))
@@ -213,7 +214,7 @@ def _curve(title: str, curve: Sequence[tuple[int, float]], width: int, rows: int
     return _section(title, Content("\n").join(drawn))
 
 
-def _running(snapshot: Snapshot, now: float) -> Content | None:
+def _running(snapshot: Snapshot, now: float, gpu_mebibytes: Mapping[int, int]) -> Content | None:
     """A line for each trial that runs: where, since when, its loss, and its memory where it runs on this machine."""
     here = snapshot.host == platform.node()
     lines: list[Content] = []
@@ -223,6 +224,10 @@ def _running(snapshot: Snapshot, now: float) -> Content | None:
         memory = resident_bytes(trial.pid, trial.process_started) if here and trial.pid else None
         words = [f"#{trial.number}", trial.device, duration(trial.seconds(now)), number(trial.value)]
         words += [f"{memory / 2**20:,.0f} MiB"] if memory else []
+        on_gpu = (
+            gpu_mebibytes.get(trial.pid) if here and trial.pid else None
+        )  # a trial leads its process group
+        words += [f"{on_gpu:,} MiB on the GPU"] if on_gpu else []
         lines.append(Content.styled("  ".join(printable(word) for word in words), ""))
     return Content("\n").join(lines[:_SLOTS]) if lines else None
 

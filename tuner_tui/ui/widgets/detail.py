@@ -5,6 +5,7 @@ Or the study, if none is selected.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from ...sources.source import Files
+from ...study.processes import gpu_mebibytes
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
@@ -40,6 +42,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     now: reactive[float] = reactive(0.0, repaint=False)
     publication: reactive[Publication | None] = reactive(None, repaint=False)
     curves: reactive[Curves] = reactive(dict, repaint=False)  # of the selected trial, by measurement
+    gpu_mebibytes: reactive[Mapping[int, int]] = reactive(dict, init=False, repaint=False)  # by process group
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._files = files
         self._origin = origin
         self._shown_for: tuple[object, ...] = ()
+        self._asked_gpus = -1
 
     def compose(self) -> ComposeResult:
         yield Static(id="detail-text")
@@ -79,6 +83,22 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def watch_now(self) -> None:
         self._fill()
+        if self.selected is None and int(self.now) // CLOCK_S != self._asked_gpus:
+            self._ask_gpus()
+
+    def _ask_gpus(self) -> None:
+        """What the running trials hold of the GPUs, if they have any here; in a thread, because it takes long."""
+        self._asked_gpus = int(self.now) // CLOCK_S
+        here = self.snapshot.host == platform.node() and self.state is State.RUNNING
+        if here and any(t.running and t.device.startswith("cuda") for t in self.snapshot.trials.values()):
+            self.run_worker(self._see_gpus, thread=True, group="gpus", exclusive=True)
+
+    def _see_gpus(self) -> None:
+        found = gpu_mebibytes()
+        self.app.call_from_thread(setattr, self, "gpu_mebibytes", found)
+
+    def watch_gpu_mebibytes(self) -> None:
+        self._fill()
 
     def on_resize(self, event: events.Resize) -> None:
         self._fill()
@@ -97,12 +117,12 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
             preview.look(None, 0, 0)
             clock = int(self.now) // CLOCK_S if alive and self.snapshot.counts.running else 0
             mlflow = (self.publication.page or "`tuner mlflow` shows it") if self.publication else ""
-            shown_for = ("study", self.snapshot.version, self.state, width, clock, mlflow)
+            shown_for = ("study", self.snapshot.version, self.state, width, clock, mlflow, self.gpu_mebibytes)
             if shown_for != self._shown_for:
                 self._shown_for = shown_for
                 about = study_text(
                     self._study, self.snapshot, self.state, width=width, origin=self._origin, now=self.now,
-                    mlflow=mlflow,
+                    mlflow=mlflow, gpu_mebibytes=self.gpu_mebibytes,
                 )  # fmt: skip
                 hint = Content.styled("Select a trial with ↑ ↓ or a click on a point.", "$quiet")
                 text.update(Content("\n\n").join([about, hint]))
