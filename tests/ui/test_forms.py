@@ -24,7 +24,7 @@ from tuner_tui.study.publication import Notebook
 from tuner_tui.ui.screens.choice import ChoiceDialog
 from tuner_tui.ui.screens.compare import Compare
 from tuner_tui.ui.screens.new_study import NewStudy
-from tuner_tui.ui.screens.search_form import Line, SearchForm
+from tuner_tui.ui.screens.search_form import Line, NewLine, SearchForm
 from tuner_tui.ui.screens.studies import StudiesScreen
 from tuner_tui.ui.screens.study import StudyScreen
 from tuner_tui.view.words import parameter
@@ -107,6 +107,32 @@ async def test_a_search_is_edited_drawn_and_saved_before_it_starts(room):
         assert room.started.fixed == saved.fixed and room.started.sampler == saved.sampler == "qmc"
 
 
+async def test_hyperparameters_come_and_go_in_the_form(room):
+    (room.root.parent / "tuner.toml").write_text(SEARCH_FILE)
+    async with drive(room, None) as pilot:
+        await pilot.pause()
+        await pilot.press("n", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        form = pilot.app.screen
+        await pilot.pause()
+        fields_of(form)["kind"].value = ""  # the code's own default
+        fields_of(form)["+"].value = "momentum = { float = [0, 2"
+        await until(pilot, lambda: "close its brackets" in texts(form))
+        form.query(NewLine).first().query_one(Input).value = "momentum = { float = [0, 0.9] }"
+        await until(pilot, lambda: len(form.query(NewLine)) == 2)
+        form.query(NewLine).last().query_one(Input).value = "a.width = 64"
+        await until(pilot, lambda: 'left out; was ["attention", "conv"]' in texts(form))
+        await until(pilot, lambda: "momentum" in texts(form).partition("the first trials")[2])
+        fields_of(form)["trials"].value = ""
+        await until(pilot, lambda: "write a value" in texts(form))
+        fields_of(form)["trials"].value = "30"
+        await until(pilot, lambda: "write a value" not in texts(form))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyScreen))
+        assert room.started.space.names == ("lr", "momentum")
+        assert room.started.fixed == {"a.width": 64}
+
+
 async def test_a_search_file_with_mistakes_keeps_the_dialog_open(room):
     file = room.root.parent / "a.toml"
     file.write_text("trials = -3\n[space]\nlr = { log = [1, 2] }\n")
@@ -149,6 +175,11 @@ async def test_a_running_search_is_changed(room, small):
         fields["parallel"].value = "3"
         fields["trials"].value = str(screen.snapshot.planned - 1)
         await pilot.pause()
+        await pilot.press("enter")
+        fields["lr"].value = ""
+        await until(pilot, lambda: "a running sweep keeps it" in texts(form))
+        fields["lr"].value = "{ log = [0.001, 0.01] }"
+        await until(pilot, lambda: "a running sweep keeps it" not in texts(form))
         await pilot.press("enter")
         await until(pilot, lambda: "trials are planned" in texts(form))  # fewer: that is what x is for
         fields["trials"].value = str(screen.snapshot.planned + 4)

@@ -6,7 +6,7 @@ It starts a new study, or changes one that runs. What it returns are `key=value`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from ...search.file import parse_search
-from ...search.problems import SearchError
+from ...search.problems import SearchError, dotted
 from ...search.sampling import SAMPLERS
 from ...search.schema import save_search_file
 from ...search.search import Search
+from ...search.space import Space
 from ...search.write import spell, spell_hyperparameter, to_toml
 from ...study.text import printable
 from ...view.words import parameter
@@ -46,11 +47,17 @@ class Field:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person decided: the search, what was changed about it, and the GPUs."""
+    """What a person decided: the search, whether and how it was changed, and the GPUs."""
 
     search: Search
     settings: tuple[str, ...]
     gpus: str = "auto"
+    dropped: tuple[str, ...] = ()  # hyperparameters and fixed values that it no longer has
+
+    @property
+    def changed(self) -> bool:
+        """Whether the search is another than the form began with."""
+        return bool(self.settings or self.dropped)
 
 
 class Line(Horizontal):
@@ -72,15 +79,58 @@ class Line(Horizontal):
         return self.query_one(Input).value.strip()
 
     @property
+    def key(self) -> str:
+        """What a message about this line names."""
+        return self.field.key
+
+    @property
     def setting(self) -> str | None:
         """key=value where it is not as it was."""
-        return f"{self.field.key}={self.value}" if self.value != self.field.was else None
+        return f"{self.field.key}={self.value}" if self.value not in ("", self.field.was) else None
+
+    @property
+    def emptied(self) -> bool:
+        """Whether nothing stands where something stood."""
+        return not self.value and bool(self.field.was)
+
+    @property
+    def about(self) -> str:
+        """What it was, or could be."""
+        if self.emptied:
+            return f"left out; was {self.field.was}"
+        return f"was {self.field.was}" if self.setting else self.field.hint
 
     def say(self, problem: str) -> None:
-        """Show what is wrong, or else what it was or could be."""
-        was = f"was {self.field.was}" if self.setting else self.field.hint
-        said = Content.styled(printable(problem), "$text-error") if problem else Content.styled(was, "$quiet")
+        """Show what is wrong, or else what is known of this line."""
+        tone = "$text-error" if problem else "$quiet"
+        said = Content.styled(printable(problem or self.about), tone)
         self.query_one(".form-said", Static).update(said)
+
+
+class NewLine(Line):
+    """A field for one more hyperparameter or fixed value, as `name = value`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(
+            Field("+", "", "", hint="one more: name = { log = [1e-4, 0.1] }, or name = 3"), width
+        )
+
+    @property
+    def key(self) -> str:
+        """The name that is typed."""
+        return self.value.partition("=")[0].strip().strip("\"'")
+
+    @property
+    def setting(self) -> str | None:
+        """As `--set` takes it: a table or a list is drawn from, anything else is fixed."""
+        value = self.value.partition("=")[2].strip()
+        table = "space" if value[:1] in ("{", "[") else "fixed"
+        return f"{dotted((table, self.key))}={value}" if self.value else None
+
+    @property
+    def about(self) -> str:
+        """What could be written here."""
+        return self.field.hint
 
 
 class SearchForm(ModalScreen[Answer | None]):
@@ -125,13 +175,15 @@ class SearchForm(ModalScreen[Answer | None]):
         act: Callable[[Answer], object],
         keys: Sequence[str] = ("trials", "parallel", "seed", "sampler"),
         gpus: bool = True,
+        reshape: bool = True,
         proposed: Search | None = None,
         verb: str = "start",
         sentence: str = "",
         drawn: str = "the first trials",
     ) -> None:
-        """`keys`: of the file, beside the space. `proposed`: what the form begins with, where it is not `search`.
-        `act` carries out what was decided; what it raises is shown, and the form stays."""
+        """`keys`: of the file, beside the space. `reshape`: whether hyperparameters may come and go.
+        `proposed`: what the form begins with, where it is not `search`. `act` carries out what was decided; what
+        it raises is shown, and the form stays."""
         super().__init__()
         self._title = title
         self._search = search
@@ -140,15 +192,17 @@ class SearchForm(ModalScreen[Answer | None]):
         self._verb = verb
         self._sentence = sentence
         self._gpus = gpus
+        self._reshape = reshape
         self._drawn = drawn
         self._fields = _fields(search, proposed or search, keys)
+        self._width = max((len(field.key) for field in self._fields), default=8) + 1
         self._source = str(Path(search.folder or ".") / "search.toml")
         self._now: Search | None = search
         self._pending = 0
         self._busy = False
 
     def compose(self) -> ComposeResult:
-        width = max((len(field.key) for field in self._fields), default=8) + 1
+        width = self._width
         with Vertical(id="dialog") as dialog:
             dialog.border_title = self._title
             if self._sentence:
@@ -160,7 +214,10 @@ class SearchForm(ModalScreen[Answer | None]):
                         group = field.group
                         yield Static(Content.styled(printable(group) or " ", "$secondary"))
                     yield Line(field, width)
+                if self._reshape:
+                    yield NewLine(width)
                 if self._gpus:
+                    yield Static(" ")
                     yield Line(Field("gpus", "auto", "auto"), width)
             yield Static(id="drawn")
             yield Problem()
@@ -179,21 +236,36 @@ class SearchForm(ModalScreen[Answer | None]):
     def _settings(self) -> tuple[str, ...]:
         return tuple(setting for line in self._lines if (setting := line.setting))
 
-    def on_input_changed(self) -> None:
+    @property
+    def _emptied(self) -> tuple[str, ...]:
+        return tuple(line.field.key for line in self._lines if line.emptied)
+
+    async def on_input_changed(self) -> None:
+        new = list(self.query(NewLine))
+        if new and all(line.value for line in new):  # there is always room for one more
+            await self.query_one("#form").mount(NewLine(self._width), after=new[-1])
         self._check()
 
     def _check(self) -> None:
         """Read the search as it is typed now; say of each line what is wrong with it."""
         problems: dict[str, str] = {}
+        names = {*self._search.space.names, *self._search.fixed}
+        for key in self._emptied:
+            if key not in names or not self._reshape:
+                problems[key] = (
+                    "write a value" if key not in names else "a running sweep keeps it; write a value"
+                )
         try:
-            self._now = parse_search(to_toml(self._search), self._source, self._settings)
+            left = without(self._search, () if problems else self._emptied)
+            self._now = parse_search(to_toml(left), self._source, self._settings)
         except SearchError as error:
-            self._now = None
             for problem in error.problems:
                 key = problem.key.rpartition(".")[2] if problem.key not in self._keys else problem.key
                 problems.setdefault(key, problem.message)
+        if problems:
+            self._now = None
         for line in self.query(Line):
-            line.say(problems.pop(line.field.key, ""))
+            line.say(problems.pop(line.key, ""))
         self.query_one(Problem).say("\n".join(f"{key}: {message}" for key, message in problems.items()))
         self._say_keys()
         self._pending += 1
@@ -239,7 +311,7 @@ class SearchForm(ModalScreen[Answer | None]):
             return
         self._busy = True
         gpus = next((line.value for line in self.query(Line) if line.field.key == "gpus"), "auto")
-        answer = Answer(self._now, self._settings, gpus or "auto")
+        answer = Answer(self._now, self._settings, gpus or "auto", self._emptied)
         self.query_one("#dialog-keys", Static).update(Content("just a moment …"))
         self.run_worker(lambda: self._act_in_thread(answer), thread=True, exit_on_error=False)
 
@@ -274,6 +346,13 @@ class SearchForm(ModalScreen[Answer | None]):
 
     def action_cancel(self) -> None:
         self.dismiss(None)
+
+
+def without(search: Search, names: Sequence[str]) -> Search:
+    """The search without these hyperparameters and fixed values: the code's own defaults hold for them."""
+    space = Space(tuple(h for h in search.space if h.name not in names))
+    fixed = {name: value for name, value in search.fixed.items() if name not in names}
+    return replace(search, space=space, fixed=fixed)
 
 
 def free_path(folder: Path, name: str) -> Path:

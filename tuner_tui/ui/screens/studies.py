@@ -253,7 +253,7 @@ class StudiesScreen(Screen[None]):
         started: list[StudyFolder] = []
 
         def start(answer: Answer) -> None:
-            as_it_stands = None if answer.settings else file
+            as_it_stands = None if answer.changed else file
             started.append(self._doors.start(answer.search, as_it_stands, answer.gpus))
 
         form = SearchForm(f"{title}: {printable(search.name)}", search, draw=self._doors.draw, act=start)

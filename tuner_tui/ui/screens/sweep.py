@@ -131,7 +131,7 @@ class SweepScreen(Screen[None]):
         search = replace(self.snapshot.search, trials=self.snapshot.planned)
         form = SearchForm(
             f"Change {self.source.name}", search, draw=self._doors.draw, act=self._check_change,
-            keys=("trials", "parallel"), gpus=False,
+            keys=("trials", "parallel"), gpus=False, reshape=False,
             drawn="trials drawn from it, for a look", verb="change it from now on",
             sentence="Trials that have started keep what they were given. A single value fixes a hyperparameter.",
         )  # fmt: skip
