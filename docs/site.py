@@ -1,7 +1,8 @@
 """Hooks of the documentation's site (mkdocs.yml): pages made from the code, and links that leave the folder.
 
 `commands.md` is the help of every command; `examples.md` is examples/README.md with the examples themselves. Both
-are made when the site is built, so they can't be out of date.
+are made when the site is built, so they can't be out of date. Pictures of the screen are the snapshots that the tests
+compare with.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 100  # columns of the help texts: what a page shows without a scroll bar
+SNAPSHOTS = "tests/ui/__snapshots__/test_snapshots"
+_SNAPSHOT = re.compile(rf"\(<\.\./{SNAPSHOTS}/([^>]+)\.svg>\)")
+_ELSEWHERE = re.compile(
+    r"url\(\"https?:[^)]*\)( format\([^)]*\))?,?\s*"
+)  # fonts; pages load nothing from elsewhere
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
 
 
@@ -21,11 +27,27 @@ def on_files(files: Any, config: Any) -> Any:
 
     for name, text in {"commands.md": commands(), "examples.md": examples()}.items():
         files.append(File.generated(config, name, content=text))
+    for page in (ROOT / "docs").glob("*.md"):
+        for name in _SNAPSHOT.findall(page.read_text()):
+            files.append(File.generated(config, place(name), content=snapshot(name)))
     return files
 
 
+def place(name: str) -> str:
+    """Where the site has a snapshot: brackets would need to be spelt otherwise in an address."""
+    plain = re.sub(r"[^\w-]+", "-", name).strip("-")
+    return f"screens/{plain}.svg"
+
+
+def snapshot(name: str) -> str:
+    """A snapshot of the screen, with the fonts that the reader's machine has."""
+    text = (ROOT / SNAPSHOTS / f"{name}.svg").read_text()
+    return re.sub(r",\s*;", ";", _ELSEWHERE.sub("", text))
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """A link to a file of the repository is its name here; those to the examples lead to their page."""
+    """A link to a file of the repository is its name here; those to examples and snapshots lead to them."""
+    markdown = _SNAPSHOT.sub(lambda match: f"({place(match[1])})", markdown)
     return _OUTSIDE.sub(_inside, markdown)
 
 

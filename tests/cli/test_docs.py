@@ -20,7 +20,7 @@ PAGES = [
     *(ROOT / "docs").glob("*.md"),
 ]
 MADE = {"commands.md", "examples.md"}  # by docs/site.py
-LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
+LINK = re.compile(r"\]\(<?([^)>#\s]*)(#[^)>\s]*)?>?\)")
 
 
 def anchors(page: Path) -> set[str]:
@@ -78,3 +78,14 @@ def test_links_that_leave_the_docs_become_names():
     assert hook("see [`Source`](../tuner_tui/sources/source.py)") == "see `Source`"
     assert hook("see [models](../models/README.md)") == "see `models`"
     assert hook("in [examples](../examples/README.md)") == "in [examples](examples.md)"
+
+
+def test_snapshots_are_pictures_of_the_site_that_load_nothing():
+    hooks = site()
+    name = "test_a_finished_study[120x40]"
+    link = f"![A study](<../{hooks.SNAPSHOTS}/{name}.svg>)"
+    assert link.partition("](")[2] in (ROOT / "docs" / "screen.md").read_text()
+    assert hooks.on_page_markdown(link) == f"![A study]({hooks.place(name)})"
+    picture = hooks.snapshot(name)
+    assert "loss/valid" in picture.replace("&#160;", " ") and 'src: local("FiraCode-Regular");' in picture
+    assert re.findall(r"url\(.https?:", picture) == []
