@@ -233,6 +233,7 @@ class Engine:
                 environment=slot.environment,
                 threads=slot.threads,
                 memory_bytes=None if memory is None else int(memory * 2**30),
+                log_bytes=self.search.limits.log_bytes,
                 path=self._path,
                 slot=slot.number,
                 run_ids=str(self.folder.publisher_state.resolve()) if self.search.share_run else "",

@@ -124,11 +124,9 @@ class Publisher:
                 return upload_study(store, self.notebook.parent_run_id, self._folder, name)
             number = int(name)
             run_id = self._run_of(store, number)
-            return (
-                upload_trial(store, run_id, self._folder, self.story.snapshot.trials[number])
-                if run_id
-                else []
-            )
+            snapshot = self.story.snapshot
+            most = snapshot.search.limits.artifact_bytes
+            return upload_trial(store, run_id, self._folder, snapshot.trials[number], most) if run_id else []
         except Refused as error:
             return [f"files of {name}: {error}"]
 

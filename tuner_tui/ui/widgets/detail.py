@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from ...sources.source import Files
+from ...study.log import left_out
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
 from ...study.state import State
@@ -132,6 +133,9 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
                 traceback=last_lines(files.traceback(trial.number), TAIL_LINES) if files else (),
                 curves=curves,
                 log=last_lines(files.log(trial.number), TAIL_LINES) if files else None,
+                left_out=left_out(files.log(trial.number), self.snapshot.search.limits.log_bytes)
+                if files
+                else 0,
                 mlflow=page,
             ),
         )
