@@ -235,6 +235,8 @@ class Publisher:
                 tags = {}
             for problem in store.log(run_id, write.metrics, write.params, tags):
                 self._problem(f"{whose}: {problem}")
+            if write.reopens:
+                store.reopen(run_id)
             if write.ends:
                 store.terminate(run_id, *write.ends)
         except Vanished as error:
