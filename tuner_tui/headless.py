@@ -134,7 +134,7 @@ def run_headless(
     verdicts = [condition.holds(snapshot, baseline) for condition in conditions]
     for verdict in verdicts:
         print(("FAIL: " if verdict.holds else "ok: ") + verdict.sentence)
-    if ran.interrupted and snapshot.counts.waiting:
+    if ran.interrupted and (snapshot.counts.waiting or snapshot.retriable):
         print(f"interrupted; `tuner resume {folder.name}` goes on")
     if github.in_actions():
         print("\n".join(github.annotations_of(snapshot, verdicts)))

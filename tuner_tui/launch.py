@@ -207,7 +207,7 @@ def prepare_resume(
     had = len(snapshot.own.trials)
     if planned < had:
         raise BadInput(f"--trials {planned}: {folder.name} has had {had} trials already")
-    if snapshot.opened_at and not snapshot.counts.running and planned == had:
+    if snapshot.opened_at and not (snapshot.counts.running or snapshot.retriable) and planned == had:
         raise BadInput(f"{folder.name} is done: all {planned} trials have ended; `--trials N` adds more")
     changed = Resources(
         gpus or resources.gpus, tracking_uri or resources.tracking_uri, python or resources.python

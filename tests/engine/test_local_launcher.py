@@ -20,6 +20,7 @@ from support.sabotage import alive
 from tuner_tui.engine import local
 from tuner_tui.engine.launcher import BadTarget, Exited, NotNow, Said, Started
 from tuner_tui.engine.local import LocalLauncher
+from tuner_tui.study.log import left_out
 from tuner_tui.study.processes import start_ticks
 
 
@@ -258,5 +259,25 @@ def test_the_users_module_wins_over_a_built_in_of_the_same_name(tmp_path):
     launcher = LocalLauncher(tmp_path, "models.train:train", [str(tmp_path)])
     try:
         assert launcher.describe().names == ("mine",)
+    finally:
+        launcher.close()
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_the_log_of_a_program_that_prints_for_ever_stays_within_its_limit(tmp_path, isolation):
+    """`yes` writes gigabytes a second into a file: more than any engine could read and pass on."""
+    launcher = LocalLauncher(tmp_path, "ways_to_end:train", [HERE], isolation=isolation)
+    try:
+        launcher.submit(replace(a_job(tmp_path, 0, "shouts"), log_bytes=1 << 20))
+        wait_for(launcher, lambda news: any(isinstance(i, Said) for i in news))
+        log = tmp_path / "0" / "log.txt"
+        for _ in range(3):
+            before = left_out(log, 1 << 20)
+            wait_for(launcher, lambda news, before=before: left_out(log, 1 << 20) > before)
+        launcher.stop(0, now=True)
+        until_exited(launcher, {0})
+        text = log.read_text()
+        assert log.stat().st_size <= 1 << 20
+        assert text.startswith("the first line\n") and text.endswith("y\n")
     finally:
         launcher.close()

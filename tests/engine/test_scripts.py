@@ -16,6 +16,7 @@ from tuner_tui.engine.launcher import BadTarget
 from tuner_tui.engine.run import run_study
 from tuner_tui.search.file import parse_search
 from tuner_tui.study.folder import StudyFolder, create_study
+from tuner_tui.study.log import left_out
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.requests import Request, ask
 from tuner_tui.study.snapshot import Snapshot, Trial
@@ -245,6 +246,26 @@ def test_output_without_end_is_kept_up_with(script):
     snapshot, folder = script(text, 'command = ["python", "train.py"]', space="")
     assert only(snapshot).value == 1
     assert (folder.trial(0) / "log.txt").stat().st_size > 16_000_000
+
+
+def test_a_script_that_prints_without_end_is_measured_and_its_log_stays_within_its_limit(script):
+    text = (
+        "for i in range(400000): print(f'{i:07} ' + 'x' * 91)\n"
+        "print('{\"loss\": 1}')\n"
+        "for i in range(400000, 500000): print(f'{i:07} ' + 'x' * 91)\n"
+        "print('{\"loss\": 2}')\nprint('its last line')\n"
+    )
+    snapshot, folder = script(text, 'command = ["python", "train.py"]\n[limits]\nlog_mb = 1', space="")
+    trial, path = only(snapshot), folder.trial(0) / "log.txt"
+    assert [loss for _, loss in trial.curve] == [1, 2]
+    said = path.read_text()
+    assert path.stat().st_size <= 2**20 and said.startswith("0000000 x") and said.endswith("its last line\n")
+    lacks = left_out(path, 2**20)
+    assert f"{lacks} bytes of output are left out here" in said
+    printed = 500_000 * 100 + 2 * len('{"loss": 1}\n') + len("its last line\n")
+    mark = next(line for line in said.splitlines(keepends=True) if line.startswith("[tuner:"))
+    # What is written between the last look at a log and its cut is lost uncounted: microseconds of 50 MB.
+    assert 0 <= printed - (len(said) - len(mark) - 1 + lacks) < 2**20
 
 
 @pytest.mark.parametrize(

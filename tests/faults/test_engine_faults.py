@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from support.patience import PATIENCE_S
+from support.recorded import recorded
 from support.sabotage import journal_is_whole, kill, start, study, tuner, wait_for, wait_gone, workplace
 
 from tuner_tui.launch import resume
+from tuner_tui.record.uri import tracking_uri
 from tuner_tui.sources.journal import JournalSource
 from tuner_tui.study.outcomes import Outcome, Reason
 from tuner_tui.study.requests import Request, ask
@@ -104,6 +106,34 @@ def test_a_killed_engine_takes_its_trials_along_and_resume_goes_on(running):
     assert after.counts.finished == 4
     assert after.trials[0].params == snapshot.trials[0].params
     journal_is_whole(folder)
+
+
+def test_with_retries_what_was_interrupted_with_its_engine_runs_again(tmp_path):
+    workplace(tmp_path, ENDLESS.replace("parallel = 2", "parallel = 2\nretries = 1").replace("6", "3"))
+    process = start(tmp_path, "sweep", "--headless")
+    folder = study(tmp_path, "endless-1")
+    before = wait_for(folder, lambda s: sum(t.steps > 2 for t in s.trials.values()) == 2)
+    kill(process)
+    wait_gone([t.pid for t in before.trials.values() if t.pid])
+    trials_now_end(tmp_path)
+    resumed = tuner(tmp_path, "resume", "endless-1", "--headless")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    after = folder.snapshot()
+    assert after.counts.finished == 3 and after.closed_why == "completed"
+    for number in (0, 1):
+        trial = after.trials[number]
+        (at, reason, message), *more = trial.attempts
+        assert reason == Reason.INTERRUPTED and "it was alive at" in message and not more
+        assert before.trials[number].started_at < at < trial.started_at
+        assert (trial.params, trial.seed) == (before.trials[number].params, before.trials[number].seed)
+    assert after.trials[2].attempts == ()
+    # MLflow has one run of each trial, and nothing in it says that it was interrupted but the tag of that attempt.
+    assert tuner(tmp_path, "publish", "endless-1").returncode == 0
+    runs = recorded(tracking_uri(tmp_path / "mlruns", None), "endless-1", tmp_path / "mlruns")
+    assert [(run.number, run.status, run.outcome, run.reason) for run in runs] == [
+        (number, "FINISHED", "finished", None) for number in range(3)
+    ]
+    assert [sum(name.startswith("tuner.attempt.") for name in run.tags) for run in runs] == [1, 1, 0]
 
 
 def test_a_second_engine_is_refused(running):

@@ -12,25 +12,37 @@ from support.questions import opened
 
 from tuner_tui.record.plan import Story, before_anything
 from tuner_tui.search.space import Float, Hyperparameter, Int, Space
-from tuner_tui.study.events import Event, StudyClosed, TrialEnded, TrialMeasured, TrialSampled, TrialStarted
+from tuner_tui.study.events import (
+    Event,
+    StudyClosed,
+    TrialEnded,
+    TrialMeasured,
+    TrialRetried,
+    TrialSampled,
+    TrialStarted,
+)
 from tuner_tui.study.outcomes import Outcome, Reason, judge
 
 LOSSES = st.lists(st.sampled_from([0.5, 0.25, math.nan, math.inf, -math.inf]), max_size=4)
-TRIALS = st.lists(st.tuples(LOSSES, st.sampled_from([None, *Reason])), max_size=5)
+TRIALS = st.lists(st.tuples(LOSSES, st.sampled_from([None, *Reason]), st.integers(0, 2)), max_size=5)
 
 
-def journal(trials: list[tuple[list[float], Reason | None]]) -> list[Event]:
+def journal(trials: list[tuple[list[float], Reason | None, int]]) -> list[Event]:
+    """`trials`: losses, reason, and how often it was interrupted with its engine before."""
     at = 1.0
     events: list[Event] = [opened(at)]
-    for number, (losses, reason) in enumerate(trials):
-        events.append(TrialStarted(at := at + 1, number, {"lr": number}, seed=number))
-        events += [
-            TrialMeasured(at := at + 1, number, step, {"loss": loss, "odd (name)": loss})
-            for step, loss in enumerate(losses)
-        ]
-        events.append(TrialSampled(at + 0.5, number, 0, {"system/cpu_utilization_percentage": 12.5}))
-        finite = any(math.isfinite(loss) for loss in losses)
-        events.append(TrialEnded(at := at + 1, number, judge(reason, finite), reason))
+    for number, (losses, reason, interrupted) in enumerate(trials):
+        for why in [Reason.INTERRUPTED] * interrupted + [reason]:
+            events.append(TrialStarted(at := at + 1, number, {"lr": number}, seed=number))
+            events += [
+                TrialMeasured(at := at + 1, number, step, {"loss": loss, "odd (name)": loss})
+                for step, loss in enumerate(losses)
+            ]
+            events.append(TrialSampled(at + 0.5, number, 0, {"system/cpu_utilization_percentage": 12.5}))
+            finite = any(math.isfinite(loss) for loss in losses)
+            events.append(TrialEnded(at := at + 1, number, judge(why, finite), why))
+            events.append(TrialRetried(at := at + 1, number, why))
+        events.pop()
     events.append(StudyClosed(at + 1, "stopped"))
     events += [opened(at + 2, resumed=True), StudyClosed(at + 3, "completed")]
     return events
@@ -53,6 +65,7 @@ def told(events: list[Event], cuts: list[int]) -> dict[str, Any]:
             )
             run["metrics"] += write.metrics
             run["tags"] |= write.tags
+            run["ends"] = None if write.reopens else run["ends"]
             run["params"] |= write.params
             run["ends"] = write.ends or run["ends"]
             run["begins"] = write.begins or run.get("begins")
@@ -71,14 +84,14 @@ def test_events_told_twice_are_told_once(trials, start: int, stop: int) -> None:
     events = journal(trials)[:-3]
     again = events[min(start, stop) : max(start, stop)]
     without_openings = [
-        event for event in again if isinstance(event, (TrialStarted, TrialMeasured, TrialEnded))
+        event for event in again if isinstance(event, (TrialStarted, TrialMeasured, TrialEnded, TrialRetried))
     ]
     once, twice = told(events, []), told(events + without_openings, [])
     assert repr(once) == repr(twice)
 
 
 def test_not_a_number_is_told_and_counted() -> None:
-    run = told(journal([([0.5, math.inf, -math.inf] * 10, Reason.DIVERGED)]), [])["runs"][0]
+    run = told(journal([([0.5, math.inf, -math.inf] * 10, Reason.DIVERGED, 0)]), [])["runs"][0]
     assert all(math.isfinite(row.value) or math.isnan(row.value) for row in run["metrics"])
     note = run["tags"]["tuner.not_finite"]
     assert note.startswith("loss: inf at step 1; odd (name): inf at step 1; loss: -inf at step 2")
@@ -104,6 +117,23 @@ def test_the_parent_has_the_best_trials_parameters_and_nothing_of_an_earlier_bes
 
 
 def test_a_study_that_closed_and_was_taken_up_again_ends_as_it_last_closed() -> None:
-    everything = told(journal([([0.5], None)]), [])
+    everything = told(journal([([0.5], None, 0)]), [])
     assert everything["status"] == "FINISHED" and everything["tags"]["tuner.state"] == "completed"
     assert everything["uploads"] == ["search", "0", "summary", "search", "summary"]
+
+
+def test_of_a_trial_that_ran_again_nothing_of_its_interruption_is_left() -> None:
+    everything = told(
+        journal([([0.5], None, 2), ([], Reason.EXCEPTION, 1), ([0.25], Reason.INTERRUPTED, 0)]), []
+    )
+    first, second, third = (everything["runs"][number] for number in range(3))
+    tags = first["tags"]
+    assert (tags["tuner.outcome"], tags["tuner.reason"], tags["tuner.value"]) == ("finished", "", "0.5")
+    assert len([name for name in tags if name.startswith("tuner.attempt.")]) == 2
+    assert second["tags"]["tuner.reason"] == "exception" and second["tags"]["tuner.value"] == ""
+    assert third["tags"]["tuner.reason"] == "interrupted"
+    assert [run["ends"][0] for run in (first, second, third)] == ["FINISHED", "FAILED", "KILLED"]
+    newest = {m.key: m.value for m in sorted(everything["metrics"], key=lambda m: m.step)}
+    assert newest == {"finished": 1.0, "unfinished": 1.0, "no_start": 1.0, "best": 0.5}
+    steps = [m.step for m in everything["metrics"] if m.key != "best"]
+    assert len(set(steps[3:])) == len(steps[3:])  # behind the three zeros

@@ -13,7 +13,9 @@ import pytest
 from support.record_tools import LOSS, START, Diary, assert_agrees, history, read, uri_of
 
 from tuner_tui.record import store as store_module
+from tuner_tui.record import uploads
 from tuner_tui.record.publisher import publish
+from tuner_tui.search.search import Limits
 from tuner_tui.study.folder import StudyLock
 from tuner_tui.study.outcomes import Reason
 from tuner_tui.study.publication import Notebook, publication
@@ -324,6 +326,25 @@ def test_a_link_that_leads_out_of_the_study_is_not_followed(root: Path, tmp_path
     assert [artifacts(diary, trial.run_id) for trial in read(diary).trials] == [[], []]
     problems = "\n".join(publication(diary.folder).problems)
     assert problems.count("leads out of the study's folder") == 2 and "/out was not copied" in problems
+
+
+def test_what_a_trial_left_beyond_its_limit_stays_in_its_folder_and_is_counted(
+    root: Path, monkeypatch
+) -> None:
+    diary = Diary(root).open(limits=Limits(artifacts_gb=2000 / 2**30)).trial(0).trial(1).close()
+    for number, sizes in enumerate(({"a": 900, "b": 1500, "c": 1000}, dict.fromkeys("abcd", 1))):
+        diary.folder.out(number).mkdir(parents=True)
+        for name, size in sizes.items():
+            (diary.folder.out(number) / name).write_bytes(b"x" * size)
+    monkeypatch.setattr(uploads, "MAX_FILES", 3)
+    assert bring(diary) == 0
+    assert [artifacts(diary, trial.run_id) for trial in read(diary).trials] == [
+        ["out/a", "out/c"],  # a smaller file behind one that is too large has its place
+        ["out/a", "out/b", "out/c"],
+    ]
+    problems = publication(diary.folder).problems
+    assert [f"trial {n}: 1 file of out" in problem for n, problem in enumerate(problems)] == [True, True]
+    assert all(f"they are in {diary.folder.out(n)}" in problem for n, problem in enumerate(problems))
 
 
 def test_artifacts_wait_for_their_store_and_hold_up_nothing(root: Path) -> None:

@@ -50,6 +50,12 @@ def journal_faults(place: Place, folder: StudyFolder, planned: int) -> list[str]
         if event["event"] == "trial_started":
             started.add(trial)
         elif event["event"] in ("trial_measured", "trial_ended", "trial_retried"):
+            if (
+                event["event"] == "trial_retried"
+                and event.get("reason") == Reason.INTERRUPTED
+                and ends[trial]
+            ):
+                ends[trial] -= 1  # it had ended with its engine, and runs again
             if trial not in started or ends[trial]:
                 faults.append(
                     f"journal, line {number}: {event['event']} of trial {trial}, which does not run"

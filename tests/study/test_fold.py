@@ -246,6 +246,39 @@ def test_a_trial_that_is_tried_again_is_its_last_attempt_however_it_is_read(data
     assert told.trials == whole.trials
 
 
+@given(data=st.data())
+def test_a_trial_that_was_interrupted_with_its_engine_runs_again_however_it_is_read(data):
+    interrupted = (Outcome.UNFINISHED, Reason.INTERRUPTED, "the engine was killed")
+    events: list[Event] = [
+        opened(trials=1),
+        TrialStarted(1.0, 0, {"lr": 0.1}, 7, pid=10), TrialMeasured(2.0, 0, 0, {"loss": 4.0}),
+        TrialEnded(3.0, 0, *interrupted), TrialRetried(3.5, 0, *interrupted[1:]),
+        TrialStarted(5.0, 0, {"lr": 0.1}, 7, pid=11), TrialMeasured(6.0, 0, 0, {"loss": 3.0}),
+        TrialEnded(7.0, 0, *interrupted), TrialRetried(7.5, 0, *interrupted[1:]),
+        TrialStarted(8.0, 0, {"lr": 0.1}, 7, pid=12), TrialMeasured(9.0, 0, 0, {"loss": 2.0}),
+        TrialEnded(10.0, 0, Outcome.FINISHED),
+    ]  # fmt: skip
+    told = Snapshot()
+    for at, event in enumerate(events):  # each with some of what came before it told once more
+        again = data.draw(st.integers(0, at))
+        told = fold_all(told, [*events[again:at], event])
+        assert told.trials == fold_all(Snapshot(), events[: at + 1]).trials
+    trial = told.trials[0]
+    assert (trial.outcome, trial.reason, trial.message, trial.pid) == (Outcome.FINISHED, None, "", 12)
+    assert (trial.curve, trial.started_at, trial.ended_at) == (((0, 2.0),), 8.0, 10.0)
+    assert [reason for _, reason, _ in trial.attempts] == ["interrupted"] * 2
+
+
+def test_only_a_trial_that_was_interrupted_runs_again_after_its_end():
+    for outcome, reason, again in (
+        (Outcome.FINISHED, None, "interrupted"),
+        (Outcome.UNFINISHED, Reason.STOPPED, "interrupted"),
+        (Outcome.UNFINISHED, Reason.INTERRUPTED, "signal"),
+    ):
+        events = [opened(trials=1), TrialStarted(1.0, 0, {}, 0), TrialEnded(2.0, 0, outcome, reason)]
+        assert folded([*events, TrialRetried(3.0, 0, again)]).trials == folded(events).trials
+
+
 def test_an_event_of_a_large_study_costs_little_more_than_a_copy_of_its_table():
     """Processor time, against a plain copy on the same machine; the thirty times that it once was is an hour for a
     million events."""

@@ -10,6 +10,7 @@ from support.questions import opened
 from support.recorded import RecordedStudy, recorded_study
 from tuner_tui.record.plan import mlflow_status
 from tuner_tui.record.uri import tracking_uri
+from tuner_tui.search.search import Limits
 from tuner_tui.study.events import StudyClosed, TrialEnded, TrialMeasured, TrialSampled, TrialStarted
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
@@ -31,10 +32,12 @@ class Diary:
     def now(self) -> float:
         return next(self._clock)
 
-    def open(self, *, trials: int = 10, resumed: bool = False, commit: str | None = "a" * 40) -> Diary:
+    def open(
+        self, *, trials: int = 10, resumed: bool = False, commit: str | None = "a" * 40, limits: Limits = Limits(),
+    ) -> Diary:  # fmt: skip
         event = opened(
             self.now(), self.folder.name, objective=LOSS, trials=trials, seed=7, host="box", resumed=resumed,
-            git_commit=commit, versions={"torch": "2.9"},
+            git_commit=commit, versions={"torch": "2.9"}, limits=limits,
         )  # fmt: skip
         self._journal.append([event])
         return self

@@ -83,10 +83,10 @@ def _search(client: Any, experiment_id: str, condition: str, *, parents: bool = 
 def _trial(run: Any) -> RecordedTrial:
     tags = run.data.tags
     original = {key.removeprefix(RENAMED): value for key, value in tags.items() if key.startswith(RENAMED)}
-    value = tags.get("tuner.value")
+    value = tags.get("tuner.value") or None
     return RecordedTrial(
         number=int(tags["tuner.trial"]), run_id=run.info.run_id, status=run.info.status,
-        outcome=tags.get("tuner.outcome"), reason=tags.get("tuner.reason"),
+        outcome=tags.get("tuner.outcome") or None, reason=tags.get("tuner.reason") or None,
         value=None if value is None else float(value),
         params={original.get(key, key): text for key, text in run.data.params.items()},
         metrics={

@@ -160,6 +160,8 @@ def searches(draw: st.DrawFn, folder: str = "/nowhere") -> Search:
             draw(seconds),
             draw(st.integers(1, 10**6)),
             draw(st.none() | seconds),
+            draw(seconds),
+            draw(seconds),
         ),
         isolation=draw(st.sampled_from(["fork", "spawn"])),
         folder=folder,

@@ -320,3 +320,11 @@ def ends_its_workers(*, x: float = 1.0):
         worker.terminate()
         worker.join()
     yield {"step": 1, "loss": x / 2}
+
+
+def shouts(*, out: str):
+    """Start a program that prints for ever as fast as it can."""
+    print("the first line", flush=True)
+    shouting = subprocess.Popen(["yes"])
+    yield {"loss": 1.0}
+    shouting.wait()

@@ -131,6 +131,12 @@ class Engine:
         self._on_change = on_change
         self._running: dict[int, _Trial] = {}
         self._next = 0
+        self._interrupted = [
+            number
+            for number in snapshot.retriable
+            # A clock that was set back since would make what it measures now older than what it has measured.
+            if (snapshot.trials[number].ended_at or 0.0) < self._clock.wall()
+        ]
         self._sample_s = _sampling_interval()
         self._sampled_at: float | None = None
         self.broken = ""  # why no more trials can be started; "" while they can
@@ -191,6 +197,9 @@ class Engine:
     def _fill_slots(self) -> None:
         while not (self.snapshot.paused or self.snapshot.stopping or self._waiting()):
             free = self._free()
+            if free and self._interrupted:
+                self._try_again(self._interrupted.pop(0), free[0])
+                continue
             while self._next in self.snapshot.trials or self._next in self._running:
                 self._next += 1
             if not free or self._next >= self.snapshot.next_number:
@@ -207,6 +216,14 @@ class Engine:
     def _start(self, number: int, slot: Slot) -> None:
         params, seed = self._given(number)
         self._launch(number, params, seed, slot)
+
+    def _try_again(self, number: int, slot: Slot) -> None:
+        """Start a trial again that was interrupted with an engine before this one."""
+        trial = self.snapshot.trials[number]
+        at = math.nextafter(trial.ended_at or 0.0, math.inf)  # when that attempt ended, and behind its end
+        self._write([TrialRetried(at, number, trial.reason, trial.message)])
+        trial = self.snapshot.trials[number]
+        self._launch(number, dict(trial.params), trial.seed or 0, slot, len(trial.attempts))
 
     def _launch(self, number: int, params: dict[str, Any], seed: int, slot: Slot, attempt: int = 0) -> None:
         now = self._clock.monotonic()
@@ -233,6 +250,7 @@ class Engine:
                 environment=slot.environment,
                 threads=slot.threads,
                 memory_bytes=None if memory is None else int(memory * 2**30),
+                log_bytes=self.search.limits.log_bytes,
                 path=self._path,
                 slot=slot.number,
                 run_ids=str(self.folder.publisher_state.resolve()) if self.search.share_run else "",

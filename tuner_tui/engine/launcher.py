@@ -27,6 +27,7 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1  # CPU threads it may use
     memory_bytes: int | None = None  # resident, with all its children; more ends it as out_of_memory
+    log_bytes: int | None = None  # of log.txt; more is left out of its middle (study/log.py)
     path: Sequence[str] = ()  # where the target's module is looked up, before everything else
     slot: int = 0  # the number of the place it runs in
     run_ids: str = ""  # the file that tells the id of its MLflow run, where it shares it

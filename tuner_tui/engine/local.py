@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..search.search import Limits
+from ..study.log import shorten
 from ..study.private import UMASK
 from ..study.processes import STUDY_VARIABLE, children, is_stopped, kill_adopted, kill_survivors, start_ticks
 from .clock import AHEAD, steady_time
@@ -39,6 +41,7 @@ from .usage import Usage, oom_kills, system_metrics, usage_by_group
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _READ_BYTES = 1 << 16
 _MEMORY_CHECK_S = 0.25  # a runaway allocation fills a few GB in this time, not a machine
+_LOGS_CHECK_S = 0.2  # a program that prints as fast as it can writes 100 MB or so in this time
 _LAUNCH_TRIES = 3  # the server can be killed while it starts a trial; thrice in a row is no accident
 _IMPORT_S = 600.0  # torch from a cold network disk takes minutes; what takes longer hangs
 _STOPPED_S = 5.0  # a server that owes an answer for so long and is stopped (SIGSTOP) is replaced
@@ -101,6 +104,7 @@ class LocalLauncher:
         self._groups: set[int] = set()  # of ended trials, whose last members are not reaped yet
         self._server: ForkServer | None = None
         self._memory_checked_at = 0.0
+        self._logs_checked_at = 0.0
         self._before = children(os.getpid())
         _reap_descendants(True)
 
@@ -144,6 +148,7 @@ class LocalLauncher:
             if silent > _IMPORT_S or (silent > _STOPPED_S and is_stopped(server.pid)):
                 server.kill()  # its socket closes, and the rest follows
         self._check_memory()
+        self._check_logs()
         self._reap_groups()
         news, self._news = self._news, []
         return news
@@ -408,6 +413,7 @@ class LocalLauncher:
         if not cause and code == -signal.SIGKILL and oom_kills() > process.oom_kills:
             cause = "out_of_memory"
         self._forget(process)
+        _shorten_log(process.job)
         self._news.append(Exited(process.job.trial, steady_time(), code, cause))
 
     def _check_memory(self) -> None:
@@ -423,6 +429,17 @@ class LocalLauncher:
             if used.get(process.pid or 0, Usage()).resident > (process.job.memory_bytes or 0):
                 process.cause = "out_of_memory"
                 self.stop(process.job.trial, now=True)
+
+    def _check_logs(self) -> None:
+        now = time.monotonic()
+        if now - self._logs_checked_at < _LOGS_CHECK_S:
+            return
+        self._logs_checked_at = now
+        for process in self._processes.values():
+            _shorten_log(process.job)
+        shorten(
+            self.study / "engine.log", Limits().log_bytes
+        )  # what the import of the target printed is there too
 
     def _reap_groups(self) -> None:
         for group in list(self._groups):
@@ -468,6 +485,11 @@ def _pipes() -> tuple[int, int, int, int]:
         os.close(first[0])
         os.close(first[1])
         raise
+
+
+def _shorten_log(job: Job) -> None:
+    if job.log_bytes is not None:
+        shorten(Path(job.folder) / "log.txt", job.log_bytes)
 
 
 def _of_its_own(job: Job) -> dict[str, str]:

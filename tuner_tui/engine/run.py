@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from ..study.private import UMASK
 from ..study.processes import SPARED_VARIABLE
 from ..study.publication import Notebook
 from ..study.requests import Request, RequestReader
-from ..study.snapshot import Snapshot, fold_all
+from ..study.snapshot import Snapshot, Trial, fold_all
 from ..trial.child import FILLED_IN
 from .clock import steady_time
 from .engine import Engine
@@ -111,9 +111,9 @@ def run_study(
             check_target(search, target)
             engine = Engine(
                 search, folder, snapshot, launcher=launcher,
-                sampler=make_sampler(search, past=snapshot.trials.values()),
-                new_sampler=lambda changed: make_sampler(changed, past=engine.snapshot.trials.values()),
-                pruner=make_pruner(search, past=(t for t in snapshot.trials.values() if t.outcome is not None)),
+                sampler=make_sampler(search, past=past(snapshot)),
+                new_sampler=lambda changed: make_sampler(changed, past=past(engine.snapshot)),
+                pruner=make_pruner(search, past=(t for t in past(snapshot) if not t.running)),
                 journal=journal, slots=lambda parallel: launcher.slots(parallel, gpus), path=path,
                 yields=target.yields, requests=asked, held_up=held_up,
                 hold=lambda why: pause.because("launch", why), on_change=on_change,
@@ -127,7 +127,7 @@ def run_study(
                     raise BadTarget(engine.broken)
                 if not journal.lost:
                     _without_room(lambda: summarise(folder, snapshot), note)
-                why = "stopped" if snapshot.counts.waiting else "completed"
+                why = "stopped" if snapshot.counts.waiting or snapshot.retriable else "completed"
                 journal.append([closed := StudyClosed(steady_time(), why)])
                 snapshot = fold_all(snapshot, [closed])
                 _without_room(lambda: cached_fold.save(folder, snapshot), note)
@@ -196,6 +196,16 @@ def check_target(search: Search, target: Target) -> None:
             problems.append(f"{search.target} needs {name!r}, which has a `when`: give it a default")
     if problems:
         raise BadTarget("\n".join(problems))
+
+
+def past(snapshot: Snapshot) -> list[Trial]:
+    """The trials that have ended. Those that will be tried again are as if they ran: how they end is yet to come."""
+    again = set(snapshot.retriable)
+    return [
+        replace(trial, outcome=None, reason=None, ended_at=None) if number in again else trial
+        for number, trial in snapshot.trials.items()
+        if not trial.running
+    ]
 
 
 class _Signals:

@@ -57,7 +57,8 @@ def check_sampler(search: Search) -> None:
 
 
 def make_sampler(search: Search, past: Iterable[Trial] = ()) -> Sampler:
-    """The sampler `search` names, which has been told the ended trials of `past`. Raises BadSampler."""
+    """The sampler `search` names, which has been told of the trials of `past`: how they ended, or, of those that run,
+    that they were drawn. Raises BadSampler."""
     from .samplers import optuna_study, spread
 
     check_sampler(search)
@@ -75,5 +76,5 @@ def make_sampler(search: Search, past: Iterable[Trial] = ()) -> Sampler:
             sampler = optuna_study.Replayed(search, optuna_study.cmaes)
         case name:
             sampler = optuna_study.OptunaStudy(search, getattr(optuna_study, name))
-    sampler.recall(trial for trial in past if trial.outcome is not None)
+    sampler.recall(past)
     return sampler

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -25,8 +25,8 @@ from ..study.events import (
     TrialSampled,
     TrialStarted,
 )
-from ..study.outcomes import ENDED_BY_TUNER, Outcome
-from ..study.snapshot import Snapshot, Trial, fold_all
+from ..study.outcomes import ENDED_BY_TUNER, Outcome, Reason
+from ..study.snapshot import Snapshot, Trial, fold_all, reopens
 from .names import mlflow_name, param_value, renamed, tag_value
 
 STUDY_STATUS = {"completed": "FINISHED", "failed": "FAILED"}  # every other close is somebody's stop
@@ -34,6 +34,10 @@ VALUE = "tuner.value"  # metric of a trial's run, and tag: its value, the last f
 BEST = (
     "best."  # tags of the parent run: the parameters of the best trial. (Params could not change any more.)
 )
+# Tags of how a trial ended, for one that runs again. Empty: MLflow has no call that removes a tag among others.
+_NOT_ENDED = dict.fromkeys(
+    ("tuner.outcome", "tuner.reason", "tuner.message", "tuner.exit_code", VALUE), ""
+) | {"mlflow.note.content": "running again"}
 _ODD_SHOWN = 8  # non-finite readings named in a tag; a diverged trial may have thousands
 
 
@@ -55,6 +59,7 @@ class RunWrite:
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[Reading] = field(default_factory=list)
+    reopens: bool = False  # it had ended, and runs again
     ends: tuple[str, int] | None = None  # (MLflow status, ms)
 
 
@@ -68,14 +73,28 @@ class StudyWrite:
     status: str | None = None
     at: int = 0  # ms of the batch's last event
 
+    def add(self, later: StudyWrite) -> None:
+        """Write, after this, what `later` says."""
+        self.begins = self.begins if self.begins is not None else later.begins
+        self.tags |= later.tags
+        self.metrics += later.metrics
+        self.status = later.status or self.status
+        self.at = later.at or self.at
+
 
 @dataclass(frozen=True)
 class Plan:
     """What has to be written to MLflow for some events of the journal."""
 
     study: StudyWrite
-    runs: list[RunWrite]  # in the order of their first event
+    runs: list[RunWrite]  # in this order; one that ends and is tried again has two
     uploads: list[str]  # files owed from now on: trial numbers, "search", "summary"
+
+    def add(self, later: Plan) -> None:
+        """Write, after this, what `later` says."""
+        self.study.add(later.study)
+        self.runs.extend(later.runs)
+        self.uploads.extend(later.uploads)
 
 
 @dataclass(frozen=True)
@@ -107,12 +126,19 @@ class Story:
 
     def tell(self, events: Iterable[Event]) -> tuple[Story, Plan]:
         """What comes next, and what MLflow has to be told of it."""
-        events = list(events)
+        story, plan = self, Plan(StudyWrite(), [], [])
+        for part in _parts(events):
+            story, more = story._tell(part)
+            plan.add(more)
+        return story, plan
+
+    def _tell(self, events: list[Event]) -> tuple[Story, Plan]:
         before, after = self.snapshot, fold_all(self.snapshot, events)
         plan = Plan(StudyWrite(), [], [])
         odd = dict(self.odd)
         runs: dict[int, RunWrite] = {}
         taken = {n: t.measured_at or -math.inf for n, t in before.trials.items() if t.running}
+        retried = {n: before.trials[n].attempts[-1][0] for n in taken if before.trials[n].attempts}
         commit = before.git_commit
         tally = _Tally(before)
         for event in events:
@@ -151,15 +177,24 @@ class Story:
                     taken[event.trial] = -math.inf
                     runs[event.trial] = _begin(event, after, commit)
                 case TrialRetried():
-                    if event.at <= taken.get(event.trial, math.inf):  # a repeat
+                    known = before.trials.get(event.trial)
+                    ended = known is not None and event.trial not in taken and reopens(event, known)
+                    if not ended and event.at <= taken.get(event.trial, math.inf):  # a repeat
                         continue
-                    taken[event.trial] = event.at
+                    taken[event.trial] = retried[event.trial] = event.at
                     write = runs.setdefault(event.trial, RunWrite(event.trial))
+                    if known is not None and ended:
+                        write.reopens = True
+                        write.tags |= _NOT_ENDED
+                        plan.study.metrics += tally.reopen(known, _ms(event.at))
                     why = tag_value(f"{event.reason}: {event.message}")
                     write.tags |= {f"tuner.attempt.{event.at:.3f}": why}
                 case TrialEnded():
-                    if taken.pop(event.trial, None) is None:
+                    if event.trial not in taken or event.at <= retried.get(
+                        event.trial, -math.inf
+                    ):  # a repeat
                         continue
+                    del taken[event.trial]
                     trial = after.trials[event.trial]
                     write = runs.setdefault(event.trial, RunWrite(event.trial))
                     write.tags |= _end_tags(trial, after.objective)
@@ -167,6 +202,8 @@ class Story:
                         trial.value is not None
                     ):  # a number, where the tag of this name is a text: it can be sorted by
                         write.metrics.append(Reading(VALUE, trial.value, _ms(event.at), 0))
+                    elif any(reason == Reason.INTERRUPTED for _, reason, _ in trial.attempts):  # that had one
+                        write.metrics.append(Reading(VALUE, math.nan, _ms(event.at), 0))
                     write.ends = (mlflow_status(event.outcome, event.reason), _ms(event.at))
                     odd.pop(event.trial, None)
                     plan.uploads.append(str(event.trial))
@@ -198,11 +235,26 @@ class Story:
         return Story(after, MappingProxyType(odd), first_at), plan
 
 
+def _parts(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """The events, cut before each trial that runs again after its end: within a part, a trial has one end at most."""
+    part: list[Event] = []
+    for event in events:
+        if isinstance(event, TrialRetried) and event.reason is Reason.INTERRUPTED and part:
+            yield part
+            part = []
+        part.append(event)
+    yield part
+
+
 class _Tally:
-    """The parent's metrics, one row for each trial that ends: the count of its kind, and a new best."""
+    """The parent's metrics, one row for each trial that ends: the count of its kind, and a new best. Of a trial that
+    runs again there is a row too; each row has a step of its own."""
 
     def __init__(self, before: Snapshot) -> None:
         self._ended = {outcome: n for outcome, n in before.counts.tally.items() if outcome is not None}
+        self._reopened = sum(
+            reason == Reason.INTERRUPTED for t in before.trials.values() for _, reason, _ in t.attempts
+        )
         self._best = before.best
         self._rank = before.rank
         self.changed = False
@@ -214,7 +266,7 @@ class _Tally:
         assert trial.outcome is not None
         self.changed = True
         self._ended[trial.outcome] += 1
-        step = sum(self._ended.values())
+        step = self._step()
         rows = [Reading(trial.outcome.value, float(self._ended[trial.outcome]), ms, step)]
         if (
             trial.outcome is Outcome.FINISHED
@@ -224,6 +276,17 @@ class _Tally:
             self._best = trial
             rows.append(Reading("best", trial.value, ms, step))
         return rows
+
+    def reopen(self, trial: Trial, ms: int) -> list[Reading]:
+        assert trial.outcome is not None
+        self._ended[trial.outcome] -= 1
+        self._reopened += 1
+        return [Reading(trial.outcome.value, float(self._ended[trial.outcome]), ms, self._step())]
+
+    def _step(self) -> int:
+        return (
+            sum(self._ended.values()) + 2 * self._reopened
+        )  # one for each end, and one for each that was undone
 
 
 def _begin(event: TrialStarted, after: Snapshot, commit: str | None) -> RunWrite:

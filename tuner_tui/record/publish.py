@@ -124,11 +124,9 @@ class Publisher:
                 return upload_study(store, self.notebook.parent_run_id, self._folder, name)
             number = int(name)
             run_id = self._run_of(store, number)
-            return (
-                upload_trial(store, run_id, self._folder, self.story.snapshot.trials[number])
-                if run_id
-                else []
-            )
+            snapshot = self.story.snapshot
+            most = snapshot.search.limits.artifact_bytes
+            return upload_trial(store, run_id, self._folder, snapshot.trials[number], most) if run_id else []
         except Refused as error:
             return [f"files of {name}: {error}"]
 
@@ -237,6 +235,8 @@ class Publisher:
                 tags = {}
             for problem in store.log(run_id, write.metrics, write.params, tags):
                 self._problem(f"{whose}: {problem}")
+            if write.reopens:
+                store.reopen(run_id)
             if write.ends:
                 store.terminate(run_id, *write.ends)
         except Vanished as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .options import Named
 from .pruning import PRUNERS
 from .sampling import SAMPLERS
-from .search import GRACE_SECONDS, SILENT_SECONDS, TRIAL_SECONDS, Search
+from .search import ARTIFACTS_GB, GRACE_SECONDS, LOG_MB, SILENT_SECONDS, TRIAL_SECONDS, Search
 from .space import Space
 from .values import Amount, Boolean, Command, Count, File, Function, Key, OneOf, Text, Whole
 
@@ -105,6 +105,14 @@ LIMITS = (
     Key(
         "memory_gb", Amount("gigabytes"),
         "Resident memory (GiB) of a trial and its child processes. Default: no limit.",
+    ),
+    Key(
+        "log_mb", Amount("megabytes"),
+        f"Size (MiB) of a trial's log; what is more is left out of its middle. Default: {LOG_MB:g}.",
+    ),
+    Key(
+        "artifacts_gb", Amount("gigabytes"),
+        f"How much (GiB) of a trial's `out` is copied to MLflow; all stays in its folder. Default: {ARTIFACTS_GB:g}.",
     ),
 )  # fmt: skip
 

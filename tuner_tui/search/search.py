@@ -28,6 +28,11 @@ SILENT_SECONDS = 600.0  # a first compile can take minutes; a hang lasts for eve
 GRACE_SECONDS = 10.0  # from asking a trial to stop until it is killed: time to save a checkpoint
 # Ten in a row with the same last words are no bad luck: where half of a space fails, one such row in a thousand is.
 SAME_FAILURES = 10
+# A progress bar drawn ten times a second prints 86 MB in a day. A thousand trials that print without end fill 100 GB.
+LOG_MB = 100.0
+_LEAST_LOG = 4096  # bytes: room for the line that says what is missing, and for a few others
+# Of what a trial leaves in `out`: the checkpoints of most models. In a store on this disk they take their room twice.
+ARTIFACTS_GB = 10.0
 
 SWEEP = "sweep"
 CONFIRMATION = "confirmation"  # chosen trials of another study with new seeds
@@ -39,13 +44,26 @@ RATE_FINDER = "rate_finder"  # one trial that raises the learning rate step by s
 
 @dataclass(frozen=True)
 class Limits:
-    """When the engine ends a trial: seconds, and gigabytes (GiB) of resident memory; and when it ends the study."""
+    """When the engine ends a trial: seconds, and gigabytes (GiB) of resident memory; when it ends the study; and how
+    much is kept of what a trial prints (MiB) and leaves behind (GiB)."""
 
     trial_seconds: float = TRIAL_SECONDS
     silent_seconds: float | None = None  # None: SILENT_SECONDS for a target that yields, else no limit
     grace_seconds: float = GRACE_SECONDS
     same_failures: int = SAME_FAILURES  # so many in a row that never start for one reason end the study
     memory_gb: float | None = None  # resident memory of a trial and its children; None: the machine's own
+    log_mb: float = LOG_MB  # of a trial's log; what is more is left out of its middle
+    artifacts_gb: float = ARTIFACTS_GB  # of a trial's `out`, so much is copied to MLflow
+
+    @property
+    def log_bytes(self) -> int:
+        """The size of a trial's log at most."""
+        return max(_LEAST_LOG, int(self.log_mb * 2**20))
+
+    @property
+    def artifact_bytes(self) -> int:
+        """The size of all that is copied to MLflow of what a trial leaves in `out`, at most."""
+        return int(self.artifacts_gb * 2**30)
 
 
 @dataclass(frozen=True)

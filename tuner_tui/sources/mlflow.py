@@ -372,7 +372,7 @@ class MlflowSource(Source):
         if not whole and math.isfinite(now.value):
             return [now]
         new = self.store.history(run.id, objective)[known.readings :] or [now]
-        if "tuner.outcome" in run.tags:
+        if run.tags.get("tuner.outcome"):
             return new
         # A nan on the way does not spoil what its own program took for a result; one at the end does.
         return [r for r in new if r is new[-1] or not math.isnan(r.value)]

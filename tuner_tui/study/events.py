@@ -105,7 +105,10 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class TrialRetried:
-    """An attempt at a trial was ended by something outside of it; it starts again, with the same parameters."""
+    """An attempt at a trial was ended by something outside of it; it starts again, with the same parameters.
+
+    Where that was the end of the engine (reason `interrupted`), the attempt has a TrialEnded of its own before this.
+    """
 
     kind: ClassVar[str] = "trial_retried"
     at: float
@@ -247,6 +250,8 @@ def _from_record(record: dict[str, Any]) -> Event:
         record["values"] = {name: decode_number(v) for name, v in record["values"].items()}
     if cls is TrialEnded:
         record["outcome"] = _outcome(record["outcome"])
+        record["reason"] = _reason(record.get("reason"))
+    if cls is TrialRetried:
         record["reason"] = _reason(record.get("reason"))
     if cls is TrialConfirmed:
         record["losses"] = tuple(float(loss) for loss in record.get("losses", ()))

@@ -129,7 +129,7 @@ class StudyFolder:
         if snapshot.opened_at is None:
             return State.EMPTY
         counts = snapshot.counts
-        if counts.running == 0 and counts.waiting == 0:
+        if counts.running == 0 and counts.waiting == 0 and not snapshot.retriable:
             return State.DONE
         # An engine that let go in good order said so; one that was killed could not.
         return {"stopped": State.STOPPED, "failed": State.FAILED}.get(snapshot.closed_why, State.INTERRUPTED)

@@ -214,6 +214,17 @@ class Snapshot:
         newest = max((t.ended_at for t in self.trials.values() if t.ended_at is not None), default=None)
         return self.planned, self.counts.ended, newest, len(self.earlier), self.where
 
+    @cached_property
+    def retriable(self) -> tuple[int, ...]:
+        """Trials that were interrupted with their engine, and which the next engine tries again (`retries`)."""
+        return tuple(
+            sorted(
+                number
+                for number, trial in self.own.trials.items()
+                if trial.reason is Reason.INTERRUPTED and len(trial.attempts) < self.search.retries
+            )
+        )
+
     def rank(self, trial: Trial) -> tuple[float, int]:
         """Sort key: better first, trials without a value last, earlier first among equals."""
         if trial.value is None:
@@ -271,7 +282,7 @@ def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:
                     latest = MappingProxyType({**trial.latest, **event.values})
                     trials[event.trial] = replace(trial, latest=latest)
             case TrialRetried():
-                if (trial := trials.get(event.trial)) and trial.running:
+                if (trial := trials.get(event.trial)) and (trial.running or reopens(event, trial)):
                     trial = _measure(trial, readings.pop(event.trial, ()), search)
                     trials[event.trial] = _retry(trial, event)
             case TrialEnded():
@@ -375,13 +386,24 @@ def _retry(trial: Trial, event: TrialRetried) -> Trial:
     return replace(
         trial, pid=None, process_started=None, started_at=event.at, value=None, nan_at=None, curve=(), training=(),
         latest=MappingProxyType({}), readings=(), steps=0, last_step=None, measured_at=event.at,
+        ended_at=None, outcome=None, reason=None, message="", exit_code=None,
         attempts=(*trial.attempts, (event.at, event.reason or "", event.message)),
     )  # fmt: skip
 
 
+def reopens(event: TrialRetried, trial: Trial) -> bool:
+    """Whether a trial that has ended runs again from here: it was interrupted with its engine, and nothing else is
+    tried again after its end."""
+    return (
+        trial.reason is Reason.INTERRUPTED
+        and event.reason is Reason.INTERRUPTED
+        and event.at > (trial.ended_at or 0.0)
+    )
+
+
 def _end(trial: Trial, event: TrialEnded) -> Trial:
-    if trial.outcome is not None:
-        return trial
+    if trial.outcome is not None or (trial.attempts and event.at <= trial.attempts[-1][0]):
+        return trial  # it has ended, or this is a repeat of how an attempt before this one did
     return replace(
         trial, ended_at=event.at, outcome=event.outcome, reason=event.reason, message=event.message,
         exit_code=event.exit_code,

@@ -91,10 +91,12 @@ def trial_text(
     width: int,
     traceback: Sequence[str] = (),
     log: Sequence[str] | None = (),
+    left_out: int = 0,
     curves: Mapping[str, Sequence[tuple[int, float]]] = _NONE,
     mlflow: str = "",
 ) -> Content:
     """A trial's settings, curve and last words, for a pane `width` cells wide. `log` None: none is kept.
+    `left_out`: how many bytes of output the log's file lacks.
 
     `mlflow`: the address of its run, for terminals that follow links (OSC 8).
     """
@@ -112,7 +114,8 @@ def trial_text(
     if traceback:
         parts.append(_section("traceback", _verbatim(traceback, width)))
     if log:
-        parts.append(_section("log", _verbatim(log, width)))
+        lacks = f" (its file lacks {left_out / 2**20:,.0f} MiB: limits.log_mb)" if left_out else ""
+        parts.append(_section(f"log{lacks}", _verbatim(log, width)))
     elif log is not None and not traceback:
         parts.append(_section("log", Content.styled("nothing printed", "$faint")))
     return Content("\n\n").join(parts)

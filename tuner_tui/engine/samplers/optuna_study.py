@@ -128,9 +128,9 @@ class OptunaStudy:
         that wait for the first that finishes: among equals, TPE goes by it."""
         import optuna
 
-        trials = list(past)
+        trials = as_they_ended(past)
         values: dict[int, float | None] = {}
-        for trial in as_they_ended(trials):
+        for trial in trials:
             values |= {known.number: value for known, value in self.told.hear(trial)}
         for trial in sorted(trials, key=lambda t: t.number):
             if trial.number in values:
@@ -149,7 +149,7 @@ class Replayed(OptunaStudy):
         from optuna.trial import TrialState
 
         trials = list(past)
-        ends = [(trial.ended_at or 0.0, 0, trial) for trial in trials]
+        ends = [(trial.ended_at or 0.0, 0, trial) for trial in trials if not trial.running]
         starts = [(trial.started_at, 1, trial) for trial in trials]
         for _, asks, trial in sorted(
             ends + starts, key=lambda moment: (moment[0], moment[1], moment[2].number)

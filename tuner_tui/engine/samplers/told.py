@@ -15,9 +15,9 @@ NO_VERDICT = frozenset({Reason.STOPPED, Reason.INTERRUPTED})
 
 
 def as_they_ended(past: Iterable[Trial]) -> list[Trial]:
-    """The trials of an earlier engine in the order in which they ended: what a failure is told as depends on what
-    ended before it."""
-    return sorted(past, key=lambda t: (t.ended_at or 0.0, t.number))
+    """The ended trials of an earlier engine in the order in which they ended: what a failure is told as depends on
+    what ended before it."""
+    return sorted((t for t in past if not t.running), key=lambda t: (t.ended_at or 0.0, t.number))
 
 
 class Told:

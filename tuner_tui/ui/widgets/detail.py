@@ -17,6 +17,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from ...sources.source import Files
+from ...study.log import left_out
 from ...study.processes import gpu_mebibytes
 from ...study.publication import Publication
 from ...study.snapshot import Snapshot
@@ -152,6 +153,9 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
                 traceback=last_lines(files.traceback(trial.number), TAIL_LINES) if files else (),
                 curves=curves,
                 log=last_lines(files.log(trial.number), TAIL_LINES) if files else None,
+                left_out=left_out(files.log(trial.number), self.snapshot.search.limits.log_bytes)
+                if files
+                else 0,
                 mlflow=page,
             ),
         )
