@@ -5,9 +5,10 @@ It starts a new study, or changes one that runs. What it returns are `key=value`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from textual.app import ComposeResult
@@ -35,13 +36,14 @@ DRAW_S = 0.3  # the keyboard has been quiet for so long when trials are drawn
 @dataclass(frozen=True)
 class Field:
     """One line of the form. `was`: what it says in the search; `now`: what the form begins with; `hint`: what else it
-    could be."""
+    could be; `why`: why it is proposed."""
 
     key: str
     was: str
     now: str
     group: str = ""
     hint: str = ""
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Line(Horizontal):
     def setting(self) -> str | None:
         """key=value where it is not as it was."""
         return f"{self.field.key}={self.value}" if self.value != self.field.was else None
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Why it says what it says; () where a person has changed it."""
+        return self.field.why if self.value == self.field.now else ()
 
     def say(self, problem: str) -> None:
         """Show what is wrong, or else what it was or could be."""
@@ -129,8 +136,10 @@ class SearchForm(ModalScreen[Answer | None]):
         verb: str = "start",
         sentence: str = "",
         drawn: str = "the first trials",
+        reasons: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
-        """`keys`: of the file, beside the space. `proposed`: what the form begins with, where it is not `search`.
+        """`keys`: of the file, beside the space. `proposed`: what the form begins with, where it is not `search`, and
+        `reasons` for it by hyperparameter, which a saved file has as comments.
         `act` carries out what was decided; what it raises is shown, and the form stays."""
         super().__init__()
         self._title = title
@@ -141,7 +150,7 @@ class SearchForm(ModalScreen[Answer | None]):
         self._sentence = sentence
         self._gpus = gpus
         self._drawn = drawn
-        self._fields = _fields(search, proposed or search, keys)
+        self._fields = _fields(search, proposed or search, keys, reasons)
         self._source = str(Path(search.folder or ".") / "search.toml")
         self._now: Search | None = search
         self._pending = 0
@@ -170,6 +179,13 @@ class SearchForm(ModalScreen[Answer | None]):
         self.query_one("#form").can_focus = False
         self.query(Input).first().focus()
         self._check()
+
+    def on_descendant_focus(self) -> None:
+        """The reason for the line that the cursor is in, in place of what the form is about."""
+        line = self.focused.parent if self.focused is not None else None
+        if isinstance(line, Line) and self._sentence:
+            why = f"{line.field.key}: {'; '.join(line.why)}." if line.why else self._sentence
+            self.query_one("#dialog-sentence", Static).update(Content(printable(why)))
 
     @property
     def _lines(self) -> list[Line]:
@@ -266,7 +282,8 @@ class SearchForm(ModalScreen[Answer | None]):
             return
         path = free_path(Path.cwd(), self._now.name)
         try:
-            save_search_file(path, to_toml(self._now))
+            comments = {line.field.key: _comment(line) for line in self._lines if line.why}
+            save_search_file(path, to_toml(self._now, comments=comments))
         except OSError as error:
             self.notify(f"{path.name}: {error.strerror}", severity="error", markup=False)
         else:
@@ -274,6 +291,10 @@ class SearchForm(ModalScreen[Answer | None]):
 
     def action_cancel(self) -> None:
         self.dismiss(None)
+
+
+def _comment(line: Line) -> tuple[str, ...]:
+    return (*([f"was {line.field.was}"] if line.setting else []), *line.why)
 
 
 def free_path(folder: Path, name: str) -> Path:
@@ -297,7 +318,9 @@ def drawn_text(title: str, trials: Sequence[dict[str, Any]], width: int) -> Cont
     return Content("\n").join([Content.styled(title, "$secondary"), *lines])
 
 
-def _fields(search: Search, proposed: Search, keys: Sequence[str]) -> list[Field]:
+def _fields(
+    search: Search, proposed: Search, keys: Sequence[str], reasons: Mapping[str, tuple[str, ...]]
+) -> list[Field]:
     """A line for each key of the file, each hyperparameter and each fixed value."""
     hints = {"sampler": f"or {', '.join(name for name in SAMPLERS if name != search.sampler)}"}
     found = [
@@ -308,7 +331,8 @@ def _fields(search: Search, proposed: Search, keys: Sequence[str]) -> list[Field
     after = {h.name: spell_hyperparameter(h) for h in proposed.space} | _spelt(proposed)
     groups: dict[str, str] = {h.name: h.group or "space" for h in (*proposed.space, *search.space)}
     for name, was in before.items():
-        found.append(Field(name, was, after.get(name, was), groups.get(name, "fixed")))
+        field = Field(name, was, after.get(name, was), groups.get(name, "fixed"), why=reasons.get(name, ()))
+        found.append(field)
     return found
 
 
