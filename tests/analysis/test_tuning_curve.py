@@ -187,7 +187,7 @@ def test_the_chance_told_is_how_often_it_happens(crashes):
 
 
 def test_the_chance_is_close_where_losses_crowd_at_a_floor():
-    """Evenly from 1 to 2: 30 trials after 60 improve in 18 %. Without a look at half of the trials, 22 % were told."""
+    """Evenly from 1 to 2: 30 trials after 60 improve in 18 %. Without a look at half of them, 22 % were told."""
     rng, told, seen, sweeps = np.random.default_rng(6), 0.0, 0, 8000
     for _ in range(sweeps):
         losses = rng.uniform(1, 2, 90)
@@ -207,7 +207,7 @@ def test_the_local_level_is_exact_at_its_sizes_and_between(n):
 
 
 def test_the_local_level_is_the_confidence_of_a_single_draw():
-    """Closed forms for the algorithm that made the table: of one draw, and of two, with a density of 2 on a triangle."""
+    """Closed forms for the algorithm that made the table: of one draw; of two, with a density of 2."""
     assert coverage(1, 0.05) == pytest.approx(0.95)
     low, high = (
         1 - math.sqrt(1 - 0.05),

@@ -7,15 +7,15 @@ of earlier trials, which were chosen and not drawn.
 
 - The curve: with a chance of one half, the best of k trials is `median` or better. It is the quantile 1 - 0.5^(1/k)
   of the values of single trials. The band is where that quantile lies with 95 % confidence, for all k at once,
-  whatever the distribution: with the share of trials that are x or better, the i-th best of n, a beta variable lies
-  between its quantiles, each with the same chance, which is such that all of them do so together with a chance of 95 %
-  (Aldor-Noiman et al., The power to see, American Statistician 67 (2013); exact without ties and wider than it need be
-  with them. Lourie, Cho & He, arXiv 2311.09480, showed that bootstrap bands do not hold).
+  whatever the distribution: the share of all draws that are at most the i-th best of n is a beta variable, and lies
+  between two of its quantiles, chosen so that all n do so together with a chance of 95 % (Aldor-Noiman et al., The
+  power to see, American Statistician 67 (2013); exact without ties, wider than it need be with them. Lourie, Cho & He,
+  arXiv 2311.09480, showed that bootstrap bands do not hold).
 - The chance to improve with m more trials after n: how often, over all orders of N of these trials, the last
   N m / (n + m) of them improved on those before by more than MARGIN; for any improvement at all it is m / (n + m),
-  exact for values without ties. It is wanted for N = n + m and can be counted up to N = n. Where losses crowd near the
-  best there is, it falls with N: as much further as from N = n/2 to n, for each doubling. An average over searches
-  like this one (docs/tuning-curve.md has how well it holds).
+  exact for values without ties. It is wanted for N = n + m and can be counted up to N = n. Where losses crowd near
+  the best there is, it falls with N: as much further as from N = n/2 to n, for each doubling. An average over
+  searches like this one (docs/tuning-curve.md has how well it holds).
 - At most: a bound for this very search. The share of draws better than the best of n is below 1 - 0.05^(1/n) with
   95 % confidence, whatever the distribution, so the chance that one of m improves is below 1 - 0.05^(m/n).
 
@@ -189,8 +189,8 @@ def _improving(
 ) -> float:
     """How often, over all orders of `size` of `n` trials, the last share `late` of them improves on those before.
 
-    `finite`: the values of the finished ones, ascending. The sum is over the best of the late ones, the j-th of all: the
-    better ones were not among the `size`, and those that it does not improve on were not early.
+    `finite`: the values of the finished ones, ascending. The sum is over the best of the late ones, the j-th of all:
+    the better ones were not among the `size`, and those that it does not improve on were not early.
     """
     last = size * late
     early = size - last
