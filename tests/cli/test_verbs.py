@@ -145,6 +145,27 @@ def test_list_and_check_and_names_by_their_beginning(swept):
 
 
 @one_sweep
+@one_sweep
+def test_narrow_shows_and_writes_the_next_search(swept, tmp_path):
+    folder, _ = swept
+    few = tuner(folder, "narrow")
+    assert few.returncode == 2 and "Too few trials to narrow a search" in few.stderr
+    workplace(tmp_path, SEARCH.replace("trials = 8", "trials = 26").replace(', "segfault_early"', ""))
+    assert tuner(tmp_path, "sweep", "--headless", "--set", "how=returns").returncode == 0
+    before = study(tmp_path, "small-1").snapshot()
+    shown = tuner(tmp_path, "narrow", "--best", "30")
+    assert shown.returncode == 0 and "26 finished" in shown.stdout and not (tmp_path / "next.toml").exists()
+    done = tuner(tmp_path, "narrow", "--best", "30", "--to", "next.toml")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "next.toml").read_text().splitlines()[1].startswith("# After small-1: 26 trials")
+    checked = tuner(tmp_path, "check", "next.toml")
+    assert checked.returncode == 0 and "26 trials of ways_to_end:train" in checked.stdout
+    again = tuner(tmp_path, "narrow", "--to", "next.toml")
+    assert again.returncode == 2 and "--force" in again.stderr
+    assert study(tmp_path, "small-1").snapshot() == before  # it starts and changes nothing
+    assert len(list((tmp_path / "mlruns").glob("small-*"))) == 1
+
+
 def test_stop_asks_only_a_running_study(swept):
     folder, _ = swept
     done = tuner(folder, "stop")

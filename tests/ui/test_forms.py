@@ -8,8 +8,8 @@ import time
 from itertools import pairwise
 
 import pytest
-from support import studies
-from support.room import settle, until
+from support import simulated, studies
+from support.room import journal_of, settle, until
 from textual.widgets import Input, Static
 
 from tuner_tui.analysis.difference import differing
@@ -207,8 +207,8 @@ async def test_what_the_filter_leaves_becomes_a_narrower_search(room, small):
     async with drive(room, small) as pilot:
         await settle(pilot)
         screen = pilot.app.screen
-        await pilot.press("z")  # without a filter there is nothing to narrow to
-        await pilot.pause()
+        await pilot.press("z")  # without a filter the trials propose one, but these are too few
+        await until(pilot, lambda: any("Too few trials" in n.message for n in pilot.app._notifications))
         assert pilot.app.screen is screen
         text = "lr in 1e-4..1e-2 and activation = relu"
         screen.filter = parse(text, Names.of(screen.snapshot))
@@ -222,6 +222,30 @@ async def test_what_the_filter_leaves_becomes_a_narrower_search(room, small):
         await until(pilot, lambda: pilot.app.screen is screen)
         assert room.started.space["lr"].distribution == Float(1e-4, 1e-2, log=True)
         assert room.started.fixed["activation"] == "relu" and "dropout" in room.started.space.names
+
+
+async def test_the_next_search_is_proposed_with_its_reasons(room, tmp_path):
+    """Failed trials crowd at large widths: that is asked first. A saved file has the reasons as comments."""
+    folder = room.study("simulated-1", journal_of(simulated.sweep(2, "failures")))
+    async with drive(room, folder) as pilot:
+        await settle(pilot)
+        await pilot.press("z")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceDialog))
+        assert "crowd at some values of width" in texts(pilot.app.screen)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SearchForm))
+        form = pilot.app.screen
+        assert "Another seed" in texts(form) and room.launched == []
+        fields_of(form)["width"].focus()
+        await until(pilot, lambda: "without this crash region: never started" in texts(form))
+        fields_of(form)["momentum"].value = "0.9"  # what a person decides has no reason of ours
+        await until(pilot, lambda: form._now is not None and form._now.fixed.get("momentum") == 0.9)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: (tmp_path / "simulated.toml").exists())
+        text = (tmp_path / "simulated.toml").read_text()
+        assert "# without this crash region" in text and "\n[fixed]\nmomentum = 0.9\n" in text
+        found = parse_search(text, str(tmp_path / "simulated.toml"))
+        assert found.space["width"].distribution.high < 256 and found.seed == 1
 
 
 async def test_a_study_is_duplicated_and_deleted_when_one_says_so(room):

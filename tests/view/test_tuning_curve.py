@@ -34,7 +34,7 @@ def test_it_says_what_was_counted():
     losses = [round(1 + n / 10, 2) for n in range(100)] + [None] * 100
     whole = replace(of(losses), planned=248)
     assert sentences(find(whole)) == (
-        "5 trials reach 3.5 or better half of the time (95 % band: 1.6 to 5.5)",
+        "5 trials reach 3.5 or better half of the time (95 % band: 2.1 to 5.2)",
         "48 more trials: 19 % chance to improve by more than 1 %, on average over such searches",
         "in this search the chance is at most 51 % (with 95 % confidence)",
         "counted as independent draws: 200 trials; the 100 that did not finish count as the worst",
@@ -46,7 +46,7 @@ def test_it_says_what_was_counted():
 def test_open_ends_are_said():
     reached = sentences(find(of([1.0 + n for n in range(12)] + [None] * 12)))[0]
     assert reached == (
-        "5 trials reach 4 or better half of the time (95 % band: from better than any so far to 10)"
+        "5 trials reach 4 or better half of the time (95 % band: from better than any so far to 9)"
     )
     assert "to none finished" in sentences(find(of([1.0 + n for n in range(5)] + [None] * 15)))[0]
     assert sentences(find(of([1.0] + [None] * 30)))[0] == (

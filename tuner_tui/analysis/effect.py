@@ -43,16 +43,20 @@ def groups(hyperparameter: Hyperparameter, values: Sequence[Any]) -> list[int]:
 
 def epsilon_squared(ranks: Sequence[float], groups: Sequence[int]) -> float:
     """The share of the variance of `ranks` between `groups` (a group's number for each), without chance's part."""
-    n = len(ranks)
-    mean = sum(ranks) / n
+    share, k = between(ranks, groups)
+    return without_chance(share, k, len(ranks)) if 1 < k < len(ranks) else 0.0
+
+
+def between(ranks: Sequence[float], groups: Sequence[int]) -> tuple[float, int]:
+    """The share of the variance of `ranks` between `groups` as it is, and how many groups there are."""
+    mean = sum(ranks) / len(ranks)
     total = sum((rank - mean) ** 2 for rank in ranks)
     members: dict[int, list[float]] = {}
     for rank, group in zip(ranks, groups, strict=True):
         members.setdefault(group, []).append(rank)
-    if not total or not 1 < len(members) < n:
-        return 0.0
-    between = sum(len(of) * (sum(of) / len(of) - mean) ** 2 for of in members.values())
-    return without_chance(between / total, len(members), n)
+    if not total:
+        return 0.0, len(members)
+    return sum(len(of) * (sum(of) / len(of) - mean) ** 2 for of in members.values()) / total, len(members)
 
 
 def without_chance(share: float, groups: int, trials: int) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from .draws import Obstacle, counted, obstacle_of
-from .effect import ENOUGH, groups, mean_ranks, without_chance
+from .effect import ENOUGH, between, groups, mean_ranks, without_chance
 from .two_groups import Array, chi2_tail, corrected
 
 LEVEL = 0.05  # the chance that any is named where none has an effect
@@ -36,13 +36,17 @@ SEED = 20170501  # any constant: the same study must get the same answer twice
 
 @dataclass(frozen=True)
 class Share:
-    """One hyperparameter: its share, 0 to 1, and the share that chance alone exceeds in one of 20 studies."""
+    """One hyperparameter: its share, 0 to 1, and the share that chance alone exceeds in one of 20 studies.
+
+    `at_most`: an upper bound of the share with 95 % confidence, for the loss; 1.0 for survival.
+    """
 
     name: str
     share: float
     by_chance: float
     p: float
     corrected: float  # over all hyperparameters of the question
+    at_most: float = 1.0
 
     @property
     def told(self) -> bool:
@@ -72,13 +76,16 @@ def importance(snapshot: Snapshot) -> Importance | Obstacle | None:
     losses = [t.value for t in finished if t.value is not None]
     survived = [float(t.outcome is Outcome.FINISHED) for t in trials]
     unfinished = len(trials) - len(finished)
-    loss = _shares(snapshot, finished, losses)
+    loss = _shares(snapshot, finished, losses, bounded=True)
     survival = _shares(snapshot, trials, survived) if min(len(finished), unfinished) >= EACH else ()
     return Importance(len(finished), unfinished, loss, survival) if loss or survival else Obstacle.TOO_FEW
 
 
-def _shares(snapshot: Snapshot, trials: Sequence[Trial], values: Sequence[float]) -> tuple[Share, ...]:
-    tests: list[tuple[str, tuple[float, float, float]]] = []
+def _shares(
+    snapshot: Snapshot, trials: Sequence[Trial], values: Sequence[float], *, bounded: bool = False
+) -> tuple[Share, ...]:
+    """`bounded`: with an upper bound of each share."""
+    tests: list[tuple[str, tuple[float, float, float], float]] = []
     for hyperparameter in snapshot.space:
         name = hyperparameter.name
         having = [
@@ -87,11 +94,13 @@ def _shares(snapshot: Snapshot, trials: Sequence[Trial], values: Sequence[float]
         if len(having) < ENOUGH:
             continue
         members = groups(hyperparameter, [at for at, _ in having])
-        test = share_of(tuple(mean_ranks([value for _, value in having])), members)
+        ranks = mean_ranks([value for _, value in having])
+        test = share_of(tuple(ranks), members)
         if test is not None:
-            tests.append((name, test))
-    right = corrected([test[2] for _, test in tests])
-    shares = [Share(name, *test, fixed) for (name, test), fixed in zip(tests, right, strict=True)]
+            most = most_share(*between(ranks, members), len(ranks)) if bounded else 1.0
+            tests.append((name, test, most))
+    right = corrected([test[2] for _, test, _ in tests])
+    shares = [Share(name, *test, p, most) for (name, test, most), p in zip(tests, right, strict=True)]
     return tuple(sorted(shares, key=lambda share: (not share.told, -share.share, share.corrected)))
 
 
@@ -120,6 +129,31 @@ def share_of(ranks: tuple[float, ...], members: Sequence[int]) -> tuple[float, f
         return without_chance(share, k, n), without_chance(_chi2_reached(k - 1) / (n - 1), k, n), p
     p = (1 + int(np.count_nonzero(drawn >= share - 1e-9))) / (1 + DRAWS)
     return without_chance(share, k, n), without_chance(float(np.quantile(drawn, 1 - LEVEL)), k, n), p
+
+
+def most_share(share: float, groups: int, trials: int) -> float:
+    """An upper bound of the share with 95 % confidence, from `share` of the ranks' variance between the groups.
+
+    As in an analysis of variance (Steiger, Beyond the F test, Psychological Methods 9 (2004)), which for ranks is an
+    approximation, checked by simulation in docs/importance.md. Steiger's bound is nearly 0 where the groups happen to
+    be more alike than chance makes them; that chance is divided out (Read, J. Phys. G 28 (2002) 2693), so that the
+    bound never says more than so many trials can.
+    """
+    from scipy.special import ncfdtr  # late: only who asks for importance waits for scipy
+
+    inner, outer = groups - 1, trials - groups
+    if share >= 1 or outer < 1:
+        return 1.0
+    f = (share / inner) / ((1 - share) / outer)
+    if f <= 0:
+        return 1.0
+    by_chance = float(ncfdtr(inner, outer, 0.0, f))
+    low, high = 0.0, 1.0
+    for _ in range(20):  # to a millionth
+        middle = (low + high) / 2
+        chance = float(ncfdtr(inner, outer, middle / (1 - middle) * trials, f))
+        low, high = (middle, high) if chance > LEVEL * by_chance else (low, middle)
+    return high
 
 
 @lru_cache(maxsize=4)  # the hyperparameters that all trials have share their ranks

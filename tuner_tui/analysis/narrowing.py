@@ -1,16 +1,25 @@
-"""A narrower search: the space where a filter's trials lie."""
+"""A narrower search: the space where a filter's trials lie. What a whole study proposes is in next_search.py."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from ..search.search import Search
 from ..search.space import Choice, Distribution, Float, Int, Space, frozen, plain
 from ..study.snapshot import Snapshot
 from .filter import Bounds, Filter
+
+
+class Crashes(StrEnum):
+    """What becomes of the regions where failed trials crowd in the next search."""
+
+    KEEP = "keep"
+    CUT = "cut"
+
 
 FEWEST = 2  # trials that a filter must leave where it names no hyperparameter: one has no range
 
@@ -45,11 +54,11 @@ def narrowed(part: Snapshot, filter: Filter) -> Search:
     return replace(search, space=Space(kept), fixed=fixed)
 
 
+@dataclass(frozen=True)
 class Fixed:
     """A single value is left."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    value: Any
 
 
 def within(distribution: Distribution, bounds: Bounds, name: str) -> Distribution | Fixed:
@@ -87,11 +96,11 @@ def around(values: Sequence[Any]) -> Bounds:
     if len(numbers) < len(values):
         return Bounds(options=tuple(dict.fromkeys(frozen(v) for v in values)))
     return Bounds(
-        _outwards(min(numbers), math.floor), _outwards(max(numbers), math.ceil), options=tuple(numbers)
+        outwards(min(numbers), math.floor), outwards(max(numbers), math.ceil), options=tuple(numbers)
     )
 
 
-def _outwards(value: float, round: Any) -> float:
+def outwards(value: float, round: Any) -> float:
     """To three significant digits, away from the inside."""
     if not value or isinstance(value, int):
         return value

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..analysis.narrowing import Crashes
 from .app import app, has_terminal
 from .options import (
+    HERE,
     Python,
+    Root,
     Settings,
+    StudyName,
     searches_here,
 )
 
@@ -92,6 +96,73 @@ def init(
     save_search_file(to, text)
     print(f"{to}: written; edit its ranges, then `tuner check {to}`")
     print(f"{to.with_name(FILE)}: lets editors check and complete it")
+
+
+@app.command()
+def narrow(
+    study: StudyName = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="Write the search file; default: only show it."),
+    ] = None,
+    best: Annotated[
+        float,
+        typer.Option("--best", min=1, max=100, metavar="PERCENT", help="Which finished trials are good."),
+    ] = 25,
+    crashes: Annotated[
+        Crashes,
+        typer.Option(
+            "--crashes", metavar="keep|cut", help="What becomes of regions where failed trials crowd."
+        ),
+    ] = Crashes.KEEP,
+    negligible: Annotated[
+        float,
+        typer.Option(
+            "--negligible",
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Fix what explains at most so much of the loss, with 95 % confidence.",
+        ),
+    ] = 10,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    root: Root = HERE,
+) -> None:
+    """Write the next search: ranges of the best trials, what matters little fixed. Starts nothing.
+
+    \b
+      tuner narrow                             how each hyperparameter would change, and why
+      tuner narrow --to next.toml              ... as a search file with the reasons as comments
+      tuner narrow --crashes cut --best 10     without crash regions; from the best tenth
+    """
+    from ..analysis.next_search import proposal
+    from ..headless import terminal_width
+    from ..launch import BadInput
+    from ..search.schema import save_search_file
+    from ..sources import find_source
+    from ..view.next_search import difference, heading, written
+
+    if to is not None and to.exists() and not force:
+        raise BadInput(f"{to} is there already; give another name with --to, or --force")
+    snapshot = find_source(root, study).snapshot()
+    try:
+        found = proposal(snapshot, best / 100, crashes, negligible / 100)
+    except ValueError as error:
+        raise BadInput(f"{snapshot.study}: {error}") from error
+    print(
+        "\n".join((*heading(found, snapshot.study, snapshot.objective), *difference(found, terminal_width())))
+    )
+    if to is None:
+        print("--to FILE writes it as a search file")
+        return
+    save_search_file(to, written(found, snapshot))
+    print(f"{to}: written; `tuner check {to}`, then `tuner sweep {to}`")
+    folder = Path(found.search.folder or ".").absolute()
+    if found.search.folder and folder != to.absolute().parent:
+        print(
+            f"{to}: targets are looked up beside the file; those of the study were in {folder}",
+            file=sys.stderr,
+        )
 
 
 @app.command("schema")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from .keys import DEFAULTS, KEYS, SCALAR_KEYS
@@ -16,9 +17,14 @@ from .search import Limits, Search
 from .space import Choice, Distribution, Float, Hyperparameter, Int, Space
 
 
-def to_toml(search: Search) -> str:
-    """The search file of a search, with the keys that differ from their defaults. It ends with a line end."""
-    lines = [f"name = {spell(search.name)}"]
+def to_toml(
+    search: Search, *, comments: Mapping[str, Sequence[str]] = MappingProxyType({}), top: Sequence[str] = ()
+) -> str:
+    """The search file of a search, with the keys that differ from their defaults. It ends with a line end.
+
+    `comments`: lines above a hyperparameter or a fixed value, by its name; `top`: lines above all.
+    """
+    lines = [*_comment(top), f"name = {spell(search.name)}"]
     lines += (
         [f"command = {spell(search.command)}"] if search.command else [f"target = {spell(search.target)}"]
     )
@@ -41,7 +47,9 @@ def to_toml(search: Search) -> str:
                 *(f"{k} = {spell(v)}" for k, v in options.items()),
             ]
     if search.fixed:
-        lines += ["", "[fixed]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.fixed.items())]
+        lines += ["", "[fixed]"]
+        for name, value in search.fixed.items():
+            lines += [*_comment(comments.get(name, ())), f"{dotted((name,))} = {spell(value)}"]
     if search.secret:
         lines += ["", "[secret]", *(f"{dotted((name,))} = {spell(v)}" for name, v in search.secret.items())]
     if search.read != DEFAULTS.read:
@@ -49,7 +57,7 @@ def to_toml(search: Search) -> str:
     limits = {key: v for key, v in asdict(search.limits).items() if v != getattr(Limits(), key)}
     if limits:
         lines += ["", "[limits]", *(f"{key} = {spell(value)}" for key, value in limits.items())]
-    lines += _space_lines(search.space)
+    lines += _space_lines(search.space, comments)
     return "\n".join(lines) + "\n"
 
 
@@ -71,13 +79,18 @@ def _read_lines(read: Read) -> list[str]:
     ]
 
 
-def _space_lines(space: Space) -> list[str]:
+def _comment(lines: Sequence[str]) -> list[str]:
+    return [f"# {line}" for line in lines]
+
+
+def _space_lines(space: Space, comments: Mapping[str, Sequence[str]]) -> list[str]:
     """Each group is a table, in the order of their first members; those without a group are one as well."""
     lines: list[str] = []
     for group in space.groups:
         members = [h for h in space if h.group == group]
         lines += ["", f"[{dotted(('space', group) if group else ('space',))}]"]
-        lines += [f"{dotted((h.name,))} = {spell_hyperparameter(h)}" for h in members]
+        for h in members:
+            lines += [*_comment(comments.get(h.name, ())), f"{dotted((h.name,))} = {spell_hyperparameter(h)}"]
     return lines
 
 

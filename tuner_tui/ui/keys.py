@@ -125,8 +125,8 @@ KEYS: tuple[Key, ...] = (
         heading="Sweep", needs=ENGINE,
     ),
     Key(
-        "narrow", "z", "z", "narrow", "A new search of what the filter leaves", (STUDY,), heading="Sweep",
-        footer=False,
+        "narrow", "z", "z", "narrow", "The next search, from the filter or the best trials", (STUDY,),
+        heading="Sweep", footer=False,
     ),
     Key(
         "list_filter", "slash", "/", "filter", "Studies with this in their name or state", (LIST,), "filter",

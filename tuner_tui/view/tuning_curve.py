@@ -26,7 +26,7 @@ from .ticks import log_ladder, usual
 from .words import number, plural
 
 HEIGHT = PICTURE_HEIGHT - 6  # its sentences take up to seven lines, where PICTURE_HEIGHT leaves room for one
-SHOWN = 5  # trials, of which a sentence says what they reach: the band has two ends from 111 trials in all
+SHOWN = 5  # trials, of which a sentence says what they reach: the band has two ends from 47 trials in all
 
 WHY = {
     Obstacle.FILTERED: "no tuning curve of a part: a filter chooses trials, so they are no independent draws",

@@ -5,9 +5,10 @@ It starts a new study, or changes one that runs. What it returns are `key=value`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from textual.app import ComposeResult
@@ -36,13 +37,14 @@ DRAW_S = 0.3  # the keyboard has been quiet for so long when trials are drawn
 @dataclass(frozen=True)
 class Field:
     """One line of the form. `was`: what it says in the search; `now`: what the form begins with; `hint`: what else it
-    could be."""
+    could be; `why`: why it is proposed."""
 
     key: str
     was: str
     now: str
     group: str = ""
     hint: str = ""
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ class Line(Horizontal):
         if self.emptied:
             return f"left out; was {self.field.was}"
         return f"was {self.field.was}" if self.setting else self.field.hint
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Why it says what it says; () where a person has changed it."""
+        return self.field.why if self.value == self.field.now else ()
 
     def say(self, problem: str) -> None:
         """Show what is wrong, or else what is known of this line."""
@@ -180,10 +187,11 @@ class SearchForm(ModalScreen[Answer | None]):
         verb: str = "start",
         sentence: str = "",
         drawn: str = "the first trials",
+        reasons: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
-        """`keys`: of the file, beside the space. `reshape`: whether hyperparameters may come and go.
-        `proposed`: what the form begins with, where it is not `search`. `act` carries out what was decided; what
-        it raises is shown, and the form stays."""
+        """`keys`: of the file, beside the space. `reshape`: whether hyperparameters may come and go. `proposed`: what
+        the form begins with, where it is not `search`, and `reasons` for it by hyperparameter, which a saved file has
+        as comments. `act` carries out what was decided; what it raises is shown, and the form stays."""
         super().__init__()
         self._title = title
         self._search = search
@@ -194,7 +202,7 @@ class SearchForm(ModalScreen[Answer | None]):
         self._gpus = gpus
         self._reshape = reshape
         self._drawn = drawn
-        self._fields = _fields(search, proposed or search, keys)
+        self._fields = _fields(search, proposed or search, keys, reasons)
         self._width = max((len(field.key) for field in self._fields), default=8) + 1
         self._source = str(Path(search.folder or ".") / "search.toml")
         self._now: Search | None = search
@@ -227,6 +235,13 @@ class SearchForm(ModalScreen[Answer | None]):
         self.query_one("#form").can_focus = False
         self.query(Input).first().focus()
         self._check()
+
+    def on_descendant_focus(self) -> None:
+        """The reason for the line that the cursor is in, in place of what the form is about."""
+        line = self.focused.parent if self.focused is not None else None
+        if isinstance(line, Line) and self._sentence:
+            why = f"{line.field.key}: {'; '.join(line.why)}." if line.why else self._sentence
+            self.query_one("#dialog-sentence", Static).update(Content(printable(why)))
 
     @property
     def _lines(self) -> list[Line]:
@@ -338,7 +353,8 @@ class SearchForm(ModalScreen[Answer | None]):
             return
         path = free_path(Path.cwd(), self._now.name)
         try:
-            save_search_file(path, to_toml(self._now))
+            comments = {line.field.key: _comment(line) for line in self._lines if line.why}
+            save_search_file(path, to_toml(self._now, comments=comments))
         except OSError as error:
             self.notify(f"{path.name}: {error.strerror}", severity="error", markup=False)
         else:
@@ -353,6 +369,10 @@ def without(search: Search, names: Sequence[str]) -> Search:
     space = Space(tuple(h for h in search.space if h.name not in names))
     fixed = {name: value for name, value in search.fixed.items() if name not in names}
     return replace(search, space=space, fixed=fixed)
+
+
+def _comment(line: Line) -> tuple[str, ...]:
+    return (*([f"was {line.field.was}"] if line.setting else []), *line.why)
 
 
 def free_path(folder: Path, name: str) -> Path:
@@ -376,7 +396,9 @@ def drawn_text(title: str, trials: Sequence[dict[str, Any]], width: int) -> Cont
     return Content("\n").join([Content.styled(title, "$secondary"), *lines])
 
 
-def _fields(search: Search, proposed: Search, keys: Sequence[str]) -> list[Field]:
+def _fields(
+    search: Search, proposed: Search, keys: Sequence[str], reasons: Mapping[str, tuple[str, ...]]
+) -> list[Field]:
     """A line for each key of the file, each hyperparameter and each fixed value."""
     hints = {"sampler": f"or {', '.join(name for name in SAMPLERS if name != search.sampler)}"}
     found = [
@@ -387,7 +409,8 @@ def _fields(search: Search, proposed: Search, keys: Sequence[str]) -> list[Field
     after = {h.name: spell_hyperparameter(h) for h in proposed.space} | _spelt(proposed)
     groups: dict[str, str] = {h.name: h.group or "space" for h in (*proposed.space, *search.space)}
     for name, was in before.items():
-        found.append(Field(name, was, after.get(name, was), groups.get(name, "fixed")))
+        field = Field(name, was, after.get(name, was), groups.get(name, "fixed"), why=reasons.get(name, ()))
+        found.append(field)
     return found
 
 

@@ -10,7 +10,7 @@ import heapq
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.containers import Horizontal, Vertical
@@ -23,9 +23,9 @@ from ...analysis.difference import settings
 from ...analysis.effect import effects
 from ...analysis.failures import failure_groups
 from ...analysis.filter import FAILED, RUNNING, Filter, Names, parse
-from ...analysis.narrowing import narrowed
+from ...analysis.narrowing import Crashes, narrowed
 from ...analysis.order import Order, arrange, following, neighbour
-from ...search.search import ABLATION, CONFIRMATION, RATE_FINDER
+from ...search.search import ABLATION, CONFIRMATION, RATE_FINDER, Search
 from ...search.write import spell
 from ...study.outcomes import Outcome, Reason
 from ...study.publication import Publication
@@ -56,11 +56,15 @@ from ..widgets.preview import Preview
 from ..widgets.rows import Rows
 from ..widgets.trial_line import TrialLine
 from ..widgets.trial_table import TrialTable
+from .choice import ChoiceDialog, Option
 from .compare import MOST, Compare
 from .help import Help
 from .log import LogScreen
 from .search_form import Answer, SearchForm
 from .sweep import SweepScreen
+
+if TYPE_CHECKING:
+    from ...analysis.next_search import Proposal
 
 POLL_S = 0.25  # four looks a second at the journal's size: a person sees no delay, the disk no load
 PICTURE_S = 0.5  # between two pictures: twice a second is live, and half the bytes of four times
@@ -773,20 +777,70 @@ class StudyScreen(SweepScreen):
         held = [i for i, kind in enumerate(kinds) if any(t.number == self.selected for t in kind.trials)]
         self.selected = kinds[(held[0] + 1) % len(kinds) if held else 0].trials[0].number
 
+    class Proposed(Message):
+        """What the next search could be with crash regions kept and cut, or why there is none."""
+
+        def __init__(self, kept: Proposal | None, cut: Proposal | None, why: str = "") -> None:
+            super().__init__()
+            self.kept = kept
+            self.cut = cut
+            self.why = why
+
     def action_narrow(self) -> None:
-        """A new search of the space that the filter leaves, shown first."""
+        """A new search of the space that the filter leaves, or that the trials propose; shown first."""
         if self.filter is None:
-            self.notify("Filter first (/): the search is narrowed to what the filter lets through.")
+            self.run_worker(self._propose, thread=True, exclusive=True, group="narrow")
             return
         try:
             search = narrowed(self._shown, self.filter)
         except ValueError as error:
             self.notify(str(error), severity="warning", markup=False)
             return
+        self._show_narrower(search, f"The space of {self.source.name} where {self.filter.text}.", {})
+
+    def _propose(self) -> None:
+        """In a thread: importance takes a moment, and brings numpy."""
+        from ...analysis.next_search import proposal
+
+        try:
+            kept, cut = (proposal(self.snapshot, crashes=crashes) for crashes in (Crashes.KEEP, Crashes.CUT))
+        except ValueError as error:
+            self.post_message(self.Proposed(None, None, f"{error} A filter (/) chooses a part by hand."))
+        else:
+            self.post_message(self.Proposed(kept, cut))
+
+    def on_study_screen_proposed(self, event: Proposed) -> None:
+        """Crash regions are a person's choice, where there are any."""
+        if event.kept is None or event.cut is None:
+            self.notify(event.why, severity="warning", markup=False)
+            return
+        kept, cut = event.kept, event.cut
+        if kept.search == cut.search:
+            self._show_proposal(kept)
+            return
+        names = ", ".join(s.hyperparameter.name for s in kept.steps if any(c.left for c in s.crashes))
+        options = (
+            Option("keep", "k", "keep", "the best trials may lie at their edge"),
+            Option("cut", "c", "cut", "fewer trials fail"),
+        )
+        sentence = f"Failed trials crowd at some values of {one_line(names)}. Are these searched again?"
+        self.app.push_screen(
+            ChoiceDialog("A narrowed search", sentence, options),
+            lambda answer: self._show_proposal(cut if answer == "cut" else kept) if answer else None,
+        )
+
+    def _show_proposal(self, found: Proposal) -> None:
+        from ...view.next_search import heading, reasons
+
+        said = heading(found, self.source.name, self.snapshot.objective)
+        why = {step.hyperparameter.name: reasons(step) for step in found.steps}
+        self._show_narrower(found.search, " ".join(said), why)
+
+    def _show_narrower(self, search: Search, sentence: str, reasons: Mapping[str, tuple[str, ...]]) -> None:
         form = SearchForm(
             "A narrowed search", self.snapshot.search, proposed=search, draw=self._doors.draw,
             act=lambda answer: self._doors.start(answer.search, None, answer.gpus),
-            sentence=f"The space of {self.source.name} where {self.filter.text}. ^s saves it as a file.",
+            sentence=f"{sentence} ^s saves it as a file.", reasons=reasons,
         )  # fmt: skip
         self.app.push_screen(form, self._narrowed)
 
