@@ -507,3 +507,6 @@ async def test_axes_turn_and_the_title_says_how(room, small):
         assert screen.scatters[0].y == usual and screen.scatters[0].x != x
         title = screen.query_one("#grid").border_title
         assert "x linear" in title and "medians" in title
+        await pilot.press("t")
+        await settle(pilot)
+        assert "the best near each value" in screen.query_one("#grid").border_title

@@ -9,8 +9,8 @@ of earlier trials, which were chosen and not drawn.
   of the values of single trials. The band is where that quantile lies with 95 % confidence, for all k at once,
   whatever the distribution: the share of all draws that are at most the i-th best of n is a beta variable, and lies
   between two of its quantiles, chosen so that all n do so together with a chance of 95 % (Aldor-Noiman et al., The
-  power to see, American Statistician 67 (2013); exact without ties, wider than it need be with them. Lourie, Cho & He,
-  arXiv 2311.09480, showed that bootstrap bands do not hold).
+  power to see, American Statistician 67 (2013); exact without ties, wider than it need be with them. Lourie, Cho &
+  He, arXiv 2311.09480, showed that bootstrap bands do not hold).
 - The chance to improve with m more trials after n: how often, over all orders of N of these trials, the last
   N m / (n + m) of them improved on those before by more than MARGIN; for any improvement at all it is m / (n + m),
   exact for values without ties. It is wanted for N = n + m and can be counted up to N = n. Where losses crowd near
