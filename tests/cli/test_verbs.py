@@ -131,6 +131,15 @@ def test_plot_prints_the_scatterplots_and_saves_pictures(swept):
 
 
 @one_sweep
+def test_plot_shows_points_medians_or_the_best_near_each_value(swept):
+    folder, _ = swept
+    points, best = (tuner(folder, "plot", "--show", show).stdout for show in ("points", "best"))
+    assert points == tuner(folder, "plot").stdout
+    assert best.count("●") <= points.count("●") and best.count("★") == points.count("★")
+    assert tuner(folder, "plot", "--show", "all").returncode == 2
+
+
+@one_sweep
 def test_list_and_check_and_names_by_their_beginning(swept):
     folder, _ = swept
     assert re.search(r"small-1 +done +8/8 ended", tuner(folder, "list").stdout)

@@ -127,6 +127,26 @@ ENDS = [
 ]
 
 
+def test_a_confirmed_trial_has_the_last_confirmation_as_tags(root: Path) -> None:
+    """Told after the study has ended and was published; of two confirmations the later one counts, as a whole."""
+    diary = Diary(root).open().trial(0).trial(1).close()
+    assert bring(diary) == 0
+    before = read(diary)
+    diary.confirm(1, "sweep-1-confirm-1", 3, 0.5, 0.25).confirm(1, "sweep-1-confirm-2", 2)
+    diary.confirm(0, "sweep-1-confirm-2", 2, 0.5, 0.75)
+    assert bring(diary) == 0
+    after = read(diary)
+    assert [trial.run_id for trial in after.trials] == [trial.run_id for trial in before.trials]
+    for number, told in (
+        (0, ("sweep-1-confirm-2", "2 of 2", "0.625")),
+        (1, ("sweep-1-confirm-2", "0 of 2", "")),
+    ):
+        tags = after.trials[number].tags
+        assert tuple(tags[f"tuner.confirmed_{key}"] for key in ("by", "runs", "mean")) == told
+        assert after.trials[number].status == "FINISHED"
+    assert_agrees(diary)
+
+
 def test_every_end_has_its_status(root: Path) -> None:
     diary = Diary(root).open()
     for number, (reason, finite, _) in enumerate(ENDS):

@@ -3,8 +3,8 @@
     PYTHONPATH=tests python -m support.local_level 20 100 1000
 
 Moscovich & Nadler (Fast calculation of boundary crossing probabilities for Poisson processes, Statistics &
-Probability Letters 123 (2017)): uniform order statistics are the points of a Poisson process given their number,
-whose count is carried from boundary to boundary.
+Probability Letters 123 (2017)): uniform order statistics are the points of a Poisson process given their number. The
+count of these is carried from boundary to boundary.
 """
 
 from __future__ import annotations

@@ -11,7 +11,14 @@ from support.recorded import RecordedStudy, recorded_study
 from tuner_tui.record.plan import mlflow_status
 from tuner_tui.record.uri import tracking_uri
 from tuner_tui.search.search import Limits
-from tuner_tui.study.events import StudyClosed, TrialEnded, TrialMeasured, TrialSampled, TrialStarted
+from tuner_tui.study.events import (
+    StudyClosed,
+    TrialConfirmed,
+    TrialEnded,
+    TrialMeasured,
+    TrialSampled,
+    TrialStarted,
+)
 from tuner_tui.study.folder import StudyFolder
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.outcomes import Reason, judge
@@ -61,6 +68,10 @@ class Diary:
         self, trial: int, reason: Reason | None = None, *, finite: bool = True, message: str = ""
     ) -> Diary:
         self._journal.append([TrialEnded(self.now(), trial, judge(reason, finite), reason, message)])
+        return self
+
+    def confirm(self, trial: int, study: str, runs: int, *losses: float) -> Diary:
+        self._journal.append([TrialConfirmed(self.now(), trial, study, runs, losses)])
         return self
 
     def close(self, why: str = "completed") -> Diary:

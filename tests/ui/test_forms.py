@@ -300,7 +300,7 @@ async def test_theme_and_layout_are_remembered(room, small):
         await pilot.pause()
     async with drive(room, small) as pilot:
         await settle(pilot)
-        assert pilot.app.theme == "tuner-light" and pilot.app.screen.trend
+        assert pilot.app.theme == "tuner-light" and pilot.app.screen.overlay == "medians"
         assert pilot.app.screen.query_one("#body").has_class("-alone")
 
 

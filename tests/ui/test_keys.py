@@ -9,7 +9,7 @@ from textual.widgets import Input, Static
 
 from tuner_tui.analysis.effect import effects
 from tuner_tui.analysis.order import Order
-from tuner_tui.study.events import StudyChanged, StudyClosed
+from tuner_tui.study.events import StudyChanged, StudyClosed, TrialConfirmed
 from tuner_tui.study.state import State
 from tuner_tui.ui.keys import KEYS, LIST, STUDY
 from tuner_tui.ui.screens.choice import ChoiceDialog
@@ -131,6 +131,20 @@ async def test_the_table_shows_what_was_found(room, small):
         first = pilot.app.screen.snapshot.trials[0]
         assert "value" in lines[0] and "lr" in lines[0]
         assert f"{first.value:.4g}" in lines[1] and "●" in lines[1]
+
+
+async def test_the_table_has_the_means_of_confirmed_trials(room):
+    events = [
+        *studies.small_events(),
+        TrialConfirmed(studies.START + 900, 2, "small-1-confirm-1", 3, (0.5, 0.7)),
+    ]
+    async with drive(room, room.study("small-1", events), (200, 50)) as pilot:
+        await settle(pilot)
+        table = pilot.app.screen.query_one(TrialTable)
+        await pilot.press("g")
+        lines = ["".join(s.text for s in table.render_line(y)) for y in range(4)]
+        assert "confirmed" in lines[0] and "±" in lines[3] and "(3 runs, 1 failed)" in lines[3]
+        assert "±" not in lines[1] + lines[2]
 
 
 @pytest.mark.parametrize(("key", "asked"), [("e", "stop"), ("s", "stop_now")])
@@ -507,3 +521,6 @@ async def test_axes_turn_and_the_title_says_how(room, small):
         assert screen.scatters[0].y == usual and screen.scatters[0].x != x
         title = screen.query_one("#grid").border_title
         assert "x linear" in title and "medians" in title
+        await pilot.press("t")
+        await settle(pilot)
+        assert "the best near each value" in screen.query_one("#grid").border_title

@@ -14,11 +14,12 @@ from support.studies import OBJECTIVE
 
 from tuner_tui.search.space import Choice, Float, Hyperparameter, Space
 from tuner_tui.study.outcomes import Reason
+from tuner_tui.view.axes import Overlay
 from tuner_tui.view.cells import place, prepare, reduce, reduced, row_at
 from tuner_tui.view.charts import Scatter, scatters
 from tuner_tui.view.draw import CEILINGS, EIGHTHS, canvas, draw_panel, trials_at
 from tuner_tui.view.loss import loss_scale
-from tuner_tui.view.medians import medians
+from tuner_tui.view.overlays import isolated, medians
 from tuner_tui.view.signs import CROWDS
 
 SPACE = Space(
@@ -223,8 +224,40 @@ def test_medians_over_the_points_follow_a_planted_v():
     right = [bin.median for bin in found if bin.first > bottom.last]
     assert left == sorted(left, reverse=True) and right == sorted(right)
     assert all(bin.lower <= bin.median <= bin.upper for bin in found)
-    drawn = "".join(run.text for line in draw_panel(scatter, 60, 24, trend=True) for run in line)
+    drawn = "".join(run.text for line in draw_panel(scatter, 60, 24, overlay=Overlay.MEDIANS) for run in line)
     assert drawn.count("━") >= area.columns / 2
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_best_near_each_value_is_the_best_of_its_bin(direction):
+    """Whatever the direction and the y axis: no trial of the study beats it within its bin; crashes stay."""
+    rng = random.Random(4)
+    made = []
+    for n in range(400):
+        params = studies.draw_params(studies.SMALL_SPACE, rng)
+        made.append(studies.Made(params, () if n % 9 == 0 else (rng.lognormvariate(0, 1),)))
+    study = studies.study_of(studies.SMALL_SPACE, made, direction=direction)
+    best = min if direction == "minimize" else max
+    for scatter in scatters(study):
+        shown = isolated(scatter, 60)
+        kept = {mark.trial for mark in shown.marks if mark.y is not None}
+        assert {m.trial for m in scatter.marks if m.y is None} == {
+            m.trial for m in shown.marks if m.y is None
+        }
+        here = {mark.trial for mark in scatter.marks}  # a conditional hyperparameter is not in all
+        assert len(kept) <= 20 and (study.best.number in kept or study.best.number not in here)
+        finished = sorted((m for m in scatter.marks if m.kind == "finished"), key=lambda m: m.x)
+        taken = sorted((m for m in finished if m.trial in kept), key=lambda m: m.x)
+        span = scatter.x.high - scatter.x.low
+        count = round(span / scatter.x.step) if scatter.x.step else 20
+        for mark in taken:
+            bin = int((mark.x - scatter.x.low) / span * count)
+            inside = [m.trial for m in finished if int((m.x - scatter.x.low) / span * count) == bin]
+            assert study.trials[mark.trial].value == best(study.trials[n].value for n in inside)
+        drawn = "".join(
+            run.text for line in draw_panel(scatter, 60, 24, overlay=Overlay.BEST) for run in line
+        )
+        assert drawn.count("●") + drawn.count("★") <= len(kept) + 1
 
 
 def test_a_fuller_cell_is_brighter():

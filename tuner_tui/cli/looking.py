@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..view.axes import Overlay
 from .app import app, open_screen
 from .options import (
     HERE,
@@ -82,6 +83,14 @@ def plot(
             help="Only the trials that meet this: 'lr < 1e-3 and outcome = no_start'.",
         ),
     ] = None,
+    show: Annotated[
+        Overlay,
+        typer.Option(
+            "--show",
+            metavar="points|medians|best",
+            help="All trials; with medians and quartiles; or only the best near each value (isolation plot).",
+        ),
+    ] = Overlay.POINTS,
     width: Annotated[
         int | None, typer.Option("--width", min=20, metavar="N", help="Columns; default: the terminal's.")
     ] = None,
@@ -118,7 +127,7 @@ def plot(
             raise BadInput(f"--pixels: {problem}") from None
     else:
         color = not no_color and wants_color(sys.stdout)
-        print(all_findings(snapshot, width or terminal_width(), color=color))
+        print(all_findings(snapshot, width or terminal_width(), color=color, overlay=show))
     if save:
         from ..report.picture import write_picture
 

@@ -10,6 +10,7 @@ import getpass
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from ..study.events import (
     StudyChanged,
     StudyClosed,
     StudyOpened,
+    TrialConfirmed,
     TrialEnded,
     TrialMeasured,
     TrialRetried,
@@ -208,6 +210,11 @@ class Story:
                     odd.pop(event.trial, None)
                     plan.uploads.append(str(event.trial))
                     plan.study.metrics += tally.end(trial, _ms(event.at))
+                case TrialConfirmed():
+                    trial = after.trials.get(event.trial)
+                    if trial is not None and not trial.source:
+                        write = runs.setdefault(event.trial, RunWrite(event.trial))
+                        write.tags |= _confirmed_tags(event)
                 case StudyOpened():
                     commit = event.git_commit
                     if self.first_at is None and plan.study.begins is None:
@@ -325,6 +332,15 @@ def _end_tags(trial: Trial, objective: str) -> dict[str, str]:
     if trial.exit_code is not None:
         tags["tuner.exit_code"] = str(trial.exit_code)
     return tags
+
+
+def _confirmed_tags(event: TrialConfirmed) -> dict[str, str]:
+    """Every tag each time: a later confirmation leaves nothing of an earlier one."""
+    return {
+        "tuner.confirmed_by": tag_value(event.study),
+        "tuner.confirmed_runs": f"{len(event.losses)} of {event.runs}",
+        "tuner.confirmed_mean": repr(fmean(event.losses)) if event.losses else "",
+    }
 
 
 def mlflow_status(outcome: Outcome, reason: str | None) -> str:

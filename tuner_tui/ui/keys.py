@@ -78,7 +78,7 @@ KEYS: tuple[Key, ...] = (
     _plot_key("y_axis", "y", "y", "y axis", "Loss axis: above the best, by rank, linear, log"),
     _plot_key("x_axis", "X", "X", "x axis", "Other axes: linear, log, as searched"),
     _plot_key("measurement", "Y", "Y", "y of", "Another measurement as the y axis"),
-    _plot_key("trend", "t", "t", "medians", "Medians and quartiles over the points"),
+    _plot_key("trend", "t", "t", "medians", "Medians over the points; the best near each value"),
     _plot_key("arrange", "a", "a", "arrange", "Plots by file, crash bias, effect"),
     _plot_key("side", "w", "w", "wide", "Hide the trials and the detail, or show them"),
     _plot_key("pixels", "i", "i", "pixels", "The plots as pixels, in terminals that can (sixel, kitty)"),

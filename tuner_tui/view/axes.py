@@ -25,6 +25,14 @@ Y_SPACINGS = (Spacing.USUAL, Spacing.EXCESS, Spacing.RANK, Spacing.LINEAR, Spaci
 X_SPACINGS = (Spacing.USUAL, Spacing.LINEAR, Spacing.LOG)
 
 
+class Overlay(StrEnum):
+    """What panels show of their trials (overlays.py)."""
+
+    POINTS = "points"  # all of them
+    MEDIANS = "medians"  # and quartiles, over the points
+    BEST = "best"  # of each bin, in place of the others
+
+
 @dataclass(frozen=True)
 class Axes:
     """The axes of all panels. `measurement`: what the y axis shows, "" for the objective."""

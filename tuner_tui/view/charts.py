@@ -11,7 +11,7 @@ mark lies within the limits of its axes. `loss.py` says how the loss axis is cho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import compress
@@ -78,6 +78,8 @@ class Scatter:
     crowds: tuple[tuple[Outcome, str], ...] = ()  # failures that crowd, and a sign of where (view/panels.py)
     # The cells (cells.py) its marks have been drawn in, by columns and rows; a copy with other words shares them.
     reductions: dict[tuple[int, int], Any] = field(default_factory=dict, compare=False, repr=False)
+    # Finished trial -> its loss, smaller is better, whatever the y axis is. All panels share it.
+    losses: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def crashes(self) -> bool:
@@ -118,8 +120,12 @@ def scatters(
     heights = _Heights.of(shown, losses, best, axes)
     y = loss_axis(axes.measurement or snapshot.objective, losses)
     without = len(trials) - len(silent) - len(shown)
+    sign = snapshot.search.sign
+    values = {
+        t.number: sign * t.value for t in shown if t.outcome is Outcome.FINISHED and t.value is not None
+    }
     return tuple(
-        _scatter(hyperparameter, y, shown, silent, without, heights, axes.x)
+        _scatter(hyperparameter, y, shown, silent, without, heights, axes.x, values)
         for hyperparameter in snapshot.space
     )
 
@@ -189,6 +195,7 @@ def _scatter(
     without: int,
     heights: _Heights,
     spacing: Spacing,
+    losses: Mapping[int, float],
 ) -> Scatter:
     name, distribution = hyperparameter.name, hyperparameter.distribution
     values = [trial.params.get(name, _ABSENT) for trial in shown]
@@ -208,7 +215,8 @@ def _scatter(
         columns = compress(columns, [place is not None for place in xs])
     marks = tuple(map(_mark, columns))
     waiting = sum(name not in trial.params for trial in silent)
-    return Scatter(name, hyperparameter.group, x, y, marks, len(shown) - len(marks) + waiting + without)
+    absent = len(shown) - len(marks) + waiting + without
+    return Scatter(name, hyperparameter.group, x, y, marks, absent, losses=losses)
 
 
 _ABSENT = object()

@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 from ..study.outcomes import Outcome
 from . import fitting
+from .axes import Overlay
 from .cells import gutters, place, reduced, row_at, trials_in
 from .charts import Scatter
 from .labels import FILLER, clean, cut
-from .medians import overlay
+from .overlays import isolated, medians_over
 from .signs import (
     CROWDS,
     FRAME,
@@ -112,16 +113,17 @@ def draw_panel(
     color: bool = True,
     light: bool = False,
     title: bool = True,
-    trend: bool = False,
+    overlay: Overlay = Overlay.POINTS,
 ) -> tuple[Line, ...]:
     """`height` lines, each `width` cells wide. Without `color` every style is "" and signs alone speak.
 
-    `light`: for a light background, where more is darker. `trend`: with medians and quartiles over the points.
+    `light`: for a light background, where more is darker. `overlay`: medians, or the best of each bin alone.
     """
     area = canvas(scatter, width, height, title=title)
     if not area.drawable:
         return draw_cells(scatter, width, height, {}, {}, color=color, title=title)
-    cells = reduced(scatter, area.columns, area.rows)
+    shown = isolated(scatter, area.columns) if overlay is Overlay.BEST else scatter
+    cells = reduced(shown, area.columns, area.rows)
     crashes = cells.crashes if area.strip else ()
     if area.strip and sum(map(len, cells.lines.values())) > SINGLE * area.columns:
         columns = _shades(crashes, (LIGHT_SHADES if light else SHADES) if color else PLAIN_SHADES)
@@ -140,8 +142,8 @@ def draw_panel(
         points = {
             cell: sign._replace(style=ON_LIGHT.get(sign.style, sign.style)) for cell, sign in points.items()
         }
-    if trend:
-        points |= overlay(scatter, area.columns, area.rows)
+    if overlay is Overlay.MEDIANS:
+        points |= medians_over(scatter, area.columns, area.rows)
     mark = None if selected is None else next((m for m in scatter.marks if m.trial == selected), None)
     if mark and mark.y is None:
         columns[place(mark.x, scatter.x, area.columns)] = SELECTED_LINE

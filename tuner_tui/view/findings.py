@@ -16,6 +16,7 @@ from ..analysis.refinement import refinement
 from ..search.search import RATE_FINDER
 from ..study.snapshot import Snapshot
 from . import ablation, ahead, best_so_far, confirmation, tuning_curve
+from .axes import Overlay
 from .draw import PICTURE_HEIGHT, Line, Run
 from .page import as_text, page_lines
 from .rate import rate_panel, rate_words
@@ -181,11 +182,15 @@ FINDINGS: tuple[Finding, ...] = (
 )  # fmt: skip
 
 
-def all_findings(snapshot: Snapshot, width: int, *, color: bool) -> str:
+def all_findings(snapshot: Snapshot, width: int, *, color: bool, overlay: Overlay = Overlay.POINTS) -> str:
     """Every finding as text, the plots first, each other one under its title."""
     parts: list[str] = []
     for finding in FINDINGS:
-        if lines := finding.lines(snapshot, width, color=color):
+        if finding is SCATTERPLOTS and _plots(snapshot):
+            lines = page_lines(snapshot, width, color=color, overlay=overlay)
+        else:
+            lines = finding.lines(snapshot, width, color=color)
+        if lines:
             title = () if finding is SCATTERPLOTS else ((Run(finding.title, TITLE if color else ""),),)
             parts.append(as_text((*title, *lines), color=color))
     return "\n".join(parts)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..study.snapshot import Snapshot
+from .axes import Overlay
 from .charts import Scatter
 from .draw import Line, Run, draw_panel
 from .labels import fit
@@ -57,7 +58,12 @@ def as_text(lines: Sequence[Line], *, color: bool) -> str:
 
 
 def page_lines(
-    snapshot: Snapshot, width: int, *, color: bool = True, height: int | None = None
+    snapshot: Snapshot,
+    width: int,
+    *,
+    color: bool = True,
+    height: int | None = None,
+    overlay: Overlay = Overlay.POINTS,
 ) -> tuple[Line, ...]:
     """The same as lines of runs, for a screen or a picture of one."""
     lines: list[Line] = [_headline(snapshot, width, color)]
@@ -67,7 +73,8 @@ def page_lines(
     for name, members in found:
         if name:
             lines += [(), _heading(name, width, color)]
-        lines += _rows(members, columns, panel_width_for(width, columns), height or PANEL_HEIGHT, color)
+        panel_width = panel_width_for(width, columns)
+        lines += _rows(members, columns, panel_width, height or PANEL_HEIGHT, color, overlay)
     lines.append(())
     lines += _wrap(legend(snapshot, color=color), width)
     crowds = (CROWD_NOTE,) if any(scatter.crowds for scatter in shown) else ()
@@ -95,10 +102,15 @@ def _heading(group: str, width: int, color: bool) -> Line:
     return (Run(name, HEADING if color else ""), Run(rule, "#606060" if color else ""))
 
 
-def _rows(members: list[Scatter], columns: int, width: int, height: int, color: bool) -> list[Line]:
+def _rows(
+    members: list[Scatter], columns: int, width: int, height: int, color: bool, overlay: Overlay
+) -> list[Line]:
     lines: list[Line] = []
     for start in range(0, len(members), columns):
-        panels = [draw_panel(s, width, height, color=color) for s in members[start : start + columns]]
+        panels = [
+            draw_panel(s, width, height, color=color, overlay=overlay)
+            for s in members[start : start + columns]
+        ]
         if start or not members[0].group:
             lines.append(())
         for row in zip(*panels, strict=True):

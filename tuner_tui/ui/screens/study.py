@@ -33,7 +33,7 @@ from ...study.snapshot import Snapshot
 from ...study.state import State
 from ...study.text import one_line
 from ...view import findings
-from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes
+from ...view.axes import X_SPACINGS, Y_SPACINGS, Axes, Overlay
 from ...view.brush import brushed
 from ...view.cells import prepare
 from ...view.charts import Scatter, scatters
@@ -81,6 +81,11 @@ CURVES_AGAIN_S = 3.0
 NOT_BY_ITSELF = (Reason.STOPPED, Reason.PRUNED, Reason.INTERRUPTED)
 IN_A_ROW = 5  # trials that fail one after another: more than bad luck
 NARROW = 110  # cells; below, only one pane fits beside itself
+OVERLAYS = {
+    Overlay.POINTS: "",
+    Overlay.MEDIANS: "medians and quartiles",
+    Overlay.BEST: "the best near each value",
+}
 # What is shown first of a study that is no sweep.
 _FIRST = {RATE_FINDER: RATE, CONFIRMATION: findings.CONFIRMATION, ABLATION: findings.ABLATION}
 _NEEDY = {key.act for key in keys_for(STUDY) if key.needs}
@@ -118,7 +123,7 @@ class StudyScreen(SweepScreen):
     filtered: reactive[str] = reactive("", repaint=False)  # what the filter lets through, in words
     curves: reactive[Curves] = reactive(dict, init=False, repaint=False)  # of the selected trial
     axes: reactive[Axes] = reactive(Axes, init=False, repaint=False)
-    trend: reactive[bool] = reactive(False, init=False, repaint=False)
+    overlay: reactive[Overlay] = reactive(Overlay.POINTS, init=False, repaint=False)
     panel_order: reactive[PanelOrder] = reactive(PanelOrder.FILE, init=False, repaint=False)
     order: reactive[Order] = reactive(Order.NUMBER, init=False, repaint=False)
 
@@ -159,7 +164,7 @@ class StudyScreen(SweepScreen):
         )
         yield PaneTabs(id="tabs").data_bind(cls.front)
         with Horizontal(id="body"):
-            yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected, cls.trend)
+            yield ScatterGrid(id="grid", classes="pane").data_bind(cls.scatters, cls.selected, cls.overlay)
             yield FindingPane(id="finding", classes="pane -off").data_bind(cls.found)
             with Vertical(id="side"):
                 yield TrialTable(id="table", classes="pane").data_bind(
@@ -178,7 +183,8 @@ class StudyScreen(SweepScreen):
 
     def on_mount(self) -> None:
         self.query_one("#body").set_class(self._memory.get("plots_alone", False), "-alone")
-        self.trend = self._memory.get("medians", False)
+        kept = self._memory.get("overlay", "")
+        self.overlay = Overlay(kept) if kept in list(Overlay) else Overlay.POINTS
         self.watch_front(self.front)
         if (self.tail.source.extent().size or 0) > LONG_BYTES:
             self.call_after_refresh(self._look)  # the first paint does not wait for so much
@@ -448,14 +454,14 @@ class StudyScreen(SweepScreen):
         self._mark()
         self._title_findings()
 
-    def watch_trend(self) -> None:
+    def watch_overlay(self) -> None:
         self._title_findings()
 
     @property
     def _about_plots(self) -> str:
         """How the plots are drawn where that is not as usual; or that another axis would show more."""
         words = [self.axes.words(self._shown)]
-        words += ["medians and quartiles"] if self.trend else []
+        words += [OVERLAYS[self.overlay]]
         words += [f"{self.panel_order}"] if self.panel_order is not PanelOrder.FILE else []
         rows = self.query_one(ScatterGrid).point_rows
         if not any(words) and self._tenth is not None and self._tenth * rows < 1 <= rows:
@@ -642,9 +648,9 @@ class StudyScreen(SweepScreen):
             self.notify(self.axes.words(self._shown) or "the usual axes", markup=False, timeout=2)
 
     def action_trend(self) -> None:
-        """Medians over the points, or not."""
-        self.trend = not self.trend
-        self._memory.keep("medians", self.trend)
+        """Medians over the points, the best of each bin alone, or all points."""
+        self.overlay = following(self.overlay)
+        self._memory.keep("overlay", self.overlay.value)
 
     def action_arrange(self) -> None:
         """The next order of the panels."""

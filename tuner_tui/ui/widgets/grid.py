@@ -22,6 +22,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
 
+from ...view.axes import Overlay
 from ...view.charts import Scatter
 from ..painting import changed
 from ..shelves import Shelf, arrangement, shelf_heights, shelves
@@ -53,7 +54,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
     scatters: reactive[tuple[Scatter, ...]] = reactive((), always_update=True, repaint=False)
     selected: reactive[int | None] = reactive(None, repaint=False)
-    trend: reactive[bool] = reactive(False, repaint=False)  # whether medians are drawn over the points
+    overlay: reactive[Overlay] = reactive(Overlay.POINTS, repaint=False)
     why_empty: reactive[str] = reactive("")
     maximised: reactive[str | None] = reactive(None, repaint=False)  # the hyperparameter shown alone
 
@@ -92,7 +93,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self._lay_out()
         self._draw_soon()
 
-    def watch_trend(self) -> None:
+    def watch_overlay(self) -> None:
         self._draw_soon()
 
     @property
@@ -192,7 +193,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
     # ---- drawing
 
     def _picture(self, panel: Panel) -> Picture:
-        return (panel.scatter, panel.region.size, self.selected, self.trend)
+        return (panel.scatter, panel.region.size, self.selected, self.overlay)
 
     def _dirty(self) -> list[Panel]:
         view = Region(0, round(self.scroll_y), self.size.width, self.size.height)
@@ -249,7 +250,7 @@ class ScatterGrid(ScrollView, can_focus=True, inherit_bindings=False):
         width, height = panel.region.size
         light = not self.app.current_theme.dark
         lines = draw_panel(
-            panel.scatter, width, height, selected=self.selected, light=light, trend=self.trend
+            panel.scatter, width, height, selected=self.selected, light=light, overlay=self.overlay
         )
         panel.next = tuple(
             Strip([Segment(run.text, base + Style.parse(run.style)) for run in line]).adjust_cell_length(

@@ -7,6 +7,7 @@ from textual.reactive import reactive
 from ...analysis.varied import varied
 from ...search.space import Choice
 from ...study.snapshot import Snapshot, Trial
+from ...view.confirmation import confirmed_words
 from ...view.signs import OUTCOME_TONES, end_sign
 from ...view.words import duration, number, parameter, reason_word
 from .rows import Cell, Column, Rows
@@ -29,6 +30,7 @@ class TrialTable(Rows):
         self._names: tuple[str, ...] = ()
         self._widths: tuple[int, ...] = ()
         self._best: int | None = None
+        self._confirmed = 0  # cells that the means of confirmed trials take; 0: none was confirmed
 
     def watch_snapshot(self, snapshot: Snapshot) -> None:
         names = varied(snapshot)
@@ -37,6 +39,8 @@ class TrialTable(Rows):
             self._widths = tuple(_width(name, snapshot) for name in names)
         best = snapshot.best
         self._best = best.number if best else None
+        confirmed = [len(confirmed_words(t)) for t in snapshot.trials.values() if t.confirming_runs]
+        self._confirmed = max((len("confirmed"), *confirmed)) if confirmed else 0
         self.refresh_rows()
 
     def watch_rows(self) -> None:
@@ -71,6 +75,7 @@ class TrialTable(Rows):
             Column("#", digits, right=True),
             Column("", 1),
             Column("value", 9, right=True),
+            *((Column("confirmed", self._confirmed, right=True),) if self._confirmed else ()),
             Column("steps", 6, right=True),
             Column("time", 9, right=True),
             *((Column("reason", max(6, reason)),) if reason else ()),
@@ -92,6 +97,7 @@ class TrialTable(Rows):
                 _value(trial),
                 "strong" if trial.number == self._best else "" if trial.value is not None else "muted",
             ),
+            *([(confirmed_words(trial), "finished")] if self._confirmed else []),
             (str(trial.steps or "–"), "muted"),
             (duration(trial.seconds(self.now)) if self.alive or not trial.running else "–", "muted"),
         ]

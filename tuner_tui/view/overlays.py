@@ -1,11 +1,17 @@
-"""Over a crowd: the median of the finished trials and the band of their middle half, in bins along the axis."""
+"""What shows more than a crowd of points: in bins along the axis, the median of the finished trials with the band of
+their middle half, or the best trial alone.
+
+The second is the isolation plot of the Deep Learning Tuning Playbook: the best that can be reached near each value,
+with the other hyperparameters as good as the search has found them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from .cells import place, row_at
-from .charts import Scatter
+from .charts import Axis, Mark, Scatter
 from .signs import MEDIAN, QUARTILE, Sign
 
 BIN_TRIALS = 10  # at least, in the mean: the median of fewer jumps about
@@ -32,10 +38,7 @@ def medians(scatter: Scatter, columns: int) -> list[Bin]:
         for mark in scatter.marks
         if mark.kind == "finished" and mark.y is not None and not mark.edge
     ]
-    if axis.step:
-        count = max(1, round((axis.high - axis.low) / axis.step))
-    else:
-        count = max(1, min(columns // BIN_COLUMNS, len(finished) // BIN_TRIALS))
+    count = _bins(axis, columns, len(finished))
     members: dict[int, list[float]] = {}
     for x, y in finished:
         members.setdefault(place(x, axis, count), []).append(y)
@@ -49,7 +52,26 @@ def medians(scatter: Scatter, columns: int) -> list[Bin]:
     return found
 
 
-def overlay(scatter: Scatter, columns: int, rows: int) -> dict[tuple[int, int], Sign]:
+def isolated(scatter: Scatter, columns: int) -> Scatter:
+    """The panel with the best finished trial of each bin, and those that never started; no others."""
+    finished = [mark for mark in scatter.marks if mark.trial in scatter.losses]
+    count = _bins(scatter.x, columns, len(finished))
+    best: dict[int, Mark] = {}
+    for mark in sorted(finished, key=lambda mark: (scatter.losses[mark.trial], mark.trial)):
+        best.setdefault(place(mark.x, scatter.x, count), mark)
+    kept = {mark.trial for mark in best.values()}
+    marks = tuple(mark for mark in scatter.marks if mark.trial in kept or mark.y is None)
+    return replace(scatter, marks=marks)
+
+
+def _bins(axis: Axis, columns: int, finished: int) -> int:
+    """How many there are: one for each place of an axis that has few."""
+    if axis.step:
+        return max(1, round((axis.high - axis.low) / axis.step))
+    return max(1, min(columns // BIN_COLUMNS, finished // BIN_TRIALS))
+
+
+def medians_over(scatter: Scatter, columns: int, rows: int) -> dict[tuple[int, int], Sign]:
     """(column, row from the bottom) -> the sign of the band or of the median, which lies above it."""
     cells: dict[tuple[int, int], Sign] = {}
     for sign in (QUARTILE, MEDIAN) if rows >= BAND_ROWS else (MEDIAN,):
