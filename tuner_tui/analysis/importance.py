@@ -7,8 +7,8 @@ for one that did not.
 Whether a share can be told from chance: random draws are exchangeable where the hyperparameter has no effect, so p is
 the part of all assignments of the losses to the trials that have at least this share, from 4,999 seeded ones (the
 test of Kruskal & Wallis 1952). Beyond MOST_DEALT trials its chi-square formula is close and is used for the loss.
-Corrected over the hyperparameters by Benjamini & Hochberg. It sees any shape of one hyperparameter's effect, but no
-interplay of two that leaves no effect of either.
+Corrected over the hyperparameters by Benjamini & Hochberg. It sees any shape of one hyperparameter's effect; what two
+explain together beyond that is in pairs.py.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..study.outcomes import Outcome
 from ..study.snapshot import Snapshot, Trial
 from .draws import Obstacle, counted, obstacle_of
 from .effect import ENOUGH, between, groups, mean_ranks, without_chance
+from .pairs import Pair, best_pair
 from .two_groups import Array, chi2_tail, corrected
 
 LEVEL = 0.05  # the chance that any is named where none has an effect
@@ -63,6 +64,7 @@ class Importance:
     unfinished: int
     loss: tuple[Share, ...]
     survival: tuple[Share, ...]
+    pair: Pair | None = None  # of all pairs the one that explains most of the loss together
 
 
 def importance(snapshot: Snapshot) -> Importance | Obstacle | None:
@@ -78,7 +80,9 @@ def importance(snapshot: Snapshot) -> Importance | Obstacle | None:
     unfinished = len(trials) - len(finished)
     loss = _shares(snapshot, finished, losses, bounded=True)
     survival = _shares(snapshot, trials, survived) if min(len(finished), unfinished) >= EACH else ()
-    return Importance(len(finished), unfinished, loss, survival) if loss or survival else Obstacle.TOO_FEW
+    if not loss and not survival:
+        return Obstacle.TOO_FEW
+    return Importance(len(finished), unfinished, loss, survival, best_pair(tuple(snapshot.space), finished))
 
 
 def _shares(

@@ -47,7 +47,7 @@ class Why(StrEnum):
     BEST = "best"  # nothing is known of its importance: the range of the best trials
     NEGLIGIBLE = "negligible"  # it explains little for certain
     UNCLEAR = "unclear"  # it may explain something
-    FEW = "few"  # fewer than FEWEST_BEST of the best trials have it
+    FEW = "few"  # fewer than FEWEST_BEST of the best trials have it, or it had one value
     SCIENTIFIC = "scientific"  # its effect is the question of the search
     CONDITIONAL = "conditional"  # negligible, but only some trials have it
     NEEDED = "needed"  # negligible, but others depend on its value

@@ -102,7 +102,7 @@ def _why(step: Step) -> str:
         case Why.GONE:
             return "no value is left that lets it apply"
         case Why.FEW:
-            return "too few trials have it to say anything"
+            return "too few trials have it, or it had one value: nothing can be said"
 
 
 def _best(step: Step) -> str:
