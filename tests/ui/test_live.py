@@ -396,7 +396,7 @@ async def test_a_screen_on_which_nothing_happens_draws_nothing(room, monkeypatch
 
 
 async def test_a_long_study_is_charted_off_the_keys(room, monkeypatch):
-    monkeypatch.setattr("tuner_tui.ui.screens.study.CHART_HERE", 5)
+    monkeypatch.setattr("tuner_tui.ui.screens.following.CHART_HERE", 5)
     folder = room.study("small-1", studies.small_events(), alive=True)
     async with room.app(folder).run_test(size=WIDE) as pilot:
         await settle(pilot)
@@ -441,7 +441,12 @@ async def test_the_running_trials_are_listed_with_what_they_hold_of_a_gpu(room, 
     try:
         async with room.app(folder).run_test(size=WIDE) as pilot:
             detail = pilot.app.screen.query_one("#detail-text")
-            await until(pilot, lambda: "2,048 MiB on the GPU" in str(detail.content))
+
+            def told() -> bool:
+                room.now += 5  # seconds; they are listed anew every five
+                return "2,048 MiB on the GPU" in str(detail.content)
+
+            await until(pilot, told)
             assert "#0  cuda:0" in str(detail.content)
     finally:
         trial.kill()

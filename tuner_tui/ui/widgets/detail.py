@@ -89,9 +89,9 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def _ask_gpus(self) -> None:
         """What the running trials hold of the GPUs, if they have any here; in a thread, because it takes long."""
-        self._asked_gpus = int(self.now) // CLOCK_S
         here = self.snapshot.host == platform.node() and self.state is State.RUNNING
         if here and any(t.running and t.device.startswith("cuda") for t in self.snapshot.trials.values()):
+            self._asked_gpus = int(self.now) // CLOCK_S
             self.run_worker(self._see_gpus, thread=True, group="gpus", exclusive=True)
 
     def _see_gpus(self) -> None:
