@@ -9,6 +9,7 @@ mended.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,10 +27,8 @@ def fuzz(target: str, seconds: int) -> int:
             [sys.executable, __file__, "--inside", target, found, str(kept), f"-max_total_time={seconds}",
              f"-max_len={LONGEST}", f"-artifact_prefix={kept}/crash-", "-timeout=20", "-print_final_stats=1"]
         )  # fmt: skip
-        # The smallest set of inputs that reaches all that was reached.
-        subprocess.run(
-            [sys.executable, __file__, "--inside", target, "-merge=1", str(kept), found], check=False
-        )
+        for new in Path(found).iterdir():  # libFuzzer's own merge starts processes that know no target
+            shutil.copy(new, kept)
     return ran.returncode
 
 

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 from tuner_tui.analysis.filter import FilterError, Names, completions
@@ -76,9 +77,10 @@ def narrow(data: bytes) -> None:
 
 def journal(data: bytes) -> None:
     FOLDER.journal.write_bytes(data)
-    found = checkup(FOLDER)
+    kept = BytesIO()
+    found = checkup(FOLDER, kept)
     assert FOLDER.snapshot().trials == found.snapshot.trials
-    FOLDER.journal.write_bytes(found.kept)
+    FOLDER.journal.write_bytes(kept.getvalue())
     assert checkup(FOLDER).healthy
 
 

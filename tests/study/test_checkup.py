@@ -13,11 +13,15 @@ from support.questions import opened
 from typer.testing import CliRunner
 
 from tuner_tui.cli import app
+from tuner_tui.study import checkup as checkup_module
+from tuner_tui.study import folder as folder_module
+from tuner_tui.study import journal as journal_module
 from tuner_tui.study.checkup import checkup, repair
 from tuner_tui.study.events import TrialEnded, TrialMeasured, TrialStarted, decode, encode
 from tuner_tui.study.folder import StudyFolder, StudyLock
 from tuner_tui.study.journal import JournalWriter
 from tuner_tui.study.outcomes import Outcome
+from tuner_tui.study.snapshot import fold_all
 
 EVENTS = [
     TrialStarted(2.0, 0, {"lr": 0.1}, seed=0), TrialMeasured(3.0, 0, 0, {"loss": 0.5}),
@@ -117,3 +121,28 @@ def test_the_verb_tells_and_repairs(folder):
     assert runner.invoke(app, ["doctor", "s-1", "--repair", "--mlruns", root]).exit_code == 0
     assert "no damage" in runner.invoke(app, ["doctor", "--mlruns", root]).stdout
     assert math.isclose(folder.snapshot().trials[0].value or 0, 0.25)
+
+
+def test_a_journal_is_folded_in_pieces_and_not_kept_whole_in_memory(folder, monkeypatch):
+    """Doctor and resume once took 8 GB for a journal of 1 GB."""
+    pieces: list[int] = []
+
+    def counting(snapshot, events):
+        pieces.append(len(events))
+        return fold_all(snapshot, events)
+
+    for module in (checkup_module, folder_module):
+        monkeypatch.setattr(module, "fold_all", counting)
+    for module in (checkup_module, journal_module):
+        monkeypatch.setattr(module, "FOLD_EVENTS", 100)
+    lines = [f"{encode(TrialStarted(9.0, 1, {}, seed=0))}\n"]
+    lines += [f"{encode(TrialMeasured(10.0 + step, 1, step, {'loss': 0.5}))}\n" for step in range(25_000)]
+    with folder.journal.open("a") as journal:
+        journal.writelines(lines)
+    bite = (
+        journal_module.READ_BYTES // min(map(len, lines)) + 100
+    )  # what is read at once may be more than a piece
+    for read in (lambda: checkup(folder).snapshot, folder.snapshot):
+        pieces.clear()
+        assert len(read().trials[1].curve) == 25_000
+        assert sum(pieces) == 25_006 and max(pieces) <= bite < 25_000

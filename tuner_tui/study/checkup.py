@@ -7,11 +7,13 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .events import Event, decode
 from .folder import StudyFolder, StudyLock
+from .journal import FOLD_EVENTS
 from .snapshot import Snapshot, fold_all
-from .whole_file import write_alone
+from .whole_file import writing_alone
 
 _KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
 _TRIAL = re.compile(rb'"trial"\s*:\s*(\d+)')
@@ -46,7 +48,6 @@ class Checkup:
     damages: tuple[Damage, ...]
     torn: int  # bytes behind the last line end
     snapshot: Snapshot
-    kept: bytes  # the journal without its damaged lines and its torn end
 
     @property
     def healthy(self) -> bool:
@@ -54,25 +55,31 @@ class Checkup:
         return not self.damages and not self.torn
 
 
-def checkup(folder: StudyFolder) -> Checkup:
-    """Look at every line of a study's journal. Raises OSError when it can't be read."""
-    data = folder.journal.read_bytes()
-    end = data.rfind(b"\n") + 1
+def checkup(folder: StudyFolder, kept: BinaryIO | None = None) -> Checkup:
+    """Look at every line of a study's journal; write those that are not damaged to `kept`. Raises OSError when it
+    can't be read."""
     damages: list[Damage] = []
     events: list[Event] = []
-    kept: list[bytes] = []
-    lines = data[:end].splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        try:
-            event = decode(line.decode()) if line.strip() else None
-        except ValueError as error:
-            damages.append(Damage(number, _why(line, error), _cost(line)))
-            continue
-        kept.append(line)
-        if event is not None:
-            events.append(event)
-    snapshot = fold_all(Snapshot(study=folder.name), events)
-    return Checkup(len(lines), tuple(damages), len(data) - end, snapshot, b"".join(kept))
+    snapshot = Snapshot(study=folder.name)
+    number = torn = 0
+    with folder.journal.open("rb") as journal:
+        for line in journal:
+            if not line.endswith(b"\n"):
+                torn = len(line)
+                break
+            number += 1
+            try:
+                event = decode(line.decode()) if line.strip() else None
+            except ValueError as error:
+                damages.append(Damage(number, _why(line, error), _cost(line)))
+                continue
+            if kept is not None:
+                kept.write(line)
+            if event is not None:
+                events.append(event)
+            if len(events) == FOLD_EVENTS:
+                snapshot, events = fold_all(snapshot, events), []
+    return Checkup(number, tuple(damages), torn, fold_all(snapshot, events))
 
 
 def repair(folder: StudyFolder) -> tuple[Checkup, Path | None]:
@@ -85,7 +92,8 @@ def repair(folder: StudyFolder) -> tuple[Checkup, Path | None]:
             return found, None
         copy = folder.path / f"journal.{time.strftime('%Y%m%d-%H%M%S')}.bak"
         shutil.copy2(folder.journal, copy)
-        write_alone(folder.journal, found.kept)
+        with writing_alone(folder.journal) as kept:
+            checkup(folder, kept)
         return found, copy
     finally:
         lock.release()

@@ -99,7 +99,10 @@ class StudyFolder:
 
     def snapshot(self) -> Snapshot:
         """All that the journal says now. Reads the whole of it."""
-        return fold_all(Snapshot(study=self.name), JournalReader(self.journal).read_all())
+        snapshot = Snapshot(study=self.name)
+        for events in JournalReader(self.journal).batches():
+            snapshot = fold_all(snapshot, events)
+        return snapshot
 
     def engine_alive(self) -> bool:
         """Whether an engine holds the lock at this moment."""

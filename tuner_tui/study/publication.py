@@ -46,6 +46,18 @@ class Notebook:
         kept = (*self.problems, problem)[-MAX_PROBLEMS:]
         return replace(self, problems=kept, problem_count=self.problem_count + 1)
 
+    def _is_sound(self) -> bool:
+        """Whether each value is of its field's type; a file that somebody else wrote may hold anything."""
+        numbers = {int: (int,), float: (int, float)}  # a whole number of seconds is one too
+        for name, default in vars(Notebook()).items():
+            value, kind = getattr(self, name), type(default)
+            if not isinstance(value, numbers.get(kind, (kind,))) or (
+                kind is not bool and isinstance(value, bool)
+            ):
+                return False
+        texts = (*self.runs.values(), *self.uploads, *self.problems)
+        return self.offset >= 0 and all(isinstance(text, str) for text in texts)
+
     def save(self, path: Path) -> None:
         """Replace the file as a whole."""
         write_alone(path, json.dumps(asdict(self), ensure_ascii=False).encode())
@@ -59,7 +71,8 @@ class Notebook:
             record["runs"] = {int(trial): run for trial, run in record.get("runs", {}).items()}
             record["uploads"] = tuple(record.get("uploads", ()))
             record["problems"] = tuple(record.get("problems", ()))
-            return cls(**record)
+            notes = cls(**record)
+            return notes if notes._is_sound() else cls()
         except (OSError, ValueError, TypeError, AttributeError):
             return cls()
 
