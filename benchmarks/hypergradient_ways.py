@@ -31,6 +31,7 @@ from meta.methods.evolution import Evolution
 from meta.methods.forward import Forward
 from meta.methods.implicit import Implicit
 from meta.methods.method import Method
+from meta.methods.replay import Replay
 from meta.methods.reversible import Reversible
 from meta.methods.tape import Tape
 from meta.methods.truncated import Truncated
@@ -291,7 +292,7 @@ ALL = "lr, momentum [T, 4], init [4], L2 [P]"
 
 def ways() -> dict[str, Way]:
     """Every way by name, in the order of the table."""
-    exact = [Unroll(), Tape(), Checkpoint(), Reversible()]
+    exact = [Unroll(), Tape(), Checkpoint(), Replay(), Reversible()]
     found = {name: Way("none", run) for name, run in PLAIN.items()}
     found["ours, forth only"] = Way("none", forth_only)
     for method in exact:

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from meta.draw import BAD, GOOD, canvas
 from meta.hypergrad import hypergradient
-from meta.hypers import Hypers, Parts
+from meta.hypers import STARTS, Hypers, Parts
 from meta.inner.ties import Ties
+from meta.methods.method import Method
 from meta.methods.truncated import Truncated
 from meta.problem import Problem
 from meta.result import Result
@@ -36,6 +37,11 @@ Measured = dict[str, float]
 STRIDE = 1_000_003  # between the seeds of two descents: a prime far above what one of them uses
 MOST, MARKED = 8, 30  # names in a legend, and values drawn as large dots
 TRAINING = Truncated(1)  # where only trained weights are of interest: a way back of one step
+
+
+def training(hypers: Hypers) -> str | Method:
+    """The cheapest method where only trained weights are of interest: one step back reaches no first weights."""
+    return "auto" if set(hypers.parts()) <= set(STARTS) else TRAINING
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +59,9 @@ class Start:
 
     def trained(self, hypers: Hypers, seeds: range) -> Result:
         """Trainings with these hyperparameters and seeds; the gradient is of the last step alone."""
-        return hypergradient(self.problem, hypers, TRAINING, seeds=seeds, ties=self.ties, fixed=self.fixed)
+        return hypergradient(
+            self.problem, hypers, training(hypers), seeds=seeds, ties=self.ties, fixed=self.fixed
+        )
 
     def judged(self, hypers: Hypers, seeds: range) -> "Judged":
         """What such trainings give."""

@@ -13,12 +13,15 @@ from typing import Any
 
 import torch
 
-from meta.experiments import edge, penalties, refined, schedules, ten, vertigo
+from meta.experiments import convnet, edge, penalties, refined, schedules, starts, ten, transforms, vertigo
 
 EXPERIMENTS: dict[str, Callable[..., Iterator[dict[str, float]]]] = {
     "penalties": penalties.train,
     "ten": ten.train,
     "schedules": schedules.train,
+    "starts": starts.train,
+    "transforms": transforms.train,
+    "convnet": convnet.train,
     "edge": edge.train,
     "vertigo": vertigo.train,
     "refined": refined.train,

@@ -17,6 +17,7 @@ from meta.ladder.differences import direction, dot
 from meta.methods.checkpoint import Checkpoint
 from meta.methods.forward import Forward
 from meta.methods.method import Method
+from meta.methods.replay import Replay
 from meta.methods.reversible import Reversible
 from meta.methods.tape import Tape
 from meta.methods.truncated import Truncated
@@ -57,10 +58,12 @@ def recomputing(device: torch.device, quick: bool = False) -> Iterator[Check]:
             (Tape(), "tape"),
             (Checkpoint(), "checkpoint"),
             (Checkpoint(segment=4), "checkpoint, segment=4"),
+            (Replay(), "replay"),
+            (Replay(branches=2), "replay, branches=2"),
             (Truncated(last=T), f"truncated, last={T}=T"),
         ):
             yield same(4, f"{called} = unroll, {name}", method, Unroll(), it, 1e-12)
-        for method in (Unroll(), Tape(), Checkpoint(), Reversible(), FORWARD):
+        for method in (Unroll(), Tape(), Checkpoint(), Replay(), Reversible(), FORWARD):
             yield at_most(4, f"{method.name}, side by side = alone, {name}", beside(it, method), 1e-12)
 
 

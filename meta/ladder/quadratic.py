@@ -12,6 +12,7 @@ from meta.methods.checkpoint import Checkpoint
 from meta.methods.forward import Forward
 from meta.methods.implicit import Implicit
 from meta.methods.method import Method
+from meta.methods.replay import Replay
 from meta.methods.reversible import Reversible
 from meta.methods.tape import Tape
 from meta.methods.truncated import Truncated
@@ -25,7 +26,7 @@ ARRIVED = 150  # steps, after which the bowl's slowest direction has lost 16 dig
 
 def rung(device: torch.device, quick: bool = False) -> Iterator[Check]:
     """Rung 3. Compares every exact method, plain training and implicit differentiation with the closed form."""
-    methods = (Unroll(), Tape(), Checkpoint(), Truncated(last=T), Forward(), Reversible())
+    methods = (Unroll(), Tape(), Checkpoint(), Replay(), Truncated(last=T), Forward(), Reversible())
     for method in methods:
         yield gradient(device, method)
     yield value(device)

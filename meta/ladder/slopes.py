@@ -18,6 +18,7 @@ from meta.methods.evolution import Evolution
 from meta.methods.forward import Forward
 from meta.methods.implicit import Implicit
 from meta.methods.method import Method
+from meta.methods.replay import Replay
 from meta.methods.reversible import Reversible
 from meta.methods.tape import Tape
 from meta.methods.truncated import Truncated
@@ -26,7 +27,14 @@ from meta.methods.unroll import Unroll
 SLOPE, MARGIN = 2.0, 0.2
 FORWARD = Forward(directions_at_once=64)
 LAST = 4  # K of the truncated method
-WHOLE: tuple[Method, ...] = (Unroll(), Tape(), Checkpoint(), Reversible(), FORWARD)  # of the whole training
+WHOLE: tuple[Method, ...] = (
+    Unroll(),
+    Tape(),
+    Checkpoint(),
+    Replay(),
+    Reversible(),
+    FORWARD,
+)  # of the whole training
 Differences = Sequence[float]
 
 

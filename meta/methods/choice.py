@@ -7,19 +7,21 @@ from meta.methods.evolution import Evolution
 from meta.methods.forward import Forward
 from meta.methods.implicit import Implicit
 from meta.methods.method import Method
+from meta.methods.replay import Replay
 from meta.methods.reversible import Reversible
 from meta.methods.tape import Tape
 from meta.methods.truncated import Truncated
 from meta.methods.unroll import Unroll
 
-EXACT: tuple[Method, ...] = (Unroll(), Tape(), Checkpoint(), Reversible(), Forward())
+EXACT: tuple[Method, ...] = (Unroll(), Tape(), Checkpoint(), Replay(), Reversible(), Forward())
 OTHER: tuple[Method, ...] = (Implicit(), Truncated(), Evolution())
 METHODS = {method.name: method for method in EXACT + OTHER}
 
 # The exact ones for every kind of hyperparameter. Milliseconds per step of 784-100-10 on CPU: plain training 0.9,
-# tape 3.3, checkpoint 3.9, forward 5.4 for one hyperparameter and 6.5 for two, reversible 5.0. Reversible comes last
-# all the same: it needs weights within a range and deterministic kernels.
-WAYS = ("tape", "checkpoint", "forward", "reversible")
+# tape 3.3, checkpoint 3.9, forward 5.4 for one hyperparameter and 6.5 for two, reversible 5.0. Reversible comes after
+# them all the same: it needs weights within a range and deterministic kernels. Replay needs neither, and is slower
+# still: it is for optimisers that have no inverse.
+WAYS = ("tape", "checkpoint", "forward", "reversible", "replay")
 FEW = 2  # hyperparameters for forward mode: each more adds 1.2 ms to a step, and reversing takes them all at once
 TINY = 10_000  # parameters: on CPU vmap saves overhead and no arithmetic, measured 4x at 3,000 and 1.1x at 80,000
 AT_WORK = 8  # vectors of P a run has in work, whatever the method: state, adjoint, g, u, Hessian products

@@ -37,7 +37,8 @@ def needs(name: str, hypers: Hypers | None = None) -> int:
 def test_every_method_goes_by_its_name():
     assert {name: method.name for name, method in METHODS.items()} == {name: name for name in METHODS}
     assert set(METHODS) == {
-        *("unroll", "tape", "checkpoint", "reversible", "forward", "implicit", "truncated", "evolution")
+        *("unroll", "tape", "checkpoint", "replay", "reversible"),
+        *("forward", "implicit", "truncated", "evolution"),
     }
     assert set(WAYS) <= set(METHODS)
 
@@ -97,18 +98,19 @@ def test_forward_for_one_or_two_hyperparameters_where_neither_tape_nor_checkpoin
     assert found(None, hypers, problem, ties=ties).why.endswith("; forward mode is slower")
 
 
-def test_where_steps_cannot_be_undone_there_is_no_reversing():
+def test_where_steps_cannot_be_undone_a_tree_is_replayed():
     free = training("logistic", Counted(lr=0.3, denominator=None), STEPS)
-    exact = r"nothing exact fits in .* tape .*, checkpoint .*; give a larger memory_limit="
+    assert found(needs("checkpoint") - 1, problem=free).method == "replay"
+    exact = r"nothing exact fits in .* tape .*, checkpoint .*, replay .*; give a larger memory_limit="
     with pytest.raises(ValueError, match=exact) as told:
-        found(needs("checkpoint") - 1, problem=free)
+        found(needs("replay") - 1, problem=free)
     assert "reversible" not in str(told.value)
 
 
 def test_where_nothing_fits_it_says_what_would_be_needed():
     told = (
         r"method: nothing exact fits in 10 bytes for one run of 100 steps: tape \(12 kB\), checkpoint \(2\.3 kB\), "
-        r"reversible \(\S+ \w+\); give a larger memory_limit=, fewer steps, or method='truncated'"
+        r"reversible \(\S+ \w+\), replay \(\S+ \w+\); give a larger memory_limit=, fewer steps, or method='truncated'"
     )
     with pytest.raises(ValueError, match=told):
         found(10)

@@ -1,6 +1,7 @@
 """The experiments: the claim of each in small, its pictures, and that the same run twice gives the same numbers."""
 
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from meta import Hypers, hypergradient
-from meta.experiments import edge, penalties, schedules, ten, vertigo
+from meta.experiments import convnet, edge, penalties, schedules, starts, ten, vertigo
 from meta.experiments.__main__ import EXPERIMENTS
 from meta.experiments.splits import Source
 from meta.problems.nets import network
@@ -77,6 +78,76 @@ def test_the_guards_end_a_schedule_that_becomes_chaotic():
     }
     seen = list(schedules.train(**settings))
     assert seen[-1]["ended"] == 1 and seen[-1]["growth"] < 2 and len(seen) < 16
+
+
+def test_the_notebooks_mistake_makes_a_spike_of_the_largest_weights_and_spares_biases(tmp_path):
+    small = {"hidden": 20, "steps": 30, "meta_iterations": 4, "splits": 1, "seeds": 2, "held": 2, "meta_lr": 0.02}
+    gaps = {}
+    for way in ("edges", "notebook"):
+        seen = last(starts.train, way=way, out=str(tmp_path / way), **small)
+        assert seen["edges/weights"] > 10 * seen["edges/biases"]  # on biases no mistake could show
+        assert pictures(tmp_path / way) == {"distributions.png", "gradients.png", "starts.npz"}
+        learned = torch.tensor(np.load(tmp_path / way / "starts.npz")["init_bins"])
+        gaps[way] = starts.quantiles(learned).diff()[:, -1]
+    begin = starts.quantiles(starts.bins_of(0.1 * starts.quantiles(starts.normal_bins(11)))).diff()[-1].item()
+    for tensor in (0, 2):  # weights
+        assert gaps["edges"][tensor] > 0.9 * begin and gaps["notebook"][tensor] < 0.7 * begin
+    for tensor in (1, 3):  # biases
+        assert gaps["notebook"][tensor] == pytest.approx(begin, rel=0.1)
+
+
+def test_the_last_quantiles_gradient_has_the_opposite_sign_of_the_second():
+    """Which is why moving the one by the other is no small mistake: both halves of the weights want to grow."""
+    few = Source(train=200, valid=100).split(0)
+    problem = network(few.train, few.valid, (20,), steps=30, batch=50, dynamics=starts.HeavyBall(0.3, 0.9))
+    begin = starts.start(problem, "bins", 0.1, 11)
+    found = hypergradient(problem, begin, seeds=range(4))
+    d = starts.by_edge(begin.init_bins, found.grads.init_bins)
+    for tensor in (0, 2):  # the weights
+        assert d[tensor, 1] * d[tensor, -1] < 0 and d[tensor, 0] * d[tensor, 1] > 0
+
+
+def test_gradients_by_edges_are_those_of_the_edges():
+    raw = starts.bins_of(torch.tensor([-1.0, -0.3, 0.4, 2.0], dtype=torch.float64))
+    towards = torch.tensor([0.3, -2.0, 1.0, 0.7], dtype=torch.float64)
+    leaf = raw.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(starts.quantiles(leaf) @ towards, leaf)
+    torch.testing.assert_close(starts.by_edge(raw, grad), towards)
+
+
+def test_a_dense_layer_that_must_be_a_convolution_is_trained_as_one():
+    """As λ grows the penalised dense net becomes the convnet, with an error of 1/λ. Its kernels move n times slower:
+    the gradient by a kernel is the sum over its n places, and Π takes the mean."""
+    few = Source(train=50, valid=50).split(0)
+    window = convnet.Window(8, 2)
+    how = {"steps": 40, "batch": 25, "dynamics": convnet.HeavyBall(0.02, 0.5)}
+    conv, dense = window.convnet(few, **how), window.dense(few, **how)
+    kernels, bias, *rest = conv.layout.split(conv.init(0))
+    wide = [window.spread(kernels.reshape(2, 9)), bias.repeat_interleave(window.places), *rest]
+    begin = torch.cat([part.flatten() for part in wide])
+    slow = math.log(0.02) - torch.tensor([1.0, 1.0, 0.0, 0.0]) * math.log(window.places)
+    trained = hypergradient(
+        conv, Hypers(init=conv.init(0), log_lr=slow.expand(40, 4)), "tape", precision="float64"
+    )
+    end = window.spread(conv.layout.split(trained.weights[0])[0].reshape(2, 9))
+    errors = []
+    for strength in (10.0, 100.0):
+        hypers = Hypers(init=begin, other={"log_strength": torch.tensor([math.log(strength)])})
+        found = hypergradient(dense, hypers, "tape", precision="float64")
+        errors.append((dense.layout.split(found.weights[0])[0] - end).norm() / (end - wide[0]).norm())
+    assert errors[1] < 0.4 and 5 < errors[0] / errors[1] < 20
+
+
+def test_a_convolution_is_a_dense_layer_in_the_subspace():
+    window = convnet.Window(8, 3)
+    kernels, images = torch.randn(3, 9), torch.randn(5, 64)
+    wide = window.spread(kernels)
+    convolved = torch.nn.functional.conv2d(images.view(5, 1, 8, 8), kernels.view(3, 1, 3, 3)).flatten(1)
+    torch.testing.assert_close(images @ wide.T, convolved)
+    torch.testing.assert_close(window.kernels(wide), kernels)
+    other = torch.randn_like(wide)
+    nearest = window.spread(window.kernels(other))
+    assert (other - nearest).flatten() @ nearest.flatten() == pytest.approx(0, abs=1e-3)  # orthogonal
 
 
 def test_meta_learning_at_a_rate_of_zero_is_elementary_learning_exactly():

@@ -158,7 +158,7 @@ def test_any_linear_map_ties_any_part(columns, seed):
 # ── what is given, and not differentiated by ──
 
 
-@pytest.mark.parametrize("method", ["unroll", "tape", "checkpoint", "reversible", "forward"])
+@pytest.mark.parametrize("method", ["unroll", "tape", "checkpoint", "replay", "reversible", "forward"])
 @pytest.mark.parametrize("seeds", [(3,), (3, 1)])
 def test_fixed_parts_shape_the_training_and_nothing_else(method, seeds):
     every = every_part(PROBLEM).parts()

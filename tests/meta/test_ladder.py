@@ -36,7 +36,7 @@ KINDS = [
     "other",
 ]
 STRUCTURAL = KINDS[:5]  # what no minimum depends on
-WHOLE = ["unroll", "tape", "checkpoint", "reversible", "forward", "truncated, K=T", "evolution"]
+WHOLE = ["unroll", "tape", "checkpoint", "replay", "reversible", "forward", "truncated, K=T", "evolution"]
 
 
 @pytest.fixture(scope="module")

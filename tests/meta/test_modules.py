@@ -13,7 +13,7 @@ X, Y = torch.randn(60, 4, generator=DRAWS), torch.arange(60) % 3
 WORDS = torch.randint(0, 7, (60, 5), generator=DRAWS)
 TRAIN, VALID = (X[:40], Y[:40]), (X[40:], Y[40:])
 HOW = {"steps": 8, "batch": 8, "dynamics": HeavyBall(0.3, 0.8)}
-EXACT = ("unroll", "tape", "checkpoint", "reversible", "forward")
+EXACT = ("unroll", "tape", "checkpoint", "replay", "reversible", "forward")
 
 
 def agree(problem, hypers, methods=EXACT, rtol=1e-7, **options):

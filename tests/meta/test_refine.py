@@ -33,11 +33,11 @@ def test_it_lowers_the_loss_on_seeds_that_were_not_learned_on():
 def test_it_gains_more_than_as_many_trainings_of_a_random_search(tmp_path):
     settings = {
         "trials": 12,
-        "meta_iterations": 10,
+        "meta_iterations": 8,
         "seeds": 2,
         "held": 6,
         "splits": 1,
-        "meta_lr": 0.06,
+        "meta_lr": 0.08,
     } | QUICK
     (seen,) = refined.train(out=str(tmp_path), **settings)
     assert seen["test/after"] < 0.95 * seen["test/before"] and seen["test/after"] < 0.97 * seen["test/random"]
@@ -111,6 +111,14 @@ def test_a_problem_of_ones_own_is_refined_and_leaves_what_was_learned(tmp_path, 
     assert "test/after" not in seen[-1]
     assert np.load(tmp_path / "refined.npz")["log_lr"].shape == (20, 1)
     assert "on seeds that were not learned on: outer loss" in capsys.readouterr().out
+
+
+def test_a_problem_whose_first_weights_alone_are_improved(tmp_path):
+    def scaled() -> Start:
+        return replace(bowl(), hypers=Hypers(log_init_scale=torch.zeros(1)))
+
+    seen = list(refiner(scaled)(meta_iterations=2, held=2, out=str(tmp_path)))
+    assert seen[-1]["held/after"] < seen[-1]["held/before"]
 
 
 def test_the_experiment_draws_what_the_search_draws():

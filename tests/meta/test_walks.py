@@ -14,12 +14,13 @@ from meta.hypers import Parts
 from meta.inner.steps import Inner
 from meta.methods.checkpoint import Checkpoint
 from meta.methods.method import Method
+from meta.methods.replay import Replay
 from meta.methods.tape import Tape
 from meta.methods.truncated import Truncated
 from meta.methods.unroll import Unroll
 
 EXACT = 1e-12
-WALKS = [Unroll(), Tape(), Checkpoint(), Truncated(3)]
+WALKS = [Unroll(), Tape(), Checkpoint(), Replay(), Truncated(3)]
 
 
 def gradient(problem: Problem, hypers: Hypers, method: str | Method, **options) -> Result:
@@ -39,7 +40,7 @@ def test_the_way_back_is_that_of_automatic_differentiation(net, dynamics, granul
     assert all(
         part.norm() > 1e-6 for part in truth.grads.parts().values()
     )  # each kind has something to compare
-    for method in ("tape", "checkpoint"):
+    for method in ("tape", "checkpoint", "replay"):
         found = gradient(problem, hypers, method)
         assert apart(found.grads, truth.grads) < EXACT
         torch.testing.assert_close(found.value, truth.value, rtol=EXACT, atol=0)
@@ -59,7 +60,26 @@ def test_any_segments_give_the_gradient_of_the_tape(steps, segment):
     assert apart(gradient(problem, hypers, Checkpoint(segment)).grads, tape.grads) < EXACT
 
 
-@pytest.mark.parametrize("method", ["tape", "checkpoint"])
+@settings(max_examples=12)
+@given(steps=st.integers(1, 20), branches=st.integers(2, 7))
+def test_any_tree_gives_the_gradient_of_the_tape(steps, branches):
+    problem = training("logistic", steps=steps)
+    hypers = every_part(problem, "one")
+    tape = gradient(problem, hypers, "tape")
+    replayed = gradient(problem, hypers, Replay(branches))
+    assert apart(replayed.grads, tape.grads) < EXACT
+    torch.testing.assert_close(replayed.curves["inner"], tape.curves["inner"], rtol=EXACT, atol=0)
+
+
+@pytest.mark.parametrize("branches", [2, 4, 10])
+def test_a_tree_trains_once_on_each_of_its_levels(branches):
+    law = Counted(lr=0.3)
+    gradient(training("logistic", law, 100), Hypers(log_l2=torch.zeros(1)), Replay(branches))
+    levels = {2: 7, 4: 4, 10: 2}[branches]  # ⌈log_k 100⌉
+    assert law.steps[0] <= 100 * levels + 1  # one is tried by `check_functions`
+
+
+@pytest.mark.parametrize("method", ["tape", "checkpoint", "replay"])
 def test_in_single_precision_they_agree_to_single_precision(method):
     problem = training()
     hypers = every_part(problem)
@@ -71,7 +91,7 @@ def test_in_single_precision_they_agree_to_single_precision(method):
     assert apart(single.grads, truth.grads) < 2e-5
 
 
-@pytest.mark.parametrize("method", ["tape", "checkpoint", "forward"])
+@pytest.mark.parametrize("method", ["tape", "checkpoint", "replay", "forward"])
 def test_two_parts_may_share_one_gradient_of_the_outer_loss(method):
     def inner(x, h, batch):
         return plain.inner_loss(x, h, batch) + h.other["a"] * x.sum() + 3 * h.other["b"] * x.square().sum()
@@ -144,6 +164,8 @@ def test_a_checkpoint_remembers_twice_the_root_of_the_steps_and_a_tape_all():
     assert most_alive(Checkpoint(), 100) <= 2 * 10 + now
     assert 25 <= most_alive(Checkpoint(25), 100) <= 4 + 25 + now
     assert 7 <= most_alive(Truncated(7), 100) <= 7 + now
+    for k, levels in ((2, 7), (4, 4), (10, 2)):
+        assert most_alive(Replay(k), 100) <= (k - 1) * levels + 1 + now
 
 
 @pytest.mark.parametrize(
@@ -153,6 +175,8 @@ def test_a_checkpoint_remembers_twice_the_root_of_the_steps_and_a_tape_all():
         (Checkpoint(), 2 * 5),
         (Checkpoint(1), 2 * 9),
         (Checkpoint(9), 2 * 9),
+        (Replay(2), 2 * 4),  # of 9 = 5 + 4 the first, of 4 = 2 + 2 the first, of 2 both
+        (Replay(3), 2 * 5),
         (Truncated(4), 2 * 4),
     ],
 )
