@@ -1,7 +1,7 @@
 """python -m meta.experiments NAME: one experiment with its defaults, its figures and its pictures.
 
 python -m meta.experiments penalties --out pictures
-python -m meta.experiments ten --data MNIST/raw --set valid_examples=500
+python -m meta.experiments ten --data MNIST --download --set valid_examples=500
 """
 
 import argparse
@@ -13,12 +13,15 @@ from typing import Any
 
 import torch
 
-from meta.experiments import edge, penalties, refined, schedules, starts, ten, vertigo
+from meta.experiments import convnet, edge, penalties, refined, schedules, starts, ten, transforms, vertigo
+from meta.problems.download import download
 
 EXPERIMENTS: dict[str, Callable[..., Iterator[dict[str, float]]]] = {
     "penalties": penalties.train,
     "ten": ten.train,
     "schedules": schedules.train,
+    "transforms": transforms.train,
+    "convnet": convnet.train,
     "starts": starts.train,
     "edge": edge.train,
     "vertigo": vertigo.train,
@@ -32,6 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     train = EXPERIMENTS[given.name]
     torch.set_num_threads(1)  # as a trial has
     try:
+        if given.download:
+            if given.data == "digits":
+                raise ValueError("--download: give the folder for MNIST's files as well, with --data FOLDER")
+            download(given.data)
         settings = dict(_setting(train, pair) for pair in given.set)
         last: dict[str, float] = {}
         for measured in train(data=given.data, seed=given.seed, out=given.out, **settings):
@@ -79,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="of MNIST's four files (default: scikit-learn's digits)",
     )
+    add("--download", action="store_true", help="fetch what that folder lacks of them, 12 MB, and check it")
     add("--out", metavar="FOLDER", help="where pictures and arrays are left")
     add("--seed", type=int, default=0, help="other splits and first weights (default 0)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, such as steps=50")

@@ -3,8 +3,10 @@
 The notebook: "the actual loss looks very smooth but the gradient still goes crazy. It could be numerical instability
 or it could conceivably be that the apparent smoothness goes away on a sufficiently small length scale. Testing this
 would be hard." Here it is tested. The gradient is compared with differences at two length scales: over the spacing
-of the values (is it of use?), and over 1e-7 in float64 (is it right?). Expected: beyond the edge it is right, and
-useless.
+of the values (is it of use?), and over 1e-7 in float64 (is it right?). And trainings are held in three arithmetics:
+float32, float64, and weights that are integers in units of 2^-52, whose training is run backwards bit for bit. If the
+wiggles came from rounding, the three would draw different ones. Expected: beyond the edge they draw the same, and the
+gradient is right and useless.
 
 Two quantities foretell of which use a hypergradient is, each at a value z from what a training gives anyway:
 
@@ -31,6 +33,9 @@ from meta.experiments.splits import Source
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
 from meta.inner.ties import constant
+from meta.methods.method import Method
+from meta.methods.reversible import Reversible
+from meta.methods.tape import Tape
 from meta.problem import Problem
 from meta.problems.nets import network
 from meta.result import Result
@@ -40,6 +45,11 @@ Array = NDArray[np.float64]
 FINE = 1e-7  # in float64: far below the wiggles of length e^−Λ, far above rounding magnified by e^Λ
 LOST = 12.0  # Λ from which e^Λ times float64's rounding is no longer small beside the difference
 FACTOR = 2.0  # of use: the right sign, and not off by more
+ARITHMETICS: dict[str, tuple[str, Method]] = {  # precision of the gradients, and what the weights are held in
+    "float32": ("float32", Tape()),
+    "float64": ("float64", Tape()),
+    "integers": ("float64", Reversible()),
+}
 
 
 def train(
@@ -64,8 +74,10 @@ def train(
     of: "lr" or "init_scale", whose log goes from `low` to `high`; the other one is fixed. "useful" is the share of
     runs whose gradient foretells the change to the neighbouring values; "auc/growth" and "auc/smoothness" say how
     well Λ and S tell useful ones from others (1 perfectly, .5 by chance); "edge" is the smallest value with Λ above
-    Guards.chaotic; "wrong/float64" is the median relative error of gradients beyond it against fine differences, and
-    "wrong/float32" that of float32's against float64's. Leaves edge.png, zoom.png and edge.npz in `out`.
+    Guards.chaotic. Of gradients beyond it "wrong/float64" is the median relative error against fine differences, and
+    "wrong/float32" and "wrong/integers" that against float64's. "apart/float32" and "apart/integers" say by how much
+    the loss differs from float64's there, as a share of its change to the next value, in the median.
+    Leaves edge.png, zoom.png and edge.npz in `out`.
     """
     if of not in ("lr", "init_scale"):
         raise ValueError(f"of = {of!r}: choose lr or init_scale")
@@ -73,10 +85,8 @@ def train(
     problem = network(few.train, few.valid, (hidden,), steps=steps, batch=batch, dynamics=HeavyBall(lr, 0.9))
     axis = Axis(problem, of, math.log(init_scale), tuple(range(seed * seeds, (seed + 1) * seeds)))
     at = np.linspace(low, high, values)
-    sweep = axis.look(at, "float32")
-    seen = Seen.of(at, sweep)
-    beyond = _beyond(axis, seen)
-    yield seen.measured() | beyond
+    seen = Seen.of(at, axis.look(at, "float32"))
+    yield seen.measured() | _beyond(axis, seen)
     if out is not None:
         _leave(Path(out), axis, seen)
 
@@ -90,8 +100,9 @@ class Axis:
     log_init_scale: float
     seeds: tuple[int, ...]
 
-    def look(self, at: Array, precision: str, seeds: tuple[int, ...] | None = None) -> Result:
+    def look(self, at: Array, arithmetic: str, seeds: tuple[int, ...] | None = None) -> Result:
         """All values and seeds in one call."""
+        precision, method = ARITHMETICS[arithmetic]
         G, T = self.problem.layout.G, self.problem.steps
         z = torch.from_numpy(at)[:, None].expand(len(at), G)
         scale = torch.full((G,), self.log_init_scale, dtype=torch.float64)
@@ -99,7 +110,7 @@ class Axis:
         if self.of == "init_scale":
             hypers, ties, fixed = Hypers(log_init_scale=z), {}, None
         return hypergradient(
-            self.problem, hypers, "tape", many=True, seeds=seeds or self.seeds, ties=ties, fixed=fixed,
+            self.problem, hypers, method, many=True, seeds=seeds or self.seeds, ties=ties, fixed=fixed,
             precision=precision,
         )  # fmt: skip
 
@@ -181,22 +192,29 @@ def area(score: Array, positive: NDArray[np.bool_]) -> float:
 
 
 def _beyond(axis: Axis, seen: Seen) -> Measured:
-    """Are gradients beyond the edge right? Those of one seed against fine differences in float64."""
-    growth = seen.growth[:, 0]
-    there = seen.at[(growth > Guards().chaotic) & (growth < LOST)][:8]
-    if not len(there):
+    """Are gradients beyond the edge right, and is the loss the same in each arithmetic? Of one seed."""
+    growth = seen.growth[:-1, 0]  # each value has a next one
+    rows = np.flatnonzero((growth > Guards().chaotic) & (growth < LOST))[:8]
+    if not len(rows):
         return {}
-    seeds = axis.seeds[:1]
-    single, double = (axis.look(there, precision, seeds) for precision in ("float32", "float64"))
-    around = (
-        axis.look(np.concatenate([there + FINE, there - FINE]), "float64", seeds).seed_values[:, 0].numpy()
-    )
-    fine = (around[: len(there)] - around[len(there) :]) / (2 * FINE)
-    exact = axis.slopes(double)[:, 0]
-    return {
-        "wrong/float64": float(np.median(np.abs(exact - fine) / np.abs(fine))),
-        "wrong/float32": float(np.median(np.abs(axis.slopes(single)[:, 0] - exact) / np.abs(exact))),
-    }
+    there, n = seen.at[rows], len(rows)
+    found = {name: axis.look(there, name, axis.seeds[:1]) for name in ARITHMETICS}
+    loss = {name: one.seed_values[:, 0].double().numpy() for name, one in found.items()}
+    slope = {name: axis.slopes(one)[:, 0] for name, one in found.items()}
+    around = axis.look(np.concatenate([there + FINE, there - FINE]), "float64", axis.seeds[:1]).seed_values[
+        :, 0
+    ]
+    fine = ((around[:n] - around[n:]) / (2 * FINE)).numpy()
+    step = np.abs(seen.loss[rows + 1, 0] - seen.loss[rows, 0])
+    measured = {"wrong/float64": _median(slope["float64"] - fine, fine)}
+    for name in ("float32", "integers"):
+        measured[f"wrong/{name}"] = _median(slope[name] - slope["float64"], slope["float64"])
+        measured[f"apart/{name}"] = _median(loss[name] - loss["float64"], step)
+    return measured
+
+
+def _median(difference: Array, of: Array) -> float:
+    return float(np.median(np.abs(difference) / np.abs(of)))
 
 
 # ── pictures ──
@@ -249,7 +267,7 @@ def _leave(out: Path, axis: Axis, seen: Seen) -> None:
 
 
 def _zoom(path: Path, axis: Axis, seen: Seen, said: str) -> None:
-    """Three magnifications of one seed's loss around a value beyond the edge, in both precisions, with slopes."""
+    """Three magnifications of one seed's loss around a value beyond the edge, in each arithmetic, with slopes."""
     growth = np.where(np.isfinite(seen.growth[:, 0]), seen.growth[:, 0], np.inf)
     there = np.flatnonzero((growth > Guards().chaotic) & (growth < LOST) & np.isfinite(seen.loss[:, 0]))
     if not len(there):
@@ -258,11 +276,13 @@ def _zoom(path: Path, axis: Axis, seen: Seen, said: str) -> None:
     _, axes, save = canvas(11, 3.2, 1, 3)
     for panel, width in zip(axes[0], (0.3, 0.03, 60 * math.exp(-growth[k]) * 1e-2), strict=True):
         at = seen.at[k] + np.linspace(-width / 2, width / 2, 64)
-        single, double = (axis.look(at, precision, axis.seeds[:1]) for precision in ("float32", "float64"))
-        panel.plot(
-            at - seen.at[k], single.seed_values[:, 0].numpy(), ".", color=BAD, markersize=4, label="float32"
-        )
-        y, slope = double.seed_values[:, 0].numpy(), axis.slopes(double)[:, 0]
+        some = {"float32": at, "float64": at, "integers": at[::4]}
+        found = {name: axis.look(z, name, axis.seeds[:1]) for name, z in some.items()}
+        for name, sign, colour in (("float32", ".", BAD), ("integers", "+", THIRD)):
+            losses = found[name].seed_values[:, 0].numpy()
+            where = some[name] - seen.at[k]
+            panel.plot(where, losses, sign, color=colour, markersize=4, label=name)
+        y, slope = found["float64"].seed_values[:, 0].numpy(), axis.slopes(found["float64"])[:, 0]
         panel.plot(at - seen.at[k], y, color=GOOD, linewidth=1.2, label="float64")
         reach = width / 90
         for z, v, m in zip(at[::4] - seen.at[k], y[::4], slope[::4], strict=True):

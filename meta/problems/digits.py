@@ -86,7 +86,8 @@ def _idx(folder: Path, name: str, axes: int) -> NDArray:
     path = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
     if path is None:
         raise FileNotFoundError(
-            f"{folder}: has neither {name} nor {name}.gz; give the folder of MNIST's four IDX files"
+            f"{folder}: has neither {name} nor {name}.gz; give the folder of MNIST's four IDX files, or fetch them "
+            f"with: python -m meta.problems.download {folder}"
         )
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

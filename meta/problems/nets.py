@@ -12,7 +12,7 @@ from meta.batches import Batches
 from meta.dynamics import Dynamics, HeavyBall
 from meta.hypers import Hypers
 from meta.problem import Layout, Piece, Problem
-from meta.problems.transforms import Transform
+from meta.problems.transforms import Transform, learned_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def network(
         images = images if h.data is None else h.data[rows]
         labels = labels if h.labels is None else h.labels[rows].softmax(-1)
         if transform and h.generator is not None:
-            images = transform(h.generator, some[3], images)
+            images = transform(h.generator, learned_times(h, some[3]), images)
         return cross_entropy(logits(x, images, layers), labels)
 
     def outer_loss(x: Tensor, h: Hypers) -> Tensor:

@@ -14,16 +14,19 @@ draw t with E[t] ≠ 0 (`half_normal`).
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, exp, factorial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from meta.batches import generator_at
+from meta.hypers import Hypers
 
 TERMS = 12
 _STREAM = 1  # of the random numbers; batches draw from stream 0
+Kind = Literal["local", "shared", "dense"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Times = Callable[[int, int, Tensor], Tensor]  # step, seed, rows [B] -> t [B]
 
 
@@ -37,17 +40,30 @@ def half_normal(step: int, seed: int, rows: Tensor) -> Tensor:
     return normal(step, seed, rows).abs()
 
 
+def two_normal(step: int, seed: int, rows: Tensor) -> Tensor:
+    """Two of N(0, 1) for each example, for a `pair`.  [B, 2]"""
+    return torch.randn(len(rows), 2, generator=generator_at(seed, step, _STREAM)).to(rows.device)
+
+
+def learned_times(h: Hypers, z: Tensor) -> Tensor:
+    """t = μ + σz where h.other["time"] holds (μ, log σ), and z where it is not there."""
+    time = h.other.get("time")
+    return z if time is None else time[0] + time[1].exp() * z
+
+
 @dataclass(frozen=True)
 class Transform:
     """Of images with height × width = D pixels. `smoothness` λ: the outer loss gets ½λ Σ (A_p − A_q)² over pixels
     p, q side by side. `antisymmetric`: A − Aᵀ acts, so that exp is a rotation and no image grows or fades.
+    `pair`: A acts for a time t₁, then Aᵀ for a time of its own, y = exp(Aᵀt₂) exp(At₁) x; `times` gives both, [B, 2].
     """
 
     height: int
     width: int
-    kind: Literal["local", "shared", "dense"] = "local"
+    kind: Kind = "local"
     stencil: int = 3  # k; 3 sees a pixel's 8 neighbours, 5 sees 24
     antisymmetric: bool = False
+    pair: bool = False
     smoothness: float = 0.0
     pieces: int = 1  # s. Fixed ahead: a loop as long as A asks for would make a GPU wait; see `enough`
     times: Times = normal
@@ -71,19 +87,27 @@ class Transform:
         return size * torch.randn(self.shape, generator=torch.Generator().manual_seed(seed))
 
     def __call__(self, A: Tensor, t: Tensor, images: Tensor) -> Tensor:
-        """exp(At) x.  [*shape], [B], [B, D] -> [B, D]"""
-        act = self._action(A)
+        """exp(At) x.  [*shape], [B] or, for a pair, [B, 2], [B, D] -> [B, D]"""
         y = images.to(A.dtype)
+        a = self._acting(A)
+        if not self.pair:
+            return self._flow(a, t, y)
+        return self._flow(self._transposed(a), t[:, 1], self._flow(a, t[:, 0], y))
+
+    def _flow(self, a: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        act = self._action(a)
         for _ in range(self.pieces):
             term = y
             for n in range(1, TERMS + 1):
-                term = act(term) * (t / (self.pieces * n)).to(A.dtype)[:, None]
+                term = act(term) * (t / (self.pieces * n)).to(a.dtype)[:, None]
                 y = y + term
         return y
 
     def matrix(self, A: Tensor) -> Tensor:  # -> [D, D], to look at
         """A as a dense matrix."""
-        return self._action(A)(torch.eye(self.height * self.width, dtype=A.dtype, device=A.device)).T
+        return self._action(self._acting(A))(
+            torch.eye(self.height * self.width, dtype=A.dtype, device=A.device)
+        ).T
 
     def penalty(self, A: Tensor) -> Tensor | float:
         """The smoothness penalty of the outer loss, []; 0 if `smoothness` is 0."""
@@ -109,8 +133,7 @@ class Transform:
         with torch.no_grad():
             return self._acting(A).abs().sum(-1).max().item()
 
-    def _action(self, A: Tensor) -> Callable[[Tensor], Tensor]:
-        a = self._acting(A)
+    def _action(self, a: Tensor) -> Callable[[Tensor], Tensor]:
         if self.kind == "dense":
             return lambda x: x @ a.T
         if self.kind == "local":
@@ -127,17 +150,19 @@ class Transform:
         return act
 
     def _acting(self, A: Tensor) -> Tensor:
-        """A, or A − Aᵀ. Transposed, a stencil is turned half round, and what p says of q is said by q of p."""
+        """A, or A − Aᵀ."""
         A = self._checked(A)
-        if not self.antisymmetric:
-            return A
+        return A - self._transposed(A) if self.antisymmetric else A
+
+    def _transposed(self, A: Tensor) -> Tensor:
+        """Transposed, a stencil is turned half round, and what p says of q is said by q of p."""
         if self.kind == "dense":
-            return A - A.T
+            return A.T
         turned = A.flip(-1)
-        if self.kind == "local":
-            around = self._around(turned.T.reshape(-1, self.height, self.width))  # [k², H, W] each
-            turned = torch.stack([maps[o] for o, maps in enumerate(around)], -1).flatten(0, 1)
-        return A - turned
+        if self.kind == "shared":
+            return turned
+        around = self._around(turned.T.reshape(-1, self.height, self.width))  # [k², H, W] each
+        return torch.stack([maps[o] for o, maps in enumerate(around)], -1).flatten(0, 1)
 
     def _around(self, x: Tensor) -> list[Tensor]:  # [..., H, W] -> as many for each o of the stencil
         k, H, W = self.stencil, self.height, self.width

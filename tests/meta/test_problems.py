@@ -4,7 +4,6 @@ import dataclasses
 import gzip
 import math
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.idx_files import N_TEST, N_TRAIN, contents, idx
 
 from meta import Hypers, hypergradient
 from meta.dynamics import HeavyBall
@@ -228,21 +228,6 @@ def test_scores_say_error_as_a_share_and_train_as_told():
 
 
 # ── MNIST in IDX files ──
-
-N_TRAIN, N_TEST = 12, 5
-
-
-def idx(array):
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-def contents():
-    draw = np.random.default_rng(0)
-    each = {}
-    for name, n in (("train", N_TRAIN), ("t10k", N_TEST)):
-        each[f"{name}-images-idx3-ubyte"] = idx(draw.integers(0, 256, (n, 28, 28), dtype=np.uint8))
-        each[f"{name}-labels-idx1-ubyte"] = idx((np.arange(n) % 10).astype(np.uint8))
-    return each
 
 
 @pytest.fixture

@@ -144,6 +144,39 @@ def length(result):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_pair_is_one_flow_after_the_other(kind):
+    """y = exp(Aᵀt₂) exp(At₁) x, against dense exponentials."""
+    transform = Transform(H, W, kind, pair=True, pieces=3)
+    a, x = generator(transform, 0.3), draws(1, 4, D)
+    t = draws(2, 4, 2)
+    A = transform.matrix(a)
+    for row, (one, other) in enumerate(t):
+        y = torch.matrix_exp(A.T * other) @ torch.matrix_exp(A * one) @ x[row]
+        torch.testing.assert_close(transform(a, t, x)[row], y, rtol=1e-7, atol=1e-7)
+
+
+def test_the_distribution_of_times_is_learned():
+    transform = Transform(H, W)
+    time = torch.tensor([0.3, -0.5], dtype=torch.float64)
+    learned = Hypers(generator=generator(transform, 0.3), other={"time": time})
+    found = hypergradient(problem(transform), learned, "tape", precision="float64")
+    h = 1e-5
+    for k in range(2):
+        moved = torch.zeros(2, dtype=torch.float64)
+        moved[k] = h
+        up, down = (
+            hypergradient(
+                problem(transform),
+                Hypers(generator=learned.generator, other={"time": time + way * moved}),
+                "tape",
+                precision="float64",
+            ).value
+            for way in (1, -1)
+        )
+        assert found.grads.other["time"][k].item() == pytest.approx(((up - down) / (2 * h)).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_zero_is_a_stationary_point_when_t_is_symmetric(kind):
     transform = Transform(H, W, kind, times=opposite)
     zero = torch.zeros(transform.shape)
