@@ -19,6 +19,7 @@ from meta.inner.ties import piecewise
 from meta.problems.digits import Split, digits, mnist
 from meta.problems.nets import network
 from meta.refine import Measured, Start, refiner
+from meta.threads import one_thread
 
 MARKS = 10  # measurements of a training
 
@@ -67,6 +68,7 @@ def start(
     return Start(problem, hypers, {"log_lr": tie, "logit_momentum": tie})
 
 
+@one_thread
 def train(
     *,
     lr: float = 0.3,

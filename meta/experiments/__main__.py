@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from meta.experiments import convnet, edge, penalties, refined, schedules, starts, ten, transforms, vertigo
 from meta.problems.download import download
 
@@ -33,7 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code: 0, or 2 if something is wrong with what was asked."""
     given = _parser().parse_args(arguments)
     train = EXPERIMENTS[given.name]
-    torch.set_num_threads(1)  # as a trial has
     try:
         if given.download:
             if given.data == "digits":

@@ -29,6 +29,7 @@ from meta.methods.truncated import Truncated
 from meta.problem import Problem
 from meta.problems.digits import Split
 from meta.problems.modules import of_module
+from meta.threads import one_thread
 from meta.train.optimisers import Adam, Outer
 
 KERNEL = 3
@@ -38,6 +39,7 @@ STRENGTH = "log_strength"
 TRAINING = Truncated(1)  # where only the trained weights are of interest: a way back of one step
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

@@ -39,6 +39,7 @@ from meta.methods.tape import Tape
 from meta.problem import Problem
 from meta.problems.nets import network
 from meta.result import Result
+from meta.threads import one_thread
 from meta.train.chaos import Guards
 
 Array = NDArray[np.float64]
@@ -52,6 +53,7 @@ ARITHMETICS: dict[str, tuple[str, Method]] = {  # precision of the gradients, an
 }
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

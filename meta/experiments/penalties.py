@@ -20,6 +20,7 @@ from meta.experiments.splits import Source
 from meta.hypers import Hypers
 from meta.problem import Problem
 from meta.problems.nets import network
+from meta.threads import one_thread
 from meta.train.caps import capped
 from meta.train.optimisers import Adam, Outer
 
@@ -27,6 +28,7 @@ SCALE = math.exp(-5)  # of the first weights
 CLASSES = 10
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

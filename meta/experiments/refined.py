@@ -23,6 +23,7 @@ from meta.draw import BAD, GOOD, THIRD, canvas
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
 from meta.refine import TRAINING, Measured, Refined, Start, descend
+from meta.threads import one_thread
 
 # As in searches/plain.toml; "float" is drawn evenly, the others by their logarithms.
 RANGES = {"lr": (3e-2, 3.0), "momentum": (0.5, 0.95), "init_scale": (2e-2, 0.5), "l2": (1e-6, 1e-1)}
@@ -33,6 +34,7 @@ AGAIN, AGAIN_SEEDS = 10, 8  # the long search trains its best again: one seed al
 DRAWS = 10**9  # seeds of random trials, far from those of descents
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

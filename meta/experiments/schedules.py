@@ -28,6 +28,7 @@ from meta.hypers import Hypers
 from meta.methods.truncated import Truncated
 from meta.problem import Problem
 from meta.problems.nets import network
+from meta.threads import one_thread
 from meta.train.chaos import Guards
 from meta.train.optimisers import Adam, Outer
 
@@ -36,6 +37,7 @@ RATES, MOMENTA = (0.1, 0.2, 0.4, 0.7, 1.2, 2.0, 3.5, 6.0), (0.5, 0.8, 0.9)
 TRAINING = Truncated(1)  # where only the trained weights are of interest: a way back of one step
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

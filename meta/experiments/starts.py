@@ -32,6 +32,7 @@ from meta.problem import Problem
 from meta.problems.nets import network
 from meta.refine import training
 from meta.result import Result
+from meta.threads import one_thread
 from meta.train.optimisers import Adam, Outer
 
 WAYS = ("scale", "bins", "edges", "notebook")
@@ -45,6 +46,7 @@ NARROW = 1e-6  # edges that would change places stay so far apart
 DRAWS = 8  # seeds whose first weights are drawn, and have their gradients taken one by one
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

@@ -20,6 +20,7 @@ from meta.experiments.loop import Measured, Place, descend, over_splits
 from meta.experiments.splits import Source
 from meta.hypers import Hypers
 from meta.problems.nets import Examples, network
+from meta.threads import one_thread
 from meta.train.optimisers import Adam, Outer
 
 CLASSES = 10
@@ -27,6 +28,7 @@ FRAMES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 300)  # meta-iterations that are dra
 SCALE = math.exp(-5)
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

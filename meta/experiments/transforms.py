@@ -25,6 +25,7 @@ from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
 from meta.problems.nets import Examples, network
 from meta.problems.transforms import KINDS, Kind, Transform, normal, two_normal
+from meta.threads import one_thread
 from meta.train.optimisers import Adam, Outer
 
 FORMS = ("plain", "antisymmetric", "pair")
@@ -33,6 +34,7 @@ SCALE = -2.0  # log of the first weights' standard deviation
 ROW = 9  # entries in a row of A where it is a stencil of 3 × 3: `size` and `meta_lr` are meant for those
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

@@ -20,11 +20,13 @@ from meta.experiments.splits import Source
 from meta.hypers import Hypers
 from meta.problem import Problem
 from meta.problems.nets import network
+from meta.threads import one_thread
 from meta.train.optimisers import Outer, Sgd
 
 SCALE = math.exp(-5)  # of the first weights
 
 
+@one_thread
 def train(
     *,
     data: str = "digits",

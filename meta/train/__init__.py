@@ -20,6 +20,7 @@ from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
 from meta.methods.evolution import Evolution
 from meta.result import Result
+from meta.threads import one_thread
 from meta.train.caps import capped
 from meta.train.chaos import ACTIONS, Diverged, Guards, Verdict, Watch, sight
 from meta.train.config import Config
@@ -35,6 +36,7 @@ STRIDE = 1_000_003  # between the seeds of two meta-trainings: a prime far above
 Measured = dict[str, float]
 
 
+@one_thread
 def train(
     *,
     seed: int = 0,

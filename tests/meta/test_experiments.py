@@ -1,5 +1,6 @@
 """The experiments: the claim of each in small, its pictures, and that the same run twice gives the same numbers."""
 
+import inspect
 import itertools
 import math
 from pathlib import Path
@@ -14,6 +15,7 @@ from meta.experiments import convnet, edge, penalties, schedules, starts, ten, t
 from meta.experiments.__main__ import EXPERIMENTS
 from meta.experiments.splits import Source
 from meta.problems.nets import network
+from meta.threads import one_thread
 from tuner_tui.search.builtin import find_search
 from tuner_tui.search.file import load_search
 
@@ -232,14 +234,29 @@ def test_the_same_run_twice_gives_the_same_numbers(name):
     search = SEARCHES[name]
     tiny = {"steps": 12, "values": 4, "seeds": 2, "splits": 2, "hidden": 4, "meta_iterations": 2,
             "trials": 2, "held": 2, "pieces": 4}  # fmt: skip
-    settings = dict(search.fixed) | {n: v for n, v in tiny.items() if n in EXPERIMENTS[name].__kwdefaults__}
+    settings = dict(search.fixed) | {
+        n: v for n, v in tiny.items() if n in inspect.signature(EXPERIMENTS[name]).parameters
+    }
     runs = [[*itertools.islice(EXPERIMENTS[name](**settings), 2)] for _ in range(2)]
     assert repr(runs[0]) == repr(runs[1])  # as text: not-a-number equals itself
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_its_search_sets_what_there_is(name):
-    search, known = SEARCHES[name], EXPERIMENTS[name].__kwdefaults__
+    search, known = SEARCHES[name], inspect.signature(EXPERIMENTS[name]).parameters
     assert search.target == f"meta.experiments.{name}:train"
     assert {h.name for h in search.space} | set(search.fixed) <= set(known)
     assert "data" in known
+
+
+def test_small_matrices_get_one_thread_and_the_process_keeps_its_own():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = [torch.get_num_threads() for _ in one_thread(lambda: iter(range(2)))()]
+        assert seen == [1, 1] and torch.get_num_threads() == 2
+        assert (
+            "data" in inspect.signature(penalties.train).parameters
+        )  # what a search file is checked against
+    finally:
+        torch.set_num_threads(before)
