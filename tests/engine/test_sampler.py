@@ -315,6 +315,13 @@ def test_a_killed_sweep_goes_on_with_the_trials_it_would_have_had_and_repeats_no
     killed_and_resumed(dataclasses.replace(search, direction=direction), cut, 18)
 
 
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name != "gp"])
+@pytest.mark.parametrize("cut", [9, 21])
+def test_a_killed_sweep_that_draws_crashes_again_goes_on_with_the_same_trials(name: str, cut: int) -> None:
+    search = read(CRASHES, f"sampler={name}", "sampler.survival=true", "seed=2")
+    killed_and_resumed(search, cut, 25)
+
+
 def test_a_killed_sweep_of_gp_goes_on_but_for_the_last_digits() -> None:
     """Its linear algebra is not the same to the last bit in every call."""
     killed_and_resumed(read(CRASHES, "sampler=gp", "sampler.startup_trials=4"), 6, 8, rel=1e-4)
@@ -382,6 +389,17 @@ def test_a_sampler_that_is_told_of_crashes_runs_into_them_less_often() -> None:
         told.append(share_of_crashes(search))
         ignored.append(share_of_crashes(dataclasses.replace(search, sampler_options={"failures": "ignore"})))
     assert sum(told) < 0.7 * sum(ignored), (told, ignored)
+
+
+def test_a_model_of_survival_saves_crashes() -> None:
+    without, saved = [], []
+    for seed in range(2):
+        space = "x = { float = [-1, 1] }\ny = { float = [0, 1] }"
+        search = read(space, "sampler=tpe", "sampler.failures=ignore", f"seed={seed}")
+        without.append(share_of_crashes(search))
+        options = {**search.sampler_options, "survival": True}
+        saved.append(share_of_crashes(dataclasses.replace(search, sampler_options=options)))
+    assert sum(saved) < 0.6 * sum(without), (saved, without)
 
 
 def told_values(search: Search, trials: list[Trial]) -> list[tuple[str, float | None]]:

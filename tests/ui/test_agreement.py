@@ -148,7 +148,7 @@ async def test_every_face_says_the_same(room, tmp_path):
     for sentence in sentences(bias):
         assert all(sentence in text for text in (screen, plotted, *plain.values())), sentence
     curve = tuning_curve.sentences(tuning_curve.find(snapshot))
-    assert "28 more trials: " in curve[1] and "56 trials; the 17 that did not finish" in curve[3]
+    assert "28 more trials: " in curve[1] and "56 trials; the 17 that did not finish" in curve[4]
     matters = importance.sentences(importance.find(snapshot))
     assert any("decides whether a trial finishes: width" in sentence for sentence in matters)
     for sentence in (*curve, *matters):

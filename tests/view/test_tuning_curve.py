@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from support import studies
 
+from tuner_tui.analysis.best_possible import BestPossible
 from tuner_tui.analysis.draws import Obstacle
 from tuner_tui.study.outcomes import Reason
 from tuner_tui.view.findings import FINDINGS, TUNING_CURVE, all_findings
@@ -37,6 +38,7 @@ def test_it_says_what_was_counted():
         "5 trials reach 3.5 or better half of the time (95 % band: 2.1 to 5.2)",
         "48 more trials: 19 % chance to improve by more than 1 %, on average over such searches",
         "in this search the chance is at most 51 % (with 95 % confidence)",
+        "too few trials to say how good the best value is that this space allows",
         "counted as independent draws: 200 trials; the 100 that did not finish count as the worst",
     )
     # by hand: F(y) >= 1 - 0.5^(1/5) = 0.1294, and -+ 0.0960 about it: the 26th, the 7th and the 46th of 200
@@ -69,8 +71,33 @@ def test_both_signs_have_no_percentage_of_the_best():
     assert "by more than 1 % of the distance between the quartiles, on average" in said
 
 
+def test_the_best_possible_is_said_in_the_unit_and_direction_of_the_objective():
+    rng = random.Random(3)
+    losses = [1 + rng.uniform(-1, 1) ** 2 for _ in range(400)]
+    said = sentences(find(of(losses)))[3]
+    assert said == (
+        "the best that this space allows, averaged over seeds: 0.9985 to 1.002 (95 % confidence, if values are about "
+        "quadratic near the optimum); best so far: 1"
+    )
+    assert sentences(find(of([-loss for loss in losses], "maximize")))[3] == (
+        said.replace("0.9985 to 1.002", "-0.9985 to -1.002").replace("far: 1", "far: -1")
+    )
+    coarse = sentences(find(of([round(loss, 1) for loss in losses])))[3]
+    assert coarse == "too many equal values to say how good the best is that this space allows"
+
+
+@pytest.mark.parametrize("bad", [1.125, None])
+def test_an_open_end_of_the_best_possible_is_no_number(bad):
+    found = replace(find(of([1.0 + n for n in range(30)])), best=BestPossible(0.5, bad, 1.0))
+    ends = "not better than 0.5" if bad is None else "0.5 to 1.125"
+    assert sentences(found)[3] == (
+        f"the best that this space allows, averaged over seeds: {ends} (95 % confidence, if values are about "
+        "quadratic near the optimum); best so far: 1"
+    )
+
+
 def test_what_is_left_out_is_said():
-    assert sentences(find(of([1.0 + n for n in range(25)] + [None], reason=Reason.STOPPED)))[3:] == (
+    assert sentences(find(of([1.0 + n for n in range(25)] + [None], reason=Reason.STOPPED)))[4:] == (
         "counted as independent draws: 25 trials",
         "left out: 1 trial (stopped, interrupted or run again)",
     )

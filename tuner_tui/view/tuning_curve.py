@@ -3,14 +3,17 @@
 5 trials reach 1.8 or better half of the time (95 % band: 1.3 to 2.4)
 24 more trials: 19 % chance to improve by more than 1 %, on average over such searches
 in this search the chance is at most 51 % (with 95 % confidence)
+the best that this space allows, averaged over seeds: 0.91 to 1.03 (95 % confidence, if values are about quadratic
+near the optimum); best so far: 1.02
 counted as independent draws: 97 trials; the 57 that did not finish count as the worst
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from ..analysis.best_possible import BestPossible, Unsaid, best_possible
 from ..analysis.draws import Obstacle
 from ..analysis.tuning_curve import FEWEST, MARGIN, Outlook, Point, TuningCurve, tuning_curve
 from ..study.snapshot import Snapshot
@@ -25,7 +28,7 @@ from .signs import FINISHED, RUNNING, Sign
 from .ticks import log_ladder, usual
 from .words import number, plural
 
-HEIGHT = PICTURE_HEIGHT - 6  # its sentences take up to seven lines, where PICTURE_HEIGHT leaves room for one
+HEIGHT = PICTURE_HEIGHT - 8  # its sentences take up to nine lines, where PICTURE_HEIGHT leaves room for one
 SHOWN = 5  # trials, of which a sentence says what they reach: the band has two ends from 47 trials in all
 
 WHY = {
@@ -37,20 +40,35 @@ WHY = {
     Obstacle.TOO_FEW: f"too few trials to say what more of them would bring: it takes {FEWEST}",
 }
 
-Found = tuple[
-    TuningCurve | Obstacle, LossScale, str
-]  # with the loss axis of the study's panels, and the objective
+UNSAID = {
+    Unsaid.TOO_FEW: "too few trials to say how good the best value is that this space allows",
+    Unsaid.EQUAL: "too many equal values to say how good the best is that this space allows",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """`losses`: the loss axis of the study's panels. `best`: None where nothing is asked."""
+
+    curve: TuningCurve | Obstacle
+    losses: LossScale
+    objective: str
+    best: BestPossible | Unsaid | None
 
 
 def find(snapshot: Snapshot) -> Found | None:
     """None before a second trial has ended."""
-    found = tuning_curve(snapshot)
-    return None if found is None else (found, loss_scale(snapshot), snapshot.objective)
+    curve = tuning_curve(snapshot)
+    if curve is None:
+        return None
+    possible = isinstance(curve, TuningCurve) and curve.failed < curve.trials
+    best = best_possible(snapshot) if possible else None
+    return Found(curve, loss_scale(snapshot), snapshot.objective, best)
 
 
 def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
     """HEIGHT lines: the median as a line, the ends of its band as dotted ones. () where none would show."""
-    curve, losses, objective = found
+    curve, losses, objective = found.curve, found.losses, found.objective
     if isinstance(curve, Obstacle) or not any(math.isfinite(point.median) for point in curve.points):
         return ()
     width = min(width, WIDEST)
@@ -90,10 +108,10 @@ def panel(found: Found, width: int, *, color: bool = True) -> tuple[Line, ...]:
 
 def sentences(found: Found) -> tuple[str, ...]:
     """What the curve says, or the reason why there is none."""
-    curve = found[0]
+    curve = found.curve
     if isinstance(curve, Obstacle):
         return (WHY[curve],)
-    return _reached(curve), *_outlook(curve.outlook), *_counted(curve)
+    return _reached(curve), *_outlook(curve.outlook), *_possible(found.best), *_counted(curve)
 
 
 def _reached(curve: TuningCurve) -> str:
@@ -122,6 +140,19 @@ def _outlook(outlook: Outlook) -> tuple[str, ...]:
     return (
         f"{more}: {_percent(outlook.chance)} chance to improve by more than {margin}, on average over such searches",
         f"in this search the chance is {most} (with 95 % confidence)",
+    )
+
+
+def _possible(best: BestPossible | Unsaid | None) -> tuple[str, ...]:
+    if best is None:
+        return ()
+    if isinstance(best, Unsaid):
+        return (UNSAID[best],)
+    good = number(best.good)
+    ends = f"not better than {good}" if best.bad is None else f"{good} to {number(best.bad)}"
+    return (
+        f"the best that this space allows, averaged over seeds: {ends} (95 % confidence, if values are about "
+        f"quadratic near the optimum); best so far: {number(best.best)}",
     )
 
 

@@ -25,7 +25,8 @@ from ...search.search import Search
 from ...search.space import Choice, Hyperparameter, in_dependency_order
 from ...search.uniform import count_of, position_of, value_at
 from ...study.snapshot import Trial
-from .drawing import seed_of
+from .drawing import again, seed_of
+from .survival import Survival
 from .told import Told, as_they_ended
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Controller:
 
         self.search = search
         self.told = Told(search)
+        self.survival = Survival(search)
         self.order = in_dependency_order(search.space)
         self.arms = {h.name: self._arms(h) for h in self.order}
         weights = torch.Generator().manual_seed(seed_of(search.seed, 0, "controller"))
@@ -64,9 +66,12 @@ class Controller:
 
     def ask(self, number: int) -> dict[str, Any]:
         """See `Sampler`."""
+        return self.survival.choose(lambda attempt: self._propose(number, attempt), lambda params: params)
+
+    def _propose(self, number: int, attempt: int) -> dict[str, Any]:
         import torch
 
-        rng = random.Random(seed_of(self.search.seed, number, "controller"))
+        rng = random.Random(seed_of(self.search.seed, number, f"controller{again(attempt)}"))
         values = dict(self.search.fixed)
 
         def draw(h: Hyperparameter, log_p: Tensor) -> int:
@@ -81,6 +86,7 @@ class Controller:
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
+        self.survival.tell(trial)
         for known, value in self.told.hear(trial):
             if value is not None:
                 self._learn(known.params, self.search.sign * value)

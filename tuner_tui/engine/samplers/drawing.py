@@ -24,3 +24,8 @@ def draw_all(search: Search, draw: Callable[[Hyperparameter], Any]) -> dict[str,
         if h.applies(values):
             drawn[h.name] = values[h.name] = draw(h)
     return {name: drawn[name] for name in search.space.names if name in drawn}
+
+
+def again(attempt: int) -> str:
+    """What tells the seeds of repeated draws of one trial apart; "" for the first."""
+    return f"again {attempt}" if attempt else ""

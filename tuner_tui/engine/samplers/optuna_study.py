@@ -18,7 +18,8 @@ from ...search.search import Search
 from ...search.space import Choice, Distribution, Float, Hyperparameter, Int, frozen, plain
 from ...study.outcomes import Reason
 from ...study.snapshot import Trial
-from .drawing import draw_all, seed_of
+from .drawing import again, draw_all, seed_of
+from .survival import Survival
 from .told import Told, as_they_ended
 
 if TYPE_CHECKING:
@@ -31,27 +32,46 @@ if TYPE_CHECKING:
 class OptunaStudy:
     """A `Sampler` that asks one of Optuna's."""
 
-    def __init__(self, search: Search, make: Callable[[Search, int], BaseSampler]) -> None:
+    def __init__(self, search: Search, make: Callable[[Search, int, int], BaseSampler]) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # it reports every trial; the screen is ours
         self.search = search
-        self.make = make  # (search, trial number) -> what draws it
+        self.make = make  # (search, trial number, attempt) -> what draws it
         self.distributions = {h.name: _to_optuna(h.distribution) for h in search.space}
         self.study = optuna.create_study(direction=cast(Any, search.direction))
         self.asked: dict[int, tuple[optuna.Trial, dict[str, Any]]] = {}
         self.told = Told(search)
+        self.survival = Survival(search)
 
     def ask(self, number: int) -> dict[str, Any]:
         """See `Sampler`."""
         if number not in self.asked:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of optuna's, about its own defaults
-                self.study.sampler = self.make(self.search, number)
-                trial = self.study.ask()
-                drawn = draw_all(self.search, lambda h: _from_optuna(self._suggest(trial, h), h.distribution))
-            self.asked[number] = trial, drawn
+            proposals: list[tuple[optuna.Trial, dict[str, Any]]] = []
+
+            def propose(attempt: int) -> tuple[optuna.Trial, dict[str, Any]]:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of optuna's, about its own defaults
+                    self.study.sampler = self.make(self.search, number, attempt)
+                    trial = self.study.ask()
+                    drawn = draw_all(
+                        self.search, lambda h: _from_optuna(self._suggest(trial, h), h.distribution)
+                    )
+                proposals.append((trial, drawn))
+                return proposals[-1]
+
+            chosen = self.survival.choose(propose, lambda proposal: proposal[1])
+            for proposal in proposals:
+                if proposal is not chosen:
+                    self._discard(proposal[0])
+            self.asked[number] = chosen
         return dict(self.asked[number][1])
+
+    def _discard(self, trial: optuna.Trial) -> None:
+        """It was not run: optuna's samplers pass over it."""
+        from optuna.trial import TrialState
+
+        self.study.tell(trial, state=TrialState.FAIL)
 
     def _suggest(self, trial: optuna.Trial, h: Hyperparameter) -> Any:
         from optuna.distributions import FloatDistribution, IntDistribution
@@ -66,6 +86,7 @@ class OptunaStudy:
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`. TPE can order pruned trials behind the others, by how far they came and their last loss."""
+        self.survival.tell(trial)
         for known, value in self.told.hear(trial):
             self._record(known, value)
 
@@ -131,6 +152,7 @@ class OptunaStudy:
         trials = as_they_ended(past)
         values: dict[int, float | None] = {}
         for trial in trials:
+            self.survival.tell(trial)
             values |= {known.number: value for known, value in self.told.hear(trial)}
         for trial in sorted(trials, key=lambda t: t.number):
             if trial.number in values:
@@ -146,8 +168,6 @@ class Replayed(OptunaStudy):
 
     def recall(self, past: Iterable[Trial]) -> None:
         """See `OptunaStudy.recall`."""
-        from optuna.trial import TrialState
-
         trials = list(past)
         ends = [(trial.ended_at or 0.0, 0, trial) for trial in trials if not trial.running]
         starts = [(trial.started_at, 1, trial) for trial in trials]
@@ -160,11 +180,11 @@ class Replayed(OptunaStudy):
                 drawn = self.ask(trial.number)
                 if any(trial.params.get(name) != value for name, value in drawn.items()):
                     # It repeats another trial, or the space was changed: CMA-ES has not drawn it, and can't use it.
-                    self.study.tell(self.asked.pop(trial.number)[0], state=TrialState.FAIL)
+                    self._discard(self.asked.pop(trial.number)[0])
                     self.told.numbers.add(trial.number)
 
 
-def random(search: Search, number: int) -> BaseSampler:
+def random(search: Search, number: int, attempt: int) -> BaseSampler:
     """Draws every hyperparameter from a generator of its own, so that none depends on which others there are."""
     from optuna.samplers import BaseSampler, RandomSampler
 
@@ -184,35 +204,35 @@ def random(search: Search, number: int) -> BaseSampler:
     return ByName()
 
 
-def tpe(search: Search, number: int) -> BaseSampler:
+def tpe(search: Search, number: int, attempt: int) -> BaseSampler:
     """The Tree-structured Parzen Estimator, which draws near what did well. It learns about a hyperparameter with a
     condition from the trials that had it."""
     from optuna.samplers import TPESampler
 
     return TPESampler(
-        seed=seed_of(search.seed, number, ""),
+        seed=seed_of(search.seed, number, again(attempt)),
         n_startup_trials=option("tpe", search.sampler_options, "startup_trials"),
         group=any(h.when for h in search.space),
     )
 
 
-def gp(search: Search, number: int) -> BaseSampler:
+def gp(search: Search, number: int, attempt: int) -> BaseSampler:
     """A Gaussian process with expected improvement. Hyperparameters with a condition are drawn at random."""
     from optuna.samplers import GPSampler
 
     return GPSampler(
-        seed=seed_of(search.seed, number, ""),
+        seed=seed_of(search.seed, number, again(attempt)),
         n_startup_trials=option("gp", search.sampler_options, "startup_trials"),
     )
 
 
-def cmaes(search: Search, number: int) -> BaseSampler:
+def cmaes(search: Search, number: int, attempt: int) -> BaseSampler:
     """CMA-ES. Choices, and hyperparameters with a condition, are drawn at random."""
     from optuna.samplers import CmaEsSampler
 
     population = option("cmaes", search.sampler_options, "population")
     return CmaEsSampler(
-        seed=seed_of(search.seed, number, ""),
+        seed=seed_of(search.seed, number, again(attempt)),
         n_startup_trials=option("cmaes", search.sampler_options, "startup_trials"),
         popsize=None if population == "auto" else population,
     )
