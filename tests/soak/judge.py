@@ -78,7 +78,9 @@ def trial_faults(place: Place, trial: Trial, hits: Hits) -> list[str]:
     for note in begun:
         if (note["x"], note["seed"]) != (trial.params["x"], trial.seed):
             faults.append(f"{who} was given other parameters: {note}")
-    pids = [note["pid"] for note in begun]
+    # Only the last attempt counts, which may have been killed before it noted anything.
+    since = trial.attempts[-1][0] if trial.attempts else 0.0
+    pids = [note["pid"] for note in begun if note["at"] >= since]
     last = (
         trial.pid if trial.pid in pids else pids[-1] if pids else None
     )  # a script is the child of its trial

@@ -37,7 +37,7 @@ def train(*, x=1.0, fate=23, seed=0, trial=-1, out=""):
     asked = []
     if fate == MINDS_SIGTERM:
         signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
-    note(trial, begins=True, seed=seed, x=x, files=len(list(Path("/proc/self/fd").iterdir())))
+    note(trial, begins=True, at=time.time(), seed=seed, x=x, files=len(list(Path("/proc/self/fd").iterdir())))
     if fate == RAISES_EARLY:
         raise ValueError("before anything was measured")
     loss = math.nan
