@@ -12,7 +12,7 @@ network gets better than the dense one, at least as good as the convnet.
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from meta.draw import curves, maps
 from meta.dynamics import HeavyBall
-from meta.experiments.loop import Measured, descend, over_splits
+from meta.experiments.loop import Measured, descend, over_splits, standard_error
 from meta.experiments.splits import Source
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
@@ -115,7 +115,7 @@ def _beside(scores: list[Measured], ends: list[dict[str, Measured]]) -> Measured
             more = [
                 one["loss/test"] - learned["loss/test"] for one, learned in zip(each, scores, strict=True)
             ]
-            found[f"{name}/more"], found[f"{name}/se"] = fmean(more), stdev(more) / len(more) ** 0.5
+            found[f"{name}/more"], found[f"{name}/se"] = fmean(more), standard_error(more)
     return found
 
 

@@ -49,5 +49,10 @@ def over_splits(places: Sequence[Place]) -> Measured:
     if growths:
         measured["growth"] = max(growths)
     if len(places) > 1:
-        measured["se/test"] = stdev(place.scores["loss/test"] for place in places) / len(places) ** 0.5
+        measured["se/test"] = standard_error([place.scores["loss/test"] for place in places])
     return measured
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of two or more values."""
+    return stdev(values) / len(values) ** 0.5

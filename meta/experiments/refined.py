@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 
 from meta import plain
 from meta.draw import BAD, GOOD, THIRD, canvas
+from meta.experiments.loop import standard_error
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
 from meta.refine import TRAINING, Measured, Refined, Start, descend
@@ -123,7 +124,7 @@ def _means(rows: list[Row]) -> Measured:
     found = {name: fmean(one[name] for one in each) for name in each[0] if not name.endswith("/se")}
     found["test/random"] = fmean(fmean(row.random) for row in rows)
     if len(rows) > 1:
-        found["se"] = stdev(one["test/drop"] for one in each) / len(rows) ** 0.5
+        found["se"] = standard_error([one["test/drop"] for one in each])
     return found
 
 

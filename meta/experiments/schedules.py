@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from meta.draw import canvas
 from meta.dynamics import HeavyBall
-from meta.experiments.loop import Measured, Place, descend, over_splits
+from meta.experiments.loop import Measured, Place, descend, over_splits, standard_error
 from meta.experiments.splits import Source
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
@@ -156,7 +156,7 @@ def _held(walks: list[Walk], seeds: int) -> Measured:
     measured = {"held/before": fmean(before), "held/after": fmean(after), "held/drop": fmean(drops)}
     measured["held/constant"] = fmean(walk.tested(walk.constant(seeds), others) for walk in walks)
     if len(drops) > 1:
-        measured["held/se"] = stdev(drops) / len(drops) ** 0.5
+        measured["held/se"] = standard_error(drops)
     return measured | {
         "ended": fmean(walk.ended for walk in walks),
         "growth": max(

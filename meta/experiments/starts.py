@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from meta.draw import BAD, GOOD, canvas
 from meta.dynamics import HeavyBall
-from meta.experiments.loop import Measured
+from meta.experiments.loop import Measured, standard_error
 from meta.experiments.splits import Source
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
@@ -181,7 +181,7 @@ def _held(walks: list[Walk], seeds: range) -> Measured:
     after = [walk.tested(walk.kept or walk.first, seeds) for walk in walks]
     drops = [1 - new / old for old, new in zip(before, after, strict=True)]
     measured = {"held/before": fmean(before), "held/after": fmean(after), "held/drop": fmean(drops)}
-    return measured | ({"held/se": stdev(drops) / len(drops) ** 0.5} if len(drops) > 1 else {})
+    return measured | ({"held/se": standard_error(drops)} if len(drops) > 1 else {})
 
 
 def _leave(out: Path, walk: Walk, seeds: range) -> None:

@@ -10,7 +10,7 @@ where t is symmetric, so that the start is a small random A.
 
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from meta.draw import BAD, canvas, maps
 from meta.dynamics import HeavyBall
-from meta.experiments.loop import Measured, Place, descend, over_splits
+from meta.experiments.loop import Measured, Place, descend, over_splits, standard_error
 from meta.experiments.splits import Source
 from meta.hypergrad import hypergradient
 from meta.hypers import Hypers
@@ -103,7 +103,7 @@ def train(
             pairs = [(place.scores["error/test"], fmean(one["error/test"] for one in some))
                      for place, some in zip(places, without, strict=True)]  # fmt: skip
             if len(pairs) > 1:
-                measured["se/gain"] = stdev(old - new for new, old in pairs) / len(pairs) ** 0.5
+                measured["se/gain"] = standard_error([old - new for new, old in pairs])
         yield measured
     if out is not None and places:
         _leave(Path(out), transform, places[0], source.split(seed * splits).train)

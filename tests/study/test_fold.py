@@ -91,7 +91,14 @@ def test_what_a_snapshot_computed_once_stays_true_of_the_next(
     for count, event in enumerate(events, 1):
         live = fold(live, event)
         fresh = folded(events[:count])
-        for name in ("before", "best", "counts", "ends", "space"):  # asked after each event, as a screen does
+        for name in (
+            "before",
+            "best",
+            "confirmed",
+            "counts",
+            "ends",
+            "space",
+        ):  # asked after each event, as a screen does
             assert getattr(live, name) == getattr(fresh, name)
 
 

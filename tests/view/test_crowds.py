@@ -283,3 +283,13 @@ def test_panels_are_reduced_ahead_in_the_size_they_were_drawn_in():
     assert [list(scatter.reductions) for scatter in after] == [[(36, 10)], [], []]  # only one was on view
     assert after[0].reductions[36, 10] == reduce(after[0], 36, 10) != drawn
     assert replace(after[0], group="other").reductions is after[0].reductions
+
+
+@pytest.mark.parametrize("first", list(Overlay))
+def test_a_panel_is_what_its_overlay_says_whatever_was_drawn_before(first):
+    used = planted(200)[0]
+    draw_panel(used, 50, 14, overlay=first)
+    for overlay in Overlay:
+        assert draw_panel(used, 50, 14, overlay=overlay) == draw_panel(
+            planted(200)[0], 50, 14, overlay=overlay
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..search.search import Search
+from ..study.processes import nvidia_smi
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,4 @@ def present_gpus() -> list[int]:
             pynvml.nvmlShutdown()
     except Exception:  # not installed, or no driver
         pass
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return list(range(sum(line.startswith("GPU ") for line in listing.stdout.splitlines())))
+    return list(range(sum(line.startswith("GPU ") for line in nvidia_smi("-L"))))

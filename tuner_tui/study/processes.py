@@ -48,19 +48,25 @@ def resident_bytes(pid: int, started: float | None) -> int | None:
         return None
 
 
+def nvidia_smi(*options: str) -> list[str]:
+    """The lines that NVIDIA's own tool prints; none where it is not there or fails."""
+    try:
+        told = subprocess.run(
+            ["nvidia-smi", *options], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return told.stdout.splitlines()
+
+
 def gpu_mebibytes() -> dict[int, int]:
     """Process group -> MiB of GPU memory that its members hold, on all GPUs of this machine together.
 
     Asked of `nvidia-smi`, which takes up to a second: not for a thread that answers keys. Empty where there is
     none, and in containers that hide the processes of a GPU.
     """
-    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
-    try:
-        listing = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return {}
     found: dict[int, int] = {}
-    for line in listing.stdout.splitlines():
+    for line in nvidia_smi("--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"):
         try:
             pid, memory = (int(part) for part in line.split(","))
             group = os.getpgid(pid)

@@ -215,6 +215,11 @@ class Snapshot:
         return self.planned, self.counts.ended, newest, len(self.earlier), self.where
 
     @cached_property
+    def confirmed(self) -> tuple[Trial, ...]:
+        """The trials that `tuner confirm` has run again."""
+        return tuple(trial for trial in self.trials.values() if trial.confirming_runs)
+
+    @cached_property
     def retriable(self) -> tuple[int, ...]:
         """Trials that were interrupted with their engine, and which the next engine tries again (`retries`)."""
         return tuple(
@@ -238,7 +243,7 @@ def fold(snapshot: Snapshot, event: Event) -> Snapshot:
 
 
 # What a snapshot computes once and a measurement can't change: only trials that have ended, or not, count.
-_OF_THE_ENDED = ("before", "best", "counts", "ends", "space")
+_OF_THE_ENDED = ("before", "best", "confirmed", "counts", "ends", "space")
 
 
 def fold_all(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:

@@ -61,7 +61,7 @@ def isolated(scatter: Scatter, columns: int) -> Scatter:
         best.setdefault(place(mark.x, scatter.x, count), mark)
     kept = {mark.trial for mark in best.values()}
     marks = tuple(mark for mark in scatter.marks if mark.trial in kept or mark.y is None)
-    return replace(scatter, marks=marks)
+    return replace(scatter, marks=marks, reductions={})  # other marks, other cells
 
 
 def _bins(axis: Axis, columns: int, finished: int) -> int:

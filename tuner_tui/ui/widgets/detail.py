@@ -13,6 +13,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -44,6 +45,13 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     publication: reactive[Publication | None] = reactive(None, repaint=False)
     curves: reactive[Curves] = reactive(dict, repaint=False)  # of the selected trial, by measurement
     gpu_mebibytes: reactive[Mapping[int, int]] = reactive(dict, init=False, repaint=False)  # by process group
+
+    class GpusSeen(Message):
+        """What the processes here hold of the GPUs, by process group."""
+
+        def __init__(self, mebibytes: Mapping[int, int]) -> None:
+            super().__init__()
+            self.mebibytes = mebibytes
 
     def __init__(
         self,
@@ -89,14 +97,17 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def _ask_gpus(self) -> None:
         """What the running trials hold of the GPUs, if they have any here; in a thread, because it takes long."""
-        here = self.snapshot.host == platform.node() and self.state is State.RUNNING
-        if here and any(t.running and t.device.startswith("cuda") for t in self.snapshot.trials.values()):
-            self._asked_gpus = int(self.now) // CLOCK_S
+        if self.state is not State.RUNNING or self.snapshot.host != platform.node():
+            return
+        self._asked_gpus = int(self.now) // CLOCK_S
+        if any(t.running and t.device.startswith("cuda") for t in self.snapshot.trials.values()):
             self.run_worker(self._see_gpus, thread=True, group="gpus", exclusive=True)
 
     def _see_gpus(self) -> None:
-        found = gpu_mebibytes()
-        self.app.call_from_thread(setattr, self, "gpu_mebibytes", found)
+        self.post_message(self.GpusSeen(gpu_mebibytes()))
+
+    def on_detail_gpus_seen(self, event: GpusSeen) -> None:
+        self.gpu_mebibytes = event.mebibytes
 
     def watch_gpu_mebibytes(self) -> None:
         self._fill()

@@ -39,7 +39,7 @@ class TrialTable(Rows):
             self._widths = tuple(_width(name, snapshot) for name in names)
         best = snapshot.best
         self._best = best.number if best else None
-        confirmed = [len(confirmed_words(t)) for t in snapshot.trials.values() if t.confirming_runs]
+        confirmed = [len(confirmed_words(trial)) for trial in snapshot.confirmed]
         self._confirmed = max((len("confirmed"), *confirmed)) if confirmed else 0
         self.refresh_rows()
 
